@@ -223,7 +223,9 @@ impl Shell {
                     self.engine.handle_relayed_address_opened(relayed, Ok(()), self.now);
                 }
                 Output::Transmit { bytes, .. } => self.answer = bytes,
-                Output::CloseRelayedAddress { .. }
+                Output::Refused(_)
+                | Output::Displaced { .. }
+                | Output::CloseRelayedAddress { .. }
                 | Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::ConnectPeer { .. }

@@ -190,7 +190,9 @@ impl Run {
                 }
                 Output::Transmit { bytes, .. } => sent.push(bytes),
                 Output::ConnectPeer { connection, .. } => self.connections.push(connection),
-                Output::ClientMoved { .. }
+                Output::Refused(_)
+                | Output::Displaced { .. }
+                | Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }
                 | Output::Splice { .. }
                 | Output::ClosePeerConnection { .. }

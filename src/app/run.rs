@@ -126,6 +126,7 @@ impl Monitor {
 
     fn check(&mut self) {
         log_wrong_guesses(self.relay.reports());
+        self.relay.refusals().log(Instant::now());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         self.follow_clock(Instant::now(), SystemTime::now());
         let signing = self.directory.signing_secret();
@@ -160,7 +161,15 @@ impl Monitor {
         tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
         self.relay_alive.store(false, Ordering::Relaxed);
         self.cast.announce_shutdown();
-        self.relay.stop(drain).await;
+        // Allocates are refused while the relay drains.
+        let refusals = self.relay.refusals().clone();
+        let mut interval = tokio::time::interval(MONITOR_INTERVAL);
+        let stopped = self.relay.stop(drain);
+        tokio::pin!(stopped);
+        while tokio::select! { () = &mut stopped => false, _ = interval.tick() => true } {
+            refusals.log(Instant::now());
+        }
+        refusals.log_last(Instant::now());
     }
 }
 

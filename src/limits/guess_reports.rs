@@ -102,9 +102,14 @@ struct Minute {
 }
 
 impl GuessReports {
+    /// Adds a wrong guess that gets no line.
+    pub(super) fn count(&self, kind: GuessKind) {
+        self.0.totals[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Adds a wrong guess, which is the client's `failures`th in an hour.
     pub(super) fn note(&self, kind: GuessKind, address: IpAddr, failures: u32, now: Instant) {
-        self.0.totals[kind as usize].fetch_add(1, Ordering::Relaxed);
+        self.count(kind);
         if !is_reported(failures) {
             return;
         }

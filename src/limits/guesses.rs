@@ -167,7 +167,19 @@ impl Guesses {
 
     /// As [`Self::record`], at one of several targets. `None`: the target does not exist, so the guess counts for no other client.
     pub fn record_for_target(&self, from: IpAddr, target: Option<u64>, now: Instant) {
-        let Inner { kind, reports, .. } = &*self.0;
+        let total = self.count(from, target, now);
+        self.0.reports.note(self.0.kind, from, total, now);
+    }
+
+    /// As [`Self::record_for_target`], for a failure that is explained in the log elsewhere.
+    pub fn record_without_line(&self, from: IpAddr, target: Option<u64>, now: Instant) {
+        self.count(from, target, now);
+        self.0.reports.count(self.0.kind);
+    }
+
+    /// Counts a wrong guess. Returns how many the client has made in an hour.
+    fn count(&self, from: IpAddr, target: Option<u64>, now: Instant) -> u32 {
+        let kind = self.0.kind;
         let at = self.0.ticks(now);
         let mut table = self.0.table();
         // A guess beyond the limit does not postpone the next allowed one; otherwise clients with old credentials would keep out all
@@ -193,8 +205,7 @@ impl Guesses {
         let client = self.0.hash.hash_one(Key::Client(ip_prefix::of_client(from)));
         let client =
             if keeps_last { table.count_keeping_last(client, WINDOW_TICKS, at) } else { table.count(client, WINDOW_TICKS, at) };
-        drop(table);
-        reports.note(*kind, from, client.total, now);
+        client.total
     }
 }
 

@@ -17,7 +17,7 @@
 //! | How large may send buffers stay? | [`kept_buffers`] | WebSockets |
 //! | How many descriptors may each kind of connection have? | [`descriptors`], of the process's limit ([`descriptor_limit`]) | ingress, relay |
 //! | Which names may a client choose? | [`reserved_names`] | gateways |
-//! | How often may clients cause a line in the log? | [`log_interval`] | descriptors, users, Collider |
+//! | How often may clients cause a line in the log? | [`log_interval`] (one line), [`line_limit`] (one about each client) | descriptors, users, Collider, refusals |
 //!
 //! - **Owner** of the counts; each limiter is a handle that its users share.
 //! - **Inputs**: an address, an amount, and in most limiters the time.
@@ -37,6 +37,7 @@ mod guess_table;
 pub mod guesses;
 pub mod ip_prefix;
 pub mod kept_buffers;
+pub mod line_limit;
 pub mod log_interval;
 pub mod message_size;
 pub mod network_counts;

@@ -12,6 +12,7 @@ use crate::relay::address_check::AddressCheck;
 use crate::relay::admission::Admission;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::intake::StreamIntake;
+use crate::relay::refusals::RefusalReports;
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::stats::{RelayStats, StatsReader};
 use crate::relay::watcher::WatcherStop;
@@ -25,6 +26,7 @@ pub struct Relay {
     pub(super) udp: bool,
     pub(super) tcp: bool,
     pub(super) stats: StatsReader,
+    pub(super) refusals: RefusalReports,
     pub(super) admission: Admission,
     pub(super) shared: Arc<SharedState>,
     pub(super) closed_neighbours: Arc<[IpNet]>,
@@ -105,6 +107,12 @@ impl Relay {
     #[must_use]
     pub fn reports(&self) -> &GuessReports {
         self.shared.reports()
+    }
+
+    /// The refused requests, whose lines are to be written every second.
+    #[must_use]
+    pub const fn refusals(&self) -> &RefusalReports {
+        &self.refusals
     }
 
     /// Reads the statistics later, and from other threads.

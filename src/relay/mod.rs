@@ -14,7 +14,7 @@
 //! stream takes the same way from `shard::streams`, in frames.
 //!
 //! **Where things are.** `setup`: from settings to bound sockets. `shard`: one thread's loop. `io`: datagrams. `tcp`: streams.
-//! `stats`: counters. `admission`: what may be open. `watcher`: changes from outside. `address_check`: for `/readyz`.
+//! `stats`: counters. `refusals`: the operator's log. `admission`: what may be open. `watcher`: changes from outside. `address_check`: for `/readyz`.
 //!
 //! # Invariants
 //! - No packet waits for tokio, for a lock or for another shard: the kernel keeps each client with one shard (SO_REUSEPORT). The
@@ -37,6 +37,7 @@ mod handle;
 mod ingress_forwarding;
 mod intake;
 pub mod io;
+mod refusals;
 mod setup;
 mod shard;
 mod start;
@@ -49,6 +50,7 @@ pub use address_check::AddressCheck;
 pub use handle::Relay;
 pub use ingress_forwarding::{ForwardedConnection, IngressForwarding};
 pub use intake::StreamIntake;
+pub use refusals::RefusalReports;
 pub use setup::relayed_addresses::bind_addresses;
 pub use start::start;
 pub use stats::{RelayStats, StatsReader};

@@ -15,6 +15,7 @@ use crate::relay::admission::Admission;
 use crate::relay::handle::Relay;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
+use crate::relay::refusals::RefusalReports;
 use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::engine_settings;
 use crate::relay::setup::local_addresses::{AddressReader, log_closed_networks};
@@ -64,6 +65,7 @@ pub fn start(
         udp: config.udp,
         tcp: config.tcp,
         stats: StatsReader { shards, epoch: Instant::now() },
+        refusals: RefusalReports::default(),
         admission: Admission::new(descriptors),
         shared,
         closed_neighbours: closed_neighbours.into(),
@@ -103,6 +105,7 @@ fn shard_contexts(
         users: Arc::clone(users),
         admission: relay.admission.clone(),
         stats: Arc::clone(counters),
+        refusals: relay.refusals.clone(),
         messages: ends.messages,
         mailboxes: relay.mailboxes.clone(),
         packet_queues: Arc::clone(&packet_queues),

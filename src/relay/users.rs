@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
 use crate::turn::codec::integrity::PasswordAlgorithm;
-use crate::turn::{CredentialSource, Scope, UserKeys};
+use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
@@ -29,10 +29,13 @@ impl CredentialSource for Directory {
         Some(UserKeys { user: login.user, keys: login.keys, expires, leased: login.is_leased, group: login.group })
     }
 
+    fn evidence(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, _now: Instant) -> CredentialEvidence {
+        Self::evidence(self, username, realm, algorithm, SystemTime::now())
+    }
+
     fn is_guessable(&self, username: &str) -> bool {
-        TimeLimitedUsername::parse(username).is_none()
-            || self.has_password(username)
-            || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
+        let is_time_limited = TimeLimitedUsername::parse(username).is_some() || TimeLimitedUsername::is_malformed(username);
+        !is_time_limited || self.has_password(username) || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
     }
 
     fn is_leased(&self, username: &str) -> bool {

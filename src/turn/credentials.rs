@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::codec::integrity::{LongTermKey, PasswordAlgorithm};
+use super::refusal::CredentialRefusal;
 
 /// The peers that the allocations of a credential may exchange data with. The key that verifies a request decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +18,12 @@ pub enum Scope {
 pub trait CredentialSource: Send + Sync {
     /// The keys of this username at `now`; `None` where the username is unknown, expired, malformed or disabled.
     fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys>;
+
+    /// Why a request was refused that none of [`Self::user_keys`] has signed. An unknown user takes as long as a known one.
+    fn evidence(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> CredentialEvidence {
+        let _ = (username, realm, algorithm, now);
+        CredentialEvidence { keys: Vec::new(), otherwise: CredentialRefusal::WrongPassword }
+    }
 
     /// Whether the password of this username may be one that a person chose. A password derived from a secret of at least
     /// [`MIN_UNGUESSABLE_SECRET_BYTES`](crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES) cannot be found by trying, so a client
@@ -43,6 +50,15 @@ pub trait CredentialSource: Send + Sync {
         let _ = (userhash, realm);
         None
     }
+}
+
+/// What tells why a request was refused.
+#[derive(Debug, Clone)]
+pub struct CredentialEvidence {
+    /// Keys that are not accepted, each with the reason: a request that one of them has signed is genuine.
+    pub keys: Vec<(LongTermKey, CredentialRefusal)>,
+    /// The reason where none of these has signed the request.
+    pub otherwise: CredentialRefusal,
 }
 
 /// The keys of one username.

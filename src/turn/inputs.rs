@@ -14,11 +14,11 @@ use super::ids::{AllocationId, RelayedAddressId};
 use super::policy::PeerPolicy;
 use super::ports::PortOwner;
 use super::settings::MachineAddresses;
-use super::verdict::{DropReason, Verdict};
+use super::verdict::{DropReason, Output, Verdict};
 use crate::limits::ip_prefix::canonical;
 
 impl Engine {
-    /// A datagram, or a frame of a stream, from a client. Never blocks; allocates memory only for authenticated requests.
+    /// A datagram, or a frame of a stream, from a client. Never blocks; allocates memory only for requests with a valid nonce.
     pub fn handle_client(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) -> Verdict {
         // RFC 8656 §12, table 3: the first byte tells ChannelData from STUN. The channel numbers of RFC 5766 extend its range to
         // 0x7F.
@@ -99,7 +99,11 @@ impl Engine {
 
     /// Another engine has displaced this allocation of a stranger ([`super::Output::DisplaceAllocation`]). It may have ended already.
     pub fn displace(&mut self, allocation: AllocationId) {
-        self.end(allocation);
+        if let Some(ended) = self.allocations.allocation(allocation) {
+            let (client, user) = (ended.five_tuple, ended.user.identity.name.as_ref().into());
+            self.outputs.push_back(Output::Displaced { client, user });
+            self.end(allocation);
+        }
     }
 
     /// Replaces the policy and closes the permissions, channels and connections that it denies. Visits every allocation.
@@ -122,6 +126,10 @@ impl Engine {
     /// From now on every new Allocate is answered with 508; existing allocations go on.
     pub fn refuse_allocations(&mut self) {
         Arc::make_mut(&mut self.settings).limits.total_quota = Some(0);
+    }
+
+    pub(super) fn refuses_allocations(&self) -> bool {
+        self.settings.limits.total_quota == Some(0)
     }
 
     /// Ends every allocation and reservation, and gives back their ports and quotas.

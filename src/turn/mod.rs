@@ -19,7 +19,8 @@
 //! An Allocate is answered by an output, once its relayed sockets are open.
 //!
 //! **Errors.** A packet that is not answered has a [`DropReason`]; a refused request has an error code
-//! ([`codec::error_code::ErrorCode`]). The shell reports an [`OpenError`]. Inside `requests`, a handler returns a `Refusal`.
+//! ([`codec::error_code::ErrorCode`]), and a [`RefusalReason`] for the operator ([`Output::Refused`]). The shell reports an
+//! [`OpenError`]. Inside `requests`, a handler returns a `Refusal`.
 //! Nothing else fails.
 //!
 //! # The run loop
@@ -84,7 +85,7 @@
 //!                     engine.handle_relayed_address_opened(relayed, result, now);
 //!                 }
 //!                 Output::CloseRelayedAddress { relayed } => drop(sockets.remove(&relayed)),
-//!                 _ => {} // Moved clients and TCP allocations.
+//!                 _ => {} // Moved clients, TCP allocations and the operator's log.
 //!             }
 //!         }
 //!     }
@@ -128,6 +129,7 @@
 //!
 //! # Invariants
 //! - Nothing is remembered for a stranger: there is no state before a valid nonce and credentials.
+//! - A refusal is reported to the operator only if its client has proved its address, as every client with a valid nonce has.
 //! - Guessing is bounded, and does not lock out a user whose password cannot be guessed. A nonce is valid for one address and
 //!   port and is checked before the credentials, so the address of a failure is proven. Ten failures exhaust a port. Twenty a
 //!   minute exhaust a client (an IPv4 address or an IPv6 /64; a /48 has four times as many), counted for UDP and for streams
@@ -162,7 +164,7 @@
 //!   | write a Binding reply | 9, 0 | 73, 7 |
 //!
 //!   With 10,000 allocations, a verdict on ChannelData takes 64 ns, on a Send indication 84, on a peer's datagram 31; a 401 takes
-//!   223, and an idle allocation 569 B in all indices. Only authenticated requests allocate. The crates stay as a cross-check:
+//!   223, and an idle allocation 569 B in all indices. Only requests with a valid nonce allocate. The crates stay as a cross-check:
 //!   property tests read with one what the other wrote.
 //! - **The permission that a ChannelBind installs lives as long as the channel** (600 s), as in coturn, and one of CreatePermission for
 //!   300 s. By RFC 8656 §9 each lives for 300 s, but aioice and werift refresh nothing except their channels, every 500 s.
@@ -196,6 +198,7 @@ mod peers;
 mod policy;
 mod ports;
 mod rate_limit;
+mod refusal;
 mod requests;
 mod settings;
 mod shared;
@@ -208,15 +211,16 @@ mod user_usage;
 mod verdict;
 
 pub use bandwidth::Direction;
-pub use credentials::{CredentialSource, Scope, UserKeys};
+pub use credentials::{CredentialEvidence, CredentialSource, Scope, UserKeys};
 pub use engine::{Engine, ShardSettings};
 pub use five_tuple::{FiveTuple, PeerTransport, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 pub use internal_ports::internal_ports;
 pub use policy::PeerPolicy;
+pub use refusal::{CredentialRefusal, OpenError, RefusalReason, RefusedRequest};
 pub use settings::{DefaultFamily, EngineSettings, Limits, MachineAddresses, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;
-pub use verdict::{Answer, DropReason, OpenError, Output, Verdict};
+pub use verdict::{Answer, DropReason, Output, Verdict};
 
 // The fuzz targets run histories with the kit of the tests.
 #[cfg(any(test, fuzzing))]

@@ -201,9 +201,15 @@ impl SharedState {
     }
 
     /// Counts a wrong password. `username` is the tag of the user, where the user exists and the password can be guessed.
-    pub(super) fn record_failure(&self, client: &FiveTuple, username: Option<u64>, now: Instant) {
+    /// `guessed`: the log names it as a guess.
+    pub(super) fn record_failure(&self, client: &FiveTuple, username: Option<u64>, guessed: bool, now: Instant) {
         let _ = self.failures.count(failure_source(client), self.nanos(now));
-        self.guesses(client).record_for_target(client.client.ip(), username, now);
+        let (guesses, address) = (self.guesses(client), client.client.ip());
+        if guessed {
+            guesses.record_for_target(address, username, now);
+        } else {
+            guesses.record_without_line(address, username, now);
+        }
     }
 
     /// The wrong passwords over this client's transport.

@@ -9,6 +9,7 @@ use super::codec::header::Method;
 use super::codec::message::ParseError;
 use super::five_tuple::{FiveTuple, PeerTransport};
 use super::ids::{AllocationId, PeerConnectionId, RelayedAddressId};
+use super::refusal::RefusedRequest;
 
 /// Tells the shell what to do with the packet that it has just handed in. Ranges refer to the bytes of that packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +124,13 @@ pub enum Output {
         bytes: Vec<u8>,
         answer: Answer,
     },
+    /// A request was refused whose sender has proved its address: the operator may want to know why.
+    Refused(Box<RefusedRequest>),
+    /// An allocation of a stranger has ended for another one, because capacity is scarce.
+    Displaced {
+        client: FiveTuple,
+        user: Box<str>,
+    },
     /// Open a socket bound to `address`, a listening one for TCP, and call `handle_relayed_address_opened`.
     OpenRelayedAddress {
         relayed: RelayedAddressId,
@@ -162,13 +170,4 @@ pub enum Output {
     ClosePeerConnection {
         connection: PeerConnectionId,
     },
-}
-
-/// Why a relayed socket could not be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenError {
-    /// Another program uses the port; the engine tries others.
-    PortInUse,
-    /// No descriptors, no buffers, or no such address. The client gets 508.
-    Failed,
 }

@@ -45,6 +45,8 @@ pub struct TimeLimitedUsername<'a> {
     /// Castway does not issue this form: `user:EXPIRY`, `EXPIRY:`, `:EXPIRY`, or an expiry in milliseconds. It counts only where the
     /// operator shares the secret with another issuer.
     pub is_foreign: bool,
+    /// The expiry was given in milliseconds.
+    pub in_milliseconds: bool,
 }
 
 impl<'a> TimeLimitedUsername<'a> {
@@ -64,9 +66,15 @@ impl<'a> TimeLimitedUsername<'a> {
         }
         let expiry: u64 = digits.parse().ok()?;
         Some(match digits.len() {
-            MILLISECOND_DIGITS => Self { expiry: expiry / 1000, user, is_foreign: true },
-            _ => Self { expiry, user, is_foreign },
+            MILLISECOND_DIGITS => Self { expiry: expiry / 1000, user, is_foreign: true, in_milliseconds: true },
+            _ => Self { expiry, user, is_foreign, in_milliseconds: false },
         })
+    }
+
+    /// Whether a username begins as a time-limited one and is none. No user has such a name.
+    pub fn is_malformed(username: &'a str) -> bool {
+        let begins = username.split_once(':').is_some_and(|(front, _)| front.bytes().all(|byte| byte.is_ascii_digit()));
+        begins && Self::parse(username).is_none()
     }
 
     /// Whether the credentials have not expired at `now`, and end no later than `longest` (and [`CLOCK_SLACK`]) from then. `None`: they
@@ -146,6 +154,11 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
+    /// A username as Castway issues it.
+    fn own(expiry: u64, user: &str) -> TimeLimitedUsername<'_> {
+        TimeLimitedUsername { expiry, user, is_foreign: false, in_milliseconds: false }
+    }
+
     #[test]
     fn the_password_of_the_published_vector() {
         assert_eq!(password("north", Scope::Anyone, "1266890800:mbzrxpgjys"), "nbRcrnq5h6xXhyNhlwk+lDLvVVo=");
@@ -213,17 +226,14 @@ mod tests {
                 "{good:?}"
             );
         }
-        let far = TimeLimitedUsername { expiry: 1_800_086_701, user: "a", is_foreign: false };
+        let far = TimeLimitedUsername { expiry: 1_800_086_701, user: "a", is_foreign: false, in_milliseconds: false };
         assert!(!far.is_unexpired(now, Some(DAY)) && far.is_unexpired(now, None));
     }
 
     #[test]
     fn the_user_is_all_after_the_first_colon() {
-        assert_eq!(
-            TimeLimitedUsername::parse("17:@a:b"),
-            Some(TimeLimitedUsername { expiry: 17, user: "@a:b", is_foreign: false })
-        );
-        assert_eq!(TimeLimitedUsername::parse("17:18"), Some(TimeLimitedUsername { expiry: 17, user: "18", is_foreign: false }));
+        assert_eq!(TimeLimitedUsername::parse("17:@a:b"), Some(own(17, "@a:b")));
+        assert_eq!(TimeLimitedUsername::parse("17:18"), Some(own(17, "18")));
     }
 
     /// Whatever the name looks like, the expiry is the one that was signed.
@@ -233,7 +243,7 @@ mod tests {
         for name in ["1900000000", "1900000000000", "1900000000:x", "x:1900000000", ":1900000000", "01900000000"] {
             let issued = issue("north", Scope::Clients, name, DAY, now);
             let read = TimeLimitedUsername::parse(&issued.username);
-            assert_eq!(read, Some(TimeLimitedUsername { expiry: 1_800_086_400, user: name, is_foreign: false }), "{name}");
+            assert_eq!(read, Some(own(1_800_086_400, name)), "{name}");
             let later = now + DAY + CLOCK_SLACK + Duration::from_secs(1);
             assert!(
                 read.is_some_and(|read| !read.is_unexpired(later, None) && !read.is_current_elsewhere(later, None)),
@@ -255,11 +265,9 @@ mod tests {
             (&format!("alice:{milliseconds}"), "alice"),
             (milliseconds, ""),
         ] {
-            assert_eq!(
-                TimeLimitedUsername::parse(name),
-                Some(TimeLimitedUsername { expiry: seconds, user, is_foreign: true }),
-                "{name:?}"
-            );
+            let in_milliseconds = name.contains(milliseconds);
+            let read = TimeLimitedUsername { expiry: seconds, user, is_foreign: true, in_milliseconds };
+            assert_eq!(TimeLimitedUsername::parse(name), Some(read), "{name:?}");
         }
     }
 

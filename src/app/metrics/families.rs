@@ -325,6 +325,16 @@ pub fn relay(relay: &RelayStats) -> Vec<MetricFamily> {
             "Peers that were refused because they are in a network of this machine",
             relay.refused_neighbours,
         ),
+        counter(
+            "castway_relay_denied_requests",
+            "Requests that named a peer which the policy denies (403); a few are usual at the beginning of each cast",
+            relay.denied_requests,
+        ),
+        counter(
+            "castway_relay_displaced_allocations",
+            "Allocations of strangers that ended for others, because capacity was scarce",
+            relay.displaced_allocations,
+        ),
         counter("castway_relay_receive_errors", "Failed receives; the socket is read again", relay.receive_errors),
         counter("castway_relay_icmp_errors", "ICMP errors for packets sent to peers", relay.icmp_errors),
         counter("castway_relay_shard_restarts", "Restarts of a shard of the relay after a panic", relay.panics),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::relay::admission::Admission;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::{PollWaker, Poller};
+use crate::relay::refusals::RefusalReports;
 use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::{MailboxReceiver, ShardMailbox};
 use crate::relay::shard::packet_queue::PacketQueue;
@@ -24,6 +25,7 @@ pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) users: Arc<dyn RelayUsers>,
     pub(in crate::relay) admission: Admission,
     pub(in crate::relay) stats: Arc<ShardCounters>,
+    pub(in crate::relay) refusals: RefusalReports,
     pub(in crate::relay) messages: MailboxReceiver,
     /// The mailboxes of all shards, by index.
     pub(in crate::relay) mailboxes: Vec<ShardMailbox>,

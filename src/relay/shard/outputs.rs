@@ -35,6 +35,14 @@ impl Shard {
                 self.context.stats.count_answer(answer);
                 self.transmit(to, &bytes);
             }
+            Output::Refused(refused) => {
+                self.context.stats.count_refused(refused.reason);
+                self.context.refusals.note_refused(&refused, now);
+            }
+            Output::Displaced { client, user } => {
+                self.context.stats.displaced_allocations.add(1);
+                self.context.refusals.note_displaced(&client, &user, now);
+            }
             Output::OpenRelayedAddress { relayed, address, transport } => {
                 let result = self.relayed_sockets.open(relayed, address, transport, &self.context.poller);
                 self.engine.handle_relayed_address_opened(relayed, result, now);

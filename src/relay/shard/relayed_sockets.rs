@@ -13,7 +13,7 @@ use crate::relay::io::poll::{Interest, PollWaker, Poller};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::io::udp_types::UdpOptions;
-use crate::relay::tcp::acceptor::Acceptor;
+use crate::relay::tcp::acceptor::{Acceptor, is_exhaustion};
 use crate::turn::{OpenError, PeerTransport, RelayedAddressId};
 
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -75,7 +75,7 @@ impl RelayedSockets {
         transport: PeerTransport,
         poller: &Poller,
     ) -> Result<(), OpenError> {
-        let descriptor = self.share.take().ok_or(OpenError::Failed)?;
+        let descriptor = self.share.take().ok_or(OpenError::NoDescriptors)?;
         let token = PollSource::RelayedSocket(relayed).token();
         let opened = match transport {
             PeerTransport::Udp => BatchUdpSocket::bind(address, &UdpOptions::relayed())
@@ -99,7 +99,13 @@ impl RelayedSockets {
                 if self.failures.interval.is_due(self.failures.since.elapsed()) {
                     tracing::warn!(%address, %error, "a relayed socket can't be opened, so an Allocate is refused (508)");
                 }
-                Err(OpenError::Failed)
+                Err(if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    OpenError::NoAddress
+                } else if is_exhaustion(&error) {
+                    OpenError::NoDescriptors
+                } else {
+                    OpenError::Failed
+                })
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use crate::turn::codec::error_code::ErrorCode;
-use crate::turn::{Answer, DropReason, Transport};
+use crate::turn::{Answer, DropReason, RefusalReason, Transport};
 
 /// A number that only its shard changes.
 #[derive(Debug, Default)]
@@ -84,6 +84,10 @@ numbers! {
     refused_peers,
     /// Peers that were refused because they are in networks of this machine.
     refused_neighbours,
+    /// Requests that named a peer which the policy denies (403).
+    denied_requests,
+    /// Allocations of strangers that ended for others, because capacity was scarce.
+    displaced_allocations,
     /// Receives that failed; the socket is read again.
     receive_errors,
     /// Clients' connections over TCP and TLS.
@@ -136,6 +140,13 @@ impl ShardCounters {
 
     pub(in crate::relay) fn count_close(&self, reason: CloseReason) {
         self.closes[reason as usize].add(1);
+    }
+
+    /// Counts a request that was refused for a peer. Its answer is counted as any other.
+    pub(in crate::relay) fn count_refused(&self, reason: RefusalReason) {
+        if matches!(reason, RefusalReason::DeniedPeer(_)) {
+            self.denied_requests.add(1);
+        }
     }
 
     /// Counts a message of the engine, if it is an error response.

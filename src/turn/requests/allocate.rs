@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::allocate_request::AllocateRequest;
 use super::lifetime::{granted_lifetime, seconds_until};
-use super::request::{
-    ALLOCATION_MISMATCH, ALLOCATION_QUOTA_REACHED, INSUFFICIENT_CAPACITY, KeySource, Outcome, Refusal, Request, WRONG_CREDENTIALS,
-};
+use super::request::{ALLOCATION_MISMATCH, KeySource, Outcome, Refusal, Request, WRONG_CREDENTIALS};
 use crate::turn::allocation::{Allocation, RelayedAddress};
 use crate::turn::codec::attribute::AddressFamily;
 use crate::turn::codec::error_code::ErrorCode;
@@ -18,6 +16,7 @@ use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::peers::Peers;
 use crate::turn::ports::PortRequirement;
+use crate::turn::refusal::RefusalReason;
 use crate::turn::settings::RelayedIp;
 use crate::turn::shared::{QuotaReached, Reservation};
 use crate::turn::user_usage::UserUsage;
@@ -53,20 +52,21 @@ impl Engine {
         let scarce = self.is_scarce(*scope, families, socket);
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
         let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
-            QuotaReached::User => ALLOCATION_QUOTA_REACHED,
-            QuotaReached::Total => INSUFFICIENT_CAPACITY,
+            QuotaReached::User => Refusal::Error(RefusalReason::UserQuota),
+            QuotaReached::Total if self.refuses_allocations() => Refusal::Error(RefusalReason::ShuttingDown),
+            QuotaReached::Total => Refusal::Error(RefusalReason::TotalQuota),
         })?;
         // The remainder of steps 5 and 7 to 9: one port for each requested family.
         // While capacity is scarce, one stranger's allocation ends for another one, which must not take the ports of two.
         let takes_two = scarce && *scope == Scope::Clients && asked.port == PortRequirement::EvenAndNext;
-        let ports = if takes_two { Err(INSUFFICIENT_CAPACITY) } else { self.take_ports(&asked, socket, &usage, request) };
-        let ports = match ports {
-            Ok(ports) => ports,
-            Err(refusal) => {
-                self.shared.release_quota(&usage);
-                return Err(refusal);
-            }
+        let ports = match takes_two {
+            true => Err(RefusalReason::StrangersCapacity),
+            false => self.take_ports(&asked, socket, &usage, request),
         };
+        let ports = ports.map_err(|reason| {
+            self.shared.release_quota(&usage);
+            Refusal::Error(reason)
+        })?;
         // After the steps: the initial time-to-expiry.
         let mut end = request.now + granted_lifetime(&self.settings, asked.lifetime);
         if let Some(expires) = expires.filter(|_| self.settings.strict_expiry) {
@@ -110,7 +110,7 @@ impl Engine {
             return Err(WRONG_CREDENTIALS);
         }
         if allocation.transaction != request.message.transaction() {
-            return Err(ALLOCATION_MISMATCH);
+            return Err(Refusal::Error(RefusalReason::AllocationExists));
         }
         if allocation.is_opening() {
             return Err(Refusal::Silent(DropReason::Pending));
@@ -128,7 +128,7 @@ impl Engine {
         socket: bool,
         user: &UserUsage,
         request: &Request<'_>,
-    ) -> Result<TakenPorts, Refusal> {
+    ) -> Result<TakenPorts, RefusalReason> {
         let mut ports = TakenPorts::default();
         let relayed = |ip: RelayedIp, port, reserved| RelayedAddress {
             advertised: ip.advertised,
@@ -141,7 +141,7 @@ impl Engine {
         };
         // RFC 8656 §7.2, step 5: the reserved port, or 508.
         if let Some(token) = &asked.token {
-            let reservation = self.shared.claim(token, user, request.now).ok_or(INSUFFICIENT_CAPACITY)?;
+            let reservation = self.shared.claim(token, user, request.now).ok_or(RefusalReason::NoReservation)?;
             let Reservation { family, port, .. } = reservation;
             ports.relayed[family.index()] = self.settings.relayed_ip(family).map(|ip| relayed(ip, port, true));
             return Ok(ports);
@@ -159,9 +159,11 @@ impl Engine {
             }
         }
         // Step 9: the success response names a family that fails alone.
-        match ports.address_error {
-            Some((_, code)) if ports.relayed.iter().all(Option::is_none) => Err(Refusal::Error(code)),
-            Some(_) | None => Ok(ports),
+        let no_port = ports.relayed.iter().all(Option::is_none);
+        match ports.address_error.filter(|_| no_port) {
+            Some((family, ErrorCode::AddressFamilyNotSupported)) => Err(RefusalReason::NoAddressOfFamily(family)),
+            Some(_) => Err(RefusalReason::NoPort),
+            None => Ok(ports),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The attributes of an Allocate, checked for consistency (RFC 8656 §7.2, steps 3 to 9; RFC 6062 §5.1; RFC 8016 §3.1.2).
 
 use super::lifetime::requested_lifetime;
-use super::request::{ADDRESS_FAMILY_NOT_SUPPORTED, BAD_REQUEST, MOBILITY_FORBIDDEN, Refusal, Request, UNSUPPORTED_TRANSPORT};
+use super::request::{ADDRESS_FAMILY_NOT_SUPPORTED, BAD_REQUEST, MOBILITY_FORBIDDEN, Refusal, Request};
 use crate::turn::codec::attribute::{self, AddressFamily};
 use crate::turn::credentials::Scope;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ports::PortRequirement;
+use crate::turn::refusal::RefusalReason;
 use crate::turn::settings::EngineSettings;
 use crate::turn::shared::ReservationToken;
 
@@ -37,7 +38,7 @@ impl AllocateRequest {
             Some([PROTOCOL_UDP, _, _, _]) => PeerTransport::Udp,
             // The peers of scope clients are relayed addresses, which carry UDP.
             Some([PROTOCOL_TCP, _, _, _]) if settings.tcp_relay && scope == Scope::Anyone => PeerTransport::Tcp,
-            Some([_, _, _, _]) => return Err(UNSUPPORTED_TRANSPORT),
+            Some([number, _, _, _]) => return Err(Refusal::Error(RefusalReason::UnsupportedTransport(*number))),
             Some(_) | None => return Err(BAD_REQUEST),
         };
         // Step 7, in part: a family that does not exist gets 440.

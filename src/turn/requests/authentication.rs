@@ -3,6 +3,7 @@
 //! The six checks of §9.2.4 are made in its order, except that the nonce is checked third and not last. A client with a valid
 //! nonce receives at the address that the nonce is bound to, so a forged source address cannot get another client throttled.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use super::request::{BAD_REQUEST, KeySource, Refusal, Requester, STALE_NONCE, UNAUTHENTICATED};
@@ -10,10 +11,11 @@ use crate::turn::allocation::{Allocation, Signer};
 use crate::turn::codec::attribute;
 use crate::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
 use crate::turn::codec::message::StunMessage;
-use crate::turn::credentials::{Scope, UserKeys};
+use crate::turn::credentials::{CredentialEvidence, Scope, UserKeys};
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::FiveTuple;
 use crate::turn::nonce::SecurityFeatures;
+use crate::turn::refusal::{CredentialRefusal, RefusalReason};
 use crate::turn::settings::PasswordAlgorithms;
 use crate::turn::verdict::DropReason;
 
@@ -83,9 +85,36 @@ impl Engine {
             None => {
                 // Failures with invented usernames are counted against their client alone.
                 let target = guess.target.filter(|_| known || !guess.is_beyond);
-                self.shared.record_failure(from, target, now);
-                Err(if guess.is_beyond { WITHHELD } else { UNAUTHENTICATED })
+                let (why, genuine) = self.explain(&claim, message, realm_is_ours, now);
+                // Genuine credentials are no guess, and neither are those that nobody can guess.
+                let guessed = guess.target.is_some() && !genuine;
+                self.shared.record_failure(from, target, guessed, now);
+                let refusal = Refusal::Error(RefusalReason::Credentials { why, guessed });
+                Err(if guess.is_beyond { WITHHELD } else { refusal })
             }
+        }
+    }
+
+    /// Why a request was refused that no key of its user has signed, and whether its credentials are genuine. At least one
+    /// key is tried, as for [`Self::authenticate`].
+    fn explain(
+        &self,
+        claim: &Claim<'_>,
+        message: &StunMessage<'_>,
+        realm_is_ours: bool,
+        now: Instant,
+    ) -> (CredentialRefusal, bool) {
+        let CredentialEvidence { keys, otherwise } = match (realm_is_ours, self.name_of(claim)) {
+            (false, _) => CredentialEvidence { keys: Vec::new(), otherwise: CredentialRefusal::OtherRealm },
+            (true, None) => CredentialEvidence { keys: Vec::new(), otherwise: CredentialRefusal::UnknownUser },
+            (true, Some(name)) => self.credentials.evidence(&name, &self.settings.realm, claim.algorithm, now),
+        };
+        let decoy = [(LongTermKey::Md5([0; 16]), otherwise)];
+        let tried = if keys.is_empty() { &decoy[..] } else { &keys };
+        let signed = tried.iter().find(|(key, _)| claim.integrity.verify(message, key));
+        match signed.filter(|_| !keys.is_empty()) {
+            Some((_, why)) => (*why, true),
+            None => (otherwise, false),
         }
     }
 
@@ -148,12 +177,15 @@ impl Engine {
     }
 
     fn user_keys(&self, claim: &Claim<'_>, now: Instant) -> Option<UserKeys> {
-        let realm = &self.settings.realm;
-        if let Some(name) = claim.name {
-            return self.credentials.user_keys(std::str::from_utf8(name).ok()?, realm, claim.algorithm, now);
+        self.credentials.user_keys(&self.name_of(claim)?, &self.settings.realm, claim.algorithm, now)
+    }
+
+    /// The username that a request names; `None` where it is no text, or the hash is nobody's.
+    fn name_of<'a>(&self, claim: &Claim<'a>) -> Option<Cow<'a, str>> {
+        match claim.name {
+            Some(name) => std::str::from_utf8(name).ok().map(Cow::Borrowed),
+            None => self.credentials.username_of(claim.userhash?.try_into().ok()?, &self.settings.realm).map(Cow::Owned),
         }
-        let name = self.credentials.username_of(claim.userhash?.try_into().ok()?, realm)?;
-        self.credentials.user_keys(&name, realm, claim.algorithm, now)
     }
 
     /// RFC 8489 §9.2.4, third check: the client must return the offer unchanged. If it does not, an attacker may have removed the
@@ -170,7 +202,7 @@ impl Engine {
         };
         match (self.settings.password_algorithms, algorithm) {
             (PasswordAlgorithms::Sha256, PasswordAlgorithm::Md5) if chosen.is_some() => Err(BAD_REQUEST),
-            (PasswordAlgorithms::Sha256, PasswordAlgorithm::Md5) => Err(UNAUTHENTICATED),
+            (PasswordAlgorithms::Sha256, PasswordAlgorithm::Md5) => Err(Refusal::Error(RefusalReason::PasswordAlgorithm)),
             (PasswordAlgorithms::Md5 | PasswordAlgorithms::Both | PasswordAlgorithms::Sha256, _) => Ok(algorithm),
         }
     }

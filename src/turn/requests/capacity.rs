@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::request::{ALLOCATION_QUOTA_REACHED, INSUFFICIENT_CAPACITY, Refusal};
+use super::request::Refusal;
 use crate::turn::codec::attribute::AddressFamily;
 use crate::turn::credentials::Scope;
 use crate::turn::delivery::Delivery;
 use crate::turn::engine::Engine;
 use crate::turn::ids::AllocationId;
+use crate::turn::refusal::RefusalReason;
 use crate::turn::stranger_table::AllocationLocation;
 use crate::turn::strangers::{Admitted, StrangerRefusal, Usage};
 use crate::turn::verdict::Output;
@@ -53,15 +54,15 @@ impl Engine {
                 }
                 Err(refusal) => {
                     self.end(id);
-                    return Err(match refusal {
-                        StrangerRefusal::Client => ALLOCATION_QUOTA_REACHED,
-                        StrangerRefusal::Capacity => INSUFFICIENT_CAPACITY,
-                    });
+                    return Err(Refusal::Error(match refusal {
+                        StrangerRefusal::Client => RefusalReason::AddressQuota,
+                        StrangerRefusal::Capacity => RefusalReason::StrangersCapacity,
+                    }));
                 }
             },
         };
         match displaced {
-            Some(AllocationLocation { shard, allocation }) if shard == self.shard.index => self.end(allocation),
+            Some(AllocationLocation { shard, allocation }) if shard == self.shard.index => self.displace(allocation),
             Some(AllocationLocation { shard, allocation }) => {
                 self.outputs.push_back(Output::DisplaceAllocation { shard, allocation });
             }

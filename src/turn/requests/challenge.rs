@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::request::{Refusal, STALE_NONCE, UNAUTHENTICATED};
+use super::request::Refusal;
 use crate::turn::codec::attribute;
 use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::header::{Class, HEADER_LEN};
@@ -12,6 +12,7 @@ use crate::turn::codec::writer::MessageWriter;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::FiveTuple;
 use crate::turn::nonce::{MAX_NONCE_LEN, SecurityFeatures};
+use crate::turn::refusal::RefusalReason;
 use crate::turn::settings::PasswordAlgorithms;
 use crate::turn::verdict::{Answer, DropReason, Verdict};
 
@@ -30,20 +31,23 @@ impl Engine {
         refusal: Refusal,
         now: Instant,
     ) -> Verdict {
-        let code = match refusal {
-            Refusal::Error(code) => code,
+        let reason = match refusal {
+            Refusal::Error(reason) => reason,
             Refusal::Silent(reason) => return Verdict::Drop(reason),
-            Refusal::UnknownAttributes(_) | Refusal::AlternateServer(_) => ErrorCode::BadRequest,
+            Refusal::UnknownAttributes(_) | Refusal::AlternateServer(_) => RefusalReason::BadRequest,
             Refusal::OtherShard(shard) => return Verdict::ToShard { shard },
         };
         if !to.transport.is_stream() && !self.shared.may_challenge(to.client, now) {
             return Verdict::Drop(DropReason::RateLimited);
         }
+        // Whatever is reported comes after the check of the nonce, so the sender has proved its address.
+        self.report_refusal(to, message, reason);
+        let code = reason.code();
         let mut bytes = std::mem::take(&mut self.reply);
         let method = message.method();
         let mut writer = MessageWriter::new(&mut bytes, Class::Error, method, &message.transaction());
         writer.error(code);
-        if matches!(refusal, UNAUTHENTICATED | STALE_NONCE) {
+        if matches!(code, ErrorCode::Unauthenticated | ErrorCode::StaleNonce) {
             self.write_challenge(&mut writer, &to, message, now);
         }
         if message.fingerprint() {

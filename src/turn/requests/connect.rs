@@ -1,16 +1,14 @@
 //! Connect and ConnectionBind (RFC 6062 §5.2, §5.4).
 
 use super::permission::{check_family, peers_of};
-use super::request::{
-    ALLOCATION_MISMATCH, BAD_REQUEST, CONNECTION_ALREADY_EXISTS, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, Refusal, Request,
-    WRONG_CREDENTIALS,
-};
+use super::request::{ALLOCATION_MISMATCH, BAD_REQUEST, FORBIDDEN, Outcome, Refusal, Request, WRONG_CREDENTIALS};
 use crate::turn::codec::attribute::{self, AddressFamily};
 use crate::turn::credentials::Scope;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ids::PeerConnectionId;
 use crate::turn::peer_connection_table::PeerConnectionState;
+use crate::turn::refusal::RefusalReason;
 use crate::turn::verdict::{Output, Verdict};
 
 impl Engine {
@@ -30,14 +28,14 @@ impl Engine {
         check_family(allocation, AddressFamily::of(peer.ip()))?;
         // Fifth check: 403.
         if !self.admits(peer, allocation.scope, PeerTransport::Tcp) {
-            return Err(FORBIDDEN);
+            return Err(Refusal::Error(RefusalReason::DeniedPeer(peer)));
         }
         // Second and third checks: 446 while a connection with this peer is being made, waits or is bound.
         if self.is_connected(id, peer) {
-            return Err(CONNECTION_ALREADY_EXISTS);
+            return Err(Refusal::Error(RefusalReason::Connected(peer)));
         }
         if allocation.peer_connections.len() >= self.settings.limits.peer_connections {
-            return Err(INSUFFICIENT_CAPACITY);
+            return Err(Refusal::Error(RefusalReason::TooManyPeerConnections));
         }
         self.charge_new_peers(id, 1, request)?;
         self.connect(id, peer, request.message.transaction(), request.requester.signer, request.now);

@@ -12,6 +12,7 @@ use crate::turn::engine::Engine;
 use crate::turn::five_tuple::{FiveTuple, Transport};
 use crate::turn::ids::AllocationId;
 use crate::turn::ports::PortOwner;
+use crate::turn::refusal::RefusalReason;
 use crate::turn::verdict::{DropReason, Verdict};
 
 /// A shorter datagram is never answered, unless it is a Binding request: the answer would amplify it.
@@ -77,7 +78,7 @@ impl Engine {
             return Err(WRONG_CREDENTIALS);
         }
         if allocation.is_opening() {
-            return Err(ALLOCATION_MISMATCH);
+            return Err(Refusal::Error(RefusalReason::Opening));
         }
         Ok((id, allocation))
     }

@@ -15,8 +15,9 @@ use crate::turn::engine::Engine;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::ports::PortRequirement;
+use crate::turn::refusal::{OpenError, RefusalReason, RefusedRequest};
 use crate::turn::shared::{Reservation, ReservationToken};
-use crate::turn::verdict::{Answer, OpenError, Output};
+use crate::turn::verdict::{Answer, Output};
 
 /// RFC 8656 §7.2: at least 30 s.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
@@ -43,6 +44,7 @@ impl Engine {
     pub fn handle_relayed_address_opened(&mut self, relayed: RelayedAddressId, result: Result<(), OpenError>, now: Instant) {
         let Some(allocation) = self.allocations.allocation(relayed.allocation) else { return };
         let Some(&address) = allocation.relayed(relayed.family).filter(|address| !address.live) else { return };
+        let mut failure = None;
         match result {
             Ok(()) => {
                 if allocation.transport == PeerTransport::Udp {
@@ -59,9 +61,10 @@ impl Engine {
                     return self.open(relayed, now);
                 }
                 allocation.address_error = Some((relayed.family, ErrorCode::InsufficientCapacity));
+                failure = Some(error);
             }
         }
-        self.answer_when_open(relayed.allocation, now);
+        self.answer_when_open(relayed.allocation, failure, now);
     }
 
     /// Gives back a port that could not be opened, and takes another one where that may help.
@@ -74,7 +77,7 @@ impl Engine {
             OpenError::PortInUse if failed.tries < MAX_PORT_RETRIES && !failed.reserved => {
                 self.take_port(family, failed.requirement, failed.socket)
             }
-            OpenError::PortInUse | OpenError::Failed => None,
+            OpenError::PortInUse | OpenError::NoDescriptors | OpenError::NoAddress | OpenError::Failed => None,
         };
         port.map(|port| RelayedAddress { port, tries: failed.tries + 1, ..*failed })
     }
@@ -84,14 +87,18 @@ impl Engine {
         self.shared.ports.take(family, ranges, requirement, &mut self.rng)
     }
 
-    fn answer_when_open(&mut self, id: AllocationId, now: Instant) {
+    /// `failure`: why the relayed address could not be opened whose result came last.
+    fn answer_when_open(&mut self, id: AllocationId, failure: Option<OpenError>, now: Instant) {
         let Some(allocation) = self.allocations.allocation(id).filter(|allocation| !allocation.is_opening()) else { return };
         let to = allocation.five_tuple;
         let mut bytes = Vec::new();
         let method = Method::Allocate;
         let answer = if allocation.relayed.iter().all(Option::is_none) {
-            let code = ErrorCode::InsufficientCapacity;
+            let reason = RefusalReason::Socket(failure.unwrap_or(OpenError::Failed));
+            let code = reason.code();
             let (transaction, signer) = (allocation.transaction, allocation.signer);
+            let username = allocation.user.identity.name.as_ref().into();
+            self.outputs.push_back(Output::Refused(Box::new(RefusedRequest { client: to, username, reason })));
             self.end(id);
             MessageWriter::new(&mut bytes, Class::Error, method, &transaction).error(code);
             self.sign(&mut bytes, &signer);

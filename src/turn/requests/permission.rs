@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::request::{BAD_REQUEST, FORBIDDEN, INSUFFICIENT_CAPACITY, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
+use super::request::{BAD_REQUEST, Outcome, PEER_ADDRESS_FAMILY_MISMATCH, Refusal, Request};
 use crate::limits::ip_prefix::canonical;
 use crate::turn::allocation::Allocation;
 use crate::turn::codec::attribute::{self, AddressFamily};
@@ -11,6 +11,7 @@ use crate::turn::codec::framing::ChannelNumber;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::PeerTransport;
 use crate::turn::ids::AllocationId;
+use crate::turn::refusal::RefusalReason;
 
 /// RFC 8656 §9.
 const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
@@ -27,7 +28,7 @@ impl Engine {
             let peer = peer?;
             check_family(allocation, AddressFamily::of(peer.ip()))?;
             if !self.admits_permission(peer, allocation) {
-                return Err(FORBIDDEN);
+                return Err(Refusal::Error(RefusalReason::DeniedPeer(peer)));
             }
             peers += 1;
             new += usize::from(!allocation.peers.permits(peer.ip(), request.now));
@@ -62,12 +63,12 @@ impl Engine {
         // §12.2: 443, then 403.
         check_family(allocation, AddressFamily::of(peer.ip()))?;
         if !self.admits(peer, allocation.scope, PeerTransport::Udp) {
-            return Err(FORBIDDEN);
+            return Err(Refusal::Error(RefusalReason::DeniedPeer(peer)));
         }
         // §12.2: neither the channel nor the peer may be bound to another one.
         let bound = allocation.peers.may_bind(channel, peer, request.now).map_err(|_| BAD_REQUEST)?;
         if !bound && allocation.peers.channels() >= self.settings.limits.channels {
-            return Err(INSUFFICIENT_CAPACITY);
+            return Err(Refusal::Error(RefusalReason::TooManyChannels));
         }
         let new = usize::from(!allocation.peers.permits(peer.ip(), request.now));
         self.charge_new_permissions(id, new, request)?;
@@ -87,14 +88,17 @@ impl Engine {
     fn charge_new_permissions(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
         let allocation = self.allocations.allocation(id).ok_or(BAD_REQUEST)?;
         if new > 0 && allocation.peers.permissions() + new > self.settings.limits.permissions {
-            return Err(INSUFFICIENT_CAPACITY);
+            return Err(Refusal::Error(RefusalReason::TooManyPermissions));
         }
         self.charge_new_peers(id, new, request)
     }
 
     /// Limits the rate of new peers, so that nobody can scan a network through this server.
     pub(super) fn charge_new_peers(&mut self, id: AllocationId, new: usize, request: &Request<'_>) -> Result<(), Refusal> {
-        if self.may_name_new_peers(id, new as u64, request.now) { Ok(()) } else { Err(INSUFFICIENT_CAPACITY) }
+        match self.may_name_new_peers(id, new as u64, request.now) {
+            true => Ok(()),
+            false => Err(Refusal::Error(RefusalReason::TooManyNewPeers)),
+        }
     }
 
     /// Whether the client may name so many new peers now; counts them.

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::turn::allocation::{Allocation, Signer};
-use crate::turn::codec::error_code::ErrorCode;
 use crate::turn::codec::message::{StunMessage, UnknownAttributes};
 use crate::turn::credentials::Scope;
 use crate::turn::five_tuple::FiveTuple;
+use crate::turn::refusal::RefusalReason;
 use crate::turn::verdict::{DropReason, Verdict};
 
 /// An authenticated request.
@@ -53,7 +53,8 @@ pub(super) type Outcome = Result<Verdict, Refusal>;
 pub(super) enum Refusal {
     /// The request gets no answer.
     Silent(DropReason),
-    Error(ErrorCode),
+    /// An error response with the code of the reason.
+    Error(RefusalReason),
     /// 420 with UNKNOWN-ATTRIBUTES.
     UnknownAttributes(UnknownAttributes),
     /// 300 with ALTERNATE-SERVER.
@@ -62,16 +63,12 @@ pub(super) enum Refusal {
     OtherShard(u8),
 }
 
-pub(super) const BAD_REQUEST: Refusal = Refusal::Error(ErrorCode::BadRequest);
-pub(super) const UNAUTHENTICATED: Refusal = Refusal::Error(ErrorCode::Unauthenticated);
-pub(super) const FORBIDDEN: Refusal = Refusal::Error(ErrorCode::Forbidden);
-pub(super) const MOBILITY_FORBIDDEN: Refusal = Refusal::Error(ErrorCode::MobilityForbidden);
-pub(super) const ALLOCATION_MISMATCH: Refusal = Refusal::Error(ErrorCode::AllocationMismatch);
-pub(super) const STALE_NONCE: Refusal = Refusal::Error(ErrorCode::StaleNonce);
-pub(super) const ADDRESS_FAMILY_NOT_SUPPORTED: Refusal = Refusal::Error(ErrorCode::AddressFamilyNotSupported);
-pub(super) const WRONG_CREDENTIALS: Refusal = Refusal::Error(ErrorCode::WrongCredentials);
-pub(super) const UNSUPPORTED_TRANSPORT: Refusal = Refusal::Error(ErrorCode::UnsupportedTransport);
-pub(super) const PEER_ADDRESS_FAMILY_MISMATCH: Refusal = Refusal::Error(ErrorCode::PeerAddressFamilyMismatch);
-pub(super) const CONNECTION_ALREADY_EXISTS: Refusal = Refusal::Error(ErrorCode::ConnectionAlreadyExists);
-pub(super) const ALLOCATION_QUOTA_REACHED: Refusal = Refusal::Error(ErrorCode::AllocationQuotaReached);
-pub(super) const INSUFFICIENT_CAPACITY: Refusal = Refusal::Error(ErrorCode::InsufficientCapacity);
+pub(super) const BAD_REQUEST: Refusal = Refusal::Error(RefusalReason::BadRequest);
+pub(super) const UNAUTHENTICATED: Refusal = Refusal::Error(RefusalReason::NoCredentials);
+pub(super) const FORBIDDEN: Refusal = Refusal::Error(RefusalReason::Scope);
+pub(super) const MOBILITY_FORBIDDEN: Refusal = Refusal::Error(RefusalReason::MobilityOff);
+pub(super) const ALLOCATION_MISMATCH: Refusal = Refusal::Error(RefusalReason::NoAllocation);
+pub(super) const STALE_NONCE: Refusal = Refusal::Error(RefusalReason::StaleNonce);
+pub(super) const ADDRESS_FAMILY_NOT_SUPPORTED: Refusal = Refusal::Error(RefusalReason::UnknownFamily);
+pub(super) const WRONG_CREDENTIALS: Refusal = Refusal::Error(RefusalReason::OtherUser);
+pub(super) const PEER_ADDRESS_FAMILY_MISMATCH: Refusal = Refusal::Error(RefusalReason::PeerFamily);

@@ -9,7 +9,8 @@ use crate::turn::codec::message::StunMessage;
 use crate::turn::codec::writer::MessageWriter;
 use crate::turn::engine::Engine;
 use crate::turn::five_tuple::FiveTuple;
-use crate::turn::verdict::{Answer, Verdict};
+use crate::turn::refusal::{RefusalReason, RefusedRequest};
+use crate::turn::verdict::{Answer, Output, Verdict};
 
 impl Engine {
     /// A success response without attributes of its own.
@@ -31,7 +32,10 @@ impl Engine {
         let code = match refusal {
             Refusal::Silent(reason) => return Verdict::Drop(reason),
             Refusal::OtherShard(shard) => return Verdict::ToShard { shard },
-            Refusal::Error(code) => code,
+            Refusal::Error(reason) => {
+                self.report_refusal(to, message, reason);
+                reason.code()
+            }
             Refusal::UnknownAttributes(_) => ErrorCode::UnknownAttribute,
             Refusal::AlternateServer(_) => ErrorCode::TryAlternate,
         };
@@ -51,6 +55,24 @@ impl Engine {
         self.sign(&mut bytes, signer);
         self.reply = bytes;
         Verdict::Reply { to, answer: Answer::Error { method, code, failed_authentication: false } }
+    }
+
+    /// Tells the shell of a refusal, if the operator wants to know it. The sender has proved its address.
+    pub(super) fn report_refusal(&mut self, client: FiveTuple, message: &StunMessage<'_>, reason: RefusalReason) {
+        if reason.is_reported() {
+            let username = self.username(message);
+            self.outputs.push_back(Output::Refused(Box::new(RefusedRequest { client, username, reason })));
+        }
+    }
+
+    /// The username that a request names; empty for a hash that is nobody's.
+    fn username(&self, message: &StunMessage<'_>) -> Box<str> {
+        let hash = || message.find(attribute::USERHASH)?.try_into().ok();
+        let by_hash = || self.credentials.username_of(hash()?, &self.settings.realm);
+        match message.find(attribute::USERNAME) {
+            Some(name) => String::from_utf8_lossy(name).into(),
+            None => by_hash().unwrap_or_default().into(),
+        }
     }
 
     /// Appends the end of a response: SOFTWARE, integrity, and FINGERPRINT where the client uses it.

@@ -35,6 +35,8 @@ mod properties;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod resources;
 #[cfg(test)]
 mod scope;
@@ -82,7 +84,7 @@ pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-pub(super) fn secs(seconds: u64) -> Duration {
+pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -124,6 +126,10 @@ pub(super) struct World {
     pub(super) open_results: VecDeque<Result<(), OpenError>>,
     /// Outputs other than those about sockets, in order.
     pub(super) outputs: Vec<Output>,
+    /// What the operator is told of, in order.
+    pub(super) refused: Vec<RefusedRequest>,
+    /// The clients whose allocations were displaced, in order.
+    pub(super) displaced: Vec<FiveTuple>,
 }
 
 impl World {
@@ -158,7 +164,16 @@ impl World {
     ) -> Self {
         let seed = [shard.index; 32];
         let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), Arc::clone(&shared), credentials, shard, seed);
-        Self { engine, shared, now, sockets: BTreeMap::new(), open_results: VecDeque::new(), outputs: Vec::new() }
+        Self {
+            engine,
+            shared,
+            now,
+            sockets: BTreeMap::new(),
+            open_results: VecDeque::new(),
+            outputs: Vec::new(),
+            refused: Vec::new(),
+            displaced: Vec::new(),
+        }
     }
 
     pub(super) fn handle(&mut self, from: FiveTuple, bytes: &[u8]) -> Verdict {
@@ -188,6 +203,8 @@ impl World {
                 Output::CloseRelayedAddress { relayed } => {
                     self.sockets.remove(&relayed);
                 }
+                Output::Refused(refused) => self.refused.push(*refused),
+                Output::Displaced { client, .. } => self.displaced.push(client),
                 Output::Transmit { .. }
                 | Output::ClientMoved { .. }
                 | Output::MovedClientEnded { .. }

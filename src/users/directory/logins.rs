@@ -8,6 +8,7 @@ use crate::turn::Scope;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use crate::users::credentials::{self, CLOCK_SLACK, TimeLimitedUsername};
 use crate::users::password::TurnKeys;
+use crate::users::store::SnapshotUser;
 
 /// What a TURN username stands for.
 #[derive(Debug, Clone)]
@@ -34,15 +35,9 @@ impl Directory {
     pub fn login(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: SystemTime) -> Option<Login> {
         let snapshot = self.0.snapshot.load();
         if let Some(user) = snapshot.users.get(username) {
-            let key = |keys: TurnKeys| match algorithm {
-                PasswordAlgorithm::Md5 => LongTermKey::Md5(keys.md5),
-                PasswordAlgorithm::Sha256 => LongTermKey::Sha256(keys.sha256),
-            };
-            // Always two, so that the time of a refusal tells nothing of a password.
-            let forms = [user.typed.unwrap_or(user.prepared), user.prepared];
             let login = Login {
                 user: username.to_owned(),
-                keys: forms.map(|keys| (user.scope, key(keys))).to_vec(),
+                keys: stored_keys(user, algorithm).map(|key| (user.scope, key)).to_vec(),
                 remaining: None,
                 is_leased: false,
                 group: None,
@@ -100,6 +95,15 @@ impl Directory {
     }
 }
 
+/// The keys of the user's password, one for each form. Always two, so that the time of a refusal tells nothing of a password.
+pub(super) fn stored_keys(user: &SnapshotUser, algorithm: PasswordAlgorithm) -> [LongTermKey; 2] {
+    let key = |keys: TurnKeys| match algorithm {
+        PasswordAlgorithm::Md5 => LongTermKey::Md5(keys.md5),
+        PasswordAlgorithm::Sha256 => LongTermKey::Sha256(keys.sha256),
+    };
+    [user.typed.unwrap_or(user.prepared), user.prepared].map(key)
+}
+
 impl DirectoryState {
     /// The passwords with which live secrets sign `username` in the scopes in which it has not expired.
     fn passwords(
@@ -109,13 +113,17 @@ impl DirectoryState {
         name: &TimeLimitedUsername<'_>,
         now: SystemTime,
     ) -> Vec<(Scope, String)> {
-        let readings = self.former_clocks.readings(now);
-        let is_current = |scope: &Scope| readings.iter().any(|now| self.is_unexpired(*scope, name, *now));
+        let is_current = |scope: &Scope| self.is_current(*scope, name, now);
         let scopes: Vec<Scope> = [Scope::Clients, Scope::Anyone].into_iter().filter(is_current).collect();
         let secrets = self.verifying(snapshot, now);
         let of_scopes =
             |secret: &str| scopes.iter().map(|scope| (*scope, credentials::password(secret, *scope, username))).collect();
         secrets.into_iter().flat_map(|secret| -> Vec<_> { of_scopes(secret.expose()) }).collect()
+    }
+
+    /// Whether credentials of `name` are current by the clock, or by one that the machine had before.
+    pub(super) fn is_current(&self, scope: Scope, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
+        self.former_clocks.readings(now).iter().any(|now| self.is_unexpired(scope, name, *now))
     }
 
     /// How long after `now` credentials of `name` are good.

@@ -17,9 +17,9 @@ use crate::users::credentials;
 use crate::users::password::TurnKeys;
 use crate::users::store::{SecretInfo, Snapshot, SnapshotUser, Store};
 
-const NOW: u64 = 1_800_000_000;
+pub(super) const NOW: u64 = 1_800_000_000;
 
-fn at(seconds: u64) -> SystemTime {
+pub(super) fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW + seconds)
 }
 
@@ -47,11 +47,11 @@ fn user(name: &str, scope: Scope, enabled: bool) -> (String, SnapshotUser) {
     (name.into(), user)
 }
 
-fn directory(secrets: &str) -> Directory {
+pub(super) fn directory(secrets: &str) -> Directory {
     Directory(Arc::new(DirectoryState::new(snapshot(), &config(secrets))))
 }
 
-fn limited(secrets: &str, max_foreign_ttl: &str) -> Directory {
+pub(super) fn limited(secrets: &str, max_foreign_ttl: &str) -> Directory {
     let settings = Settings { max_foreign_ttl: Some(max_foreign_ttl.into()), ..settings(secrets) };
     Directory(Arc::new(DirectoryState::new(snapshot(), &Config::read(&settings).unwrap().credentials)))
 }
@@ -70,7 +70,7 @@ fn snapshot() -> Snapshot {
     }
 }
 
-fn key(secret: &str, scope: Scope, username: &str) -> (Scope, LongTermKey) {
+pub(super) fn key(secret: &str, scope: Scope, username: &str) -> (Scope, LongTermKey) {
     let password = credentials::password(secret, scope, username);
     (scope, LongTermKey::Md5(credentials::h_a1_md5(username, "castway", &password)))
 }
@@ -80,7 +80,7 @@ fn both(secret: &str, username: &str) -> [(Scope, LongTermKey); 2] {
     [Clients, Anyone].map(|scope| key(secret, scope, username))
 }
 
-fn stored_key(user: &str) -> LongTermKey {
+pub(super) fn stored_key(user: &str) -> LongTermKey {
     LongTermKey::Md5(credentials::h_a1_md5(user, "castway", "pw"))
 }
 
@@ -89,7 +89,7 @@ impl Directory {
         self.login(username, "castway", PasswordAlgorithm::Md5, now)
     }
 
-    fn keys(&self, username: &str, now: SystemTime) -> Vec<(Scope, LongTermKey)> {
+    pub(super) fn keys(&self, username: &str, now: SystemTime) -> Vec<(Scope, LongTermKey)> {
         self.md5(username, now).map(|login| login.keys).unwrap_or_default()
     }
 

@@ -461,6 +461,8 @@ impl Server {
                         self.moved.remove(&client);
                     }
                     Output::Transmit { .. }
+                    | Output::Refused(_)
+                    | Output::Displaced { .. }
                     | Output::OpenRelayedAddress { .. }
                     | Output::CloseRelayedAddress { .. }
                     | Output::DisplaceAllocation { .. }
