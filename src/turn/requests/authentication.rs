@@ -95,8 +95,8 @@ impl Engine {
         }
     }
 
-    /// Why a request was refused that no key of its user has signed, and whether its credentials are genuine. At least one
-    /// key is tried, as for [`Self::authenticate`].
+    /// Why a request was refused that no key of its user has signed, and whether its credentials are genuine. At least two
+    /// keys are tried, as many as a disabled user has, so that the time of the answer does not show who is disabled.
     fn explain(
         &self,
         claim: &Claim<'_>,
@@ -109,8 +109,8 @@ impl Engine {
             (true, None) => CredentialEvidence { keys: Vec::new(), otherwise: CredentialRefusal::UnknownUser },
             (true, Some(name)) => self.credentials.evidence(&name, &self.settings.realm, claim.algorithm, now),
         };
-        let decoy = [(LongTermKey::Md5([0; 16]), otherwise)];
-        let tried = if keys.is_empty() { &decoy[..] } else { &keys };
+        let decoys = [(LongTermKey::Md5([0; 16]), otherwise); 2];
+        let tried = if keys.is_empty() { &decoys[..] } else { &keys };
         let signed = tried.iter().find(|(key, _)| claim.integrity.verify(message, key));
         match signed.filter(|_| !keys.is_empty()) {
             Some((_, why)) => (*why, true),
