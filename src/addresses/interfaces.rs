@@ -10,8 +10,9 @@ use url::Host;
 use crate::limits::log_interval::LogInterval;
 
 /// The addresses that relayed sockets are bound to when none is set, IPv4 and IPv6: the listener's unless it is a wildcard. Else one
-/// of each family: the default route's, else that of `current` while the machine has it, else that of any interface. Where other
-/// machines reach neither, IPv4 loopback.
+/// of each family: the default route's, else that of `current` while the machine has it, else that of any interface. An interface
+/// without a carrier, such as an unused bridge of a container engine, gives its address only where no other has one. Where other machines
+/// reach neither, IPv4 loopback.
 pub fn relay_ips(listening: IpAddr, current: [Option<IpAddr>; 2]) -> [Option<IpAddr>; 2] {
     let listening = listening.to_canonical();
     if !listening.is_unspecified() {
@@ -20,13 +21,17 @@ pub fn relay_ips(listening: IpAddr, current: [Option<IpAddr>; 2]) -> [Option<IpA
     let routed = [routed_v4(), routed_v6()].map(|ip| ip.filter(reaches_others));
     let mut chosen = routed;
     if routed.contains(&None) {
-        let own = addresses();
+        let own = interfaces();
         for (chosen, (current, ipv4)) in chosen.iter_mut().zip(current.into_iter().zip([true, false])) {
-            let mut usable = own.iter().copied().filter(|ip| ip.is_ipv4() == ipv4 && reaches_others(ip));
+            let usable = |has_carrier: bool| {
+                let own = own.iter().filter(move |own| own.is_oper_up() == has_carrier);
+                own.map(Interface::ip).filter(move |ip| ip.is_ipv4() == ipv4 && reaches_others(ip))
+            };
             // An IPv6 address that the kernel still checks for duplicates can't be bound yet.
             let can_be_bound = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
-            let kept = current.filter(|ip| usable.clone().any(|own| own == *ip) && can_be_bound(ip));
-            *chosen = chosen.or(kept).or_else(|| usable.find(can_be_bound));
+            let kept = |has_carrier| current.filter(|ip| usable(has_carrier).any(|own| own == *ip) && can_be_bound(ip));
+            let any = |has_carrier| kept(has_carrier).or_else(|| usable(has_carrier).find(can_be_bound));
+            *chosen = chosen.or_else(|| any(true)).or_else(|| any(false));
         }
     }
     if chosen == [None, None] { by_family(Ipv4Addr::LOCALHOST.into()) } else { chosen }

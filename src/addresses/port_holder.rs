@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// The state of a listening TCP socket in `/proc/net/tcp` (`TCP_LISTEN`).
 const LISTENING: &str = "0A";
+/// The holder of a port that this server has itself.
+const OURSELVES: &str = "another setting of this server";
 
 /// A bound socket.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,9 +17,16 @@ struct Socket {
     inode: u64,
 }
 
-/// Who has `protocol` (TCP or UDP) at `address`, in words.
+/// A sentence that says who has `protocol` (TCP or UDP) at `address`, which `setting` wants, and what to do.
 #[must_use]
-pub fn port_holder(protocol: &str, address: SocketAddr) -> String {
+pub fn port_taken(protocol: &str, address: SocketAddr, setting: &str) -> String {
+    let holder = port_holder(protocol, address);
+    let stop = if holder == OURSELVES { "" } else { "stop that program, or " };
+    format!("{protocol} {address} is taken by {holder}: {stop}set {setting} to a free port")
+}
+
+/// Who has the port, in words.
+fn port_holder(protocol: &str, address: SocketAddr) -> String {
     let file = protocol.to_lowercase();
     let tables =
         [format!("/proc/net/{file}"), format!("/proc/net/{file}6")].map(|path| fs::read_to_string(path).unwrap_or_default());
@@ -26,7 +35,7 @@ pub fn port_holder(protocol: &str, address: SocketAddr) -> String {
         return "another program".to_owned();
     };
     match process_of(found.inode) {
-        Some(process) if process == std::process::id() => "another setting of this server".to_owned(),
+        Some(process) if process == std::process::id() => OURSELVES.to_owned(),
         Some(process) => {
             let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
             format!("another program ({:?}, process {process})", name.trim())
@@ -108,11 +117,13 @@ mod tests {
         let (tcp, udp) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("[::1]:0"));
         let taken = tcp.local_addr().unwrap();
         for wanted in [taken, SocketAddr::new([0, 0, 0, 0].into(), taken.port())] {
-            assert_eq!(port_holder("TCP", wanted), "another setting of this server");
+            assert_eq!(port_holder("TCP", wanted), OURSELVES);
         }
+        let sentence = format!("TCP {taken} is taken by another setting of this server: set CASTWAY_X to a free port");
+        assert_eq!(port_taken("TCP", taken, "CASTWAY_X"), sentence, "there is no program to stop");
         // Skipped on a machine without IPv6.
         if let Ok(udp) = udp {
-            assert_eq!(port_holder("UDP", udp.local_addr().unwrap()), "another setting of this server");
+            assert_eq!(port_holder("UDP", udp.local_addr().unwrap()), OURSELVES);
         }
     }
 }

@@ -46,12 +46,13 @@ impl Opened {
         let clock = WallClock::new(Instant::now(), now);
         // The ports come first, so that a start that finds them taken leaves nothing in the data folder.
         let mut listeners = TcpListeners::bind(&config)?;
+        relay::check_ports(&config.relay)?;
+        let bound = relay::bind_addresses(&config.relay)?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         let resume_key = store.key("resume", now).await?;
         let https_port = config.tls.https.is_some().then(|| listeners.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
-        let bound = relay::bind_addresses(&config.relay)?;
         let external = ExternalAddresses::new(&config.relay.external, bound, config.http.public_url.clone());
         external.look_up_at_start().await;
         let certificates =

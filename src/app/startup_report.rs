@@ -121,7 +121,8 @@ impl App {
         let listening = if kinds.is_empty() { "over TLS".to_owned() } else { at };
         report.line("TURN relay", &listening);
         let seen: Vec<_> = self.external.relayed_ips().iter().flatten().map(|relay| relay.advertised.to_string()).collect();
-        report.line("", &format!("seen by others as {}", seen.join(" and ")));
+        let seen = format!("seen by others as {}", seen.join(" and "));
+        report.line("", if self.external.is_without_address() { "seen by nobody else yet" } else { &seen });
         let closed = self.relay.closed_neighbours();
         if !closed.is_empty() {
             report.line("", &format!("reaches no peers in {}, where this machine is itself:", on_link::listed(closed)));

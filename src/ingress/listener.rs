@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::addresses::port_holder::port_holder;
+use crate::addresses::port_holder::port_taken;
 use crate::config::Listen;
 use crate::relay::ForwardedConnection;
 
@@ -108,8 +108,7 @@ fn open(addr: SocketAddr) -> io::Result<TcpListener> {
 fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::AddrInUse {
-        let holder = port_holder("TCP", addr);
-        anyhow!("TCP {addr} is taken by {holder}: stop that program, or set {setting} to a free port")
+        anyhow!(port_taken("TCP", addr, setting))
     } else if kind == io::ErrorKind::PermissionDenied {
         anyhow!(
             "TCP {addr} needs more privileges: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a higher \

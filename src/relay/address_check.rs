@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::addresses::external::ExternalAddresses;
-use crate::addresses::interfaces;
 use crate::relay::io::poll::PollWaker;
 
 /// Anybody may ask, so an answer is repeated for so long.
@@ -15,8 +14,6 @@ const ANSWER_LIFETIME: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct AddressCheck {
     external: ExternalAddresses,
-    /// Relayed sockets follow the machine's addresses.
-    follows: bool,
     watcher: PollWaker,
     last: Arc<Mutex<Option<Answer>>>,
 }
@@ -28,8 +25,8 @@ struct Answer {
 }
 
 impl AddressCheck {
-    pub(super) fn new(external: ExternalAddresses, follows: bool, watcher: PollWaker) -> Self {
-        Self { external, follows, watcher, last: Arc::default() }
+    pub(super) fn new(external: ExternalAddresses, watcher: PollWaker) -> Self {
+        Self { external, watcher, last: Arc::default() }
     }
 
     /// Wakes the thread that watches the machine's addresses.
@@ -57,7 +54,7 @@ impl AddressCheck {
         if failure.is_some() {
             self.watcher.wake();
         }
-        if self.follows && !bound.iter().any(interfaces::reaches_others) {
+        if self.external.is_without_address() {
             return Some(
                 "no interface of this machine has an address that other machines can reach; the relay uses one as soon as it is there"
                     .to_owned(),

@@ -52,7 +52,7 @@ pub use ingress_forwarding::{ForwardedConnection, IngressForwarding};
 pub use intake::StreamIntake;
 pub use refusals::RefusalReports;
 pub use setup::relayed_addresses::bind_addresses;
-pub use start::start;
+pub use start::{check_ports, start};
 pub use stats::{RelayStats, StatsReader};
 pub use tcp::accepted_connection::AcceptedConnection;
 pub use tcp::connection::NonBlockingConnection;

@@ -29,6 +29,14 @@ use crate::relay::users::RelayUsers;
 use crate::relay::watcher::{ChangeWatcher, WatcherStop, log_bound};
 use crate::turn::{self, EngineSettings, PeerPolicy, SharedState};
 
+/// Binds the clients' sockets and closes them again.
+///
+/// # Errors
+/// As those of [`start`] about these sockets.
+pub fn check_ports(config: &RelayConfig) -> anyhow::Result<()> {
+    ClientSockets::bind(config).map(drop)
+}
+
 /// Binds the clients' sockets and starts relaying. Relayed sockets are bound at the addresses in `external`, which are those of
 /// [`bind_addresses`](super::bind_addresses); the advertised addresses follow `external`, and the number of descriptors stays
 /// within `descriptors`. `listening` are the ports that the rest of the program listens on; no relayed address without a socket has
@@ -50,7 +58,7 @@ pub fn start(
     let policy = engine_settings::policy(config, &addresses);
     let closed_neighbours = policy.closed_neighbours();
     log_closed_networks(&closed_neighbours);
-    if reader.is_without_address() {
+    if external.is_without_address() {
         log_bound(&reader, &external.bound());
     }
 
@@ -69,7 +77,7 @@ pub fn start(
         admission: Admission::new(descriptors),
         shared,
         closed_neighbours: closed_neighbours.into(),
-        address_check: AddressCheck::new(external.clone(), config.follows_machine().is_some(), poller.waker()),
+        address_check: AddressCheck::new(external.clone(), poller.waker()),
         mailboxes: mailboxes.clone(),
         threads: Vec::new(),
         watcher: None,

@@ -130,7 +130,7 @@ impl ChangeWatcher {
 
 /// Logs to which addresses relayed sockets are bound from now on.
 pub(super) fn log_bound(reader: &AddressReader, bound: &[Option<IpAddr>; 2]) {
-    if reader.is_without_address() {
+    if reader.external.is_without_address() {
         tracing::warn!("this machine has no address that others can reach; the relay uses loopback until it has one");
         return;
     }

@@ -1,7 +1,7 @@
 // Settings as an operator gets them wrong: quotes that Docker keeps, files with secrets, and ports that two settings want.
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -140,10 +140,12 @@ test('a port that another program has is named with that program', () =>
     const { port } = other.address();
     for (const name of ['CASTWAY_HTTPS_ADDR', 'CASTWAY_TURN_ADDR']) {
       const free = { CASTWAY_HTTP_ADDR: `127.0.0.1:${await freePort()}`, CASTWAY_HTTPS_ADDR: `127.0.0.1:${await freePort()}`, CASTWAY_TURN_ADDR: `127.0.0.1:${await freePort()}`, CASTWAY_TURNS_ADDR: `127.0.0.1:${await freePort()}` };
-      const { code, stderr, stdout } = await failing(server, { ...free, CASTWAY_DATA_DIR: join(server.dataDir, 'second'), [name]: `127.0.0.1:${port}` });
+      const second = join(server.dataDir, 'second');
+      const { code, stderr, stdout } = await failing(server, { ...free, CASTWAY_DATA_DIR: second, [name]: `127.0.0.1:${port}` });
       assert.equal(code, 1);
       const said = `${stderr}${stdout}`;
       assert.match(said, new RegExp(`TCP 127\\.0\\.0\\.1:${port} is taken by another program \\("[^"]+", process ${process.pid}\\): stop that program, or set ${name}`));
+      assert.ok(!existsSync(second), 'nothing is left in the data folder');
     }
     other.close();
   }));

@@ -12,6 +12,7 @@ import { TurnClient } from '../interop/support/turn.mjs';
 import { until } from '../interop/support/wait.mjs';
 
 const FIRST = '11.0.0.5';
+const IDLE = '11.9.0.1';
 const SECOND = '11.0.0.6';
 const SIX = '2a01:4f8:1:1::5';
 const PEER = { 4: { address: '11.0.0.9', port: 9000 }, 6: { address: '2a01:4f8:1:1::9', port: 9000 } };
@@ -121,12 +122,20 @@ describe('a server that starts before the network', () => {
     assert.deepEqual([status, not_ready], [503, ['relayed_address']]);
     assert.match(reasons.relayed_address, /no interface of this machine has an address that other machines can reach/);
     assert.match(server.log, /this machine has no address that others can reach/);
+    assert.match(server.log, /seen by nobody else yet/);
+    assert.match(server.log, /! This machine has no address .* It needs no restart/);
+    assert.doesNotMatch(server.log, /advertised as 127|set CASTWAY_EXTERNAL_IP/);
     const [a, b] = [await allocated(), await allocated('::1')];
     assert.deepEqual([a.relayed.address, b.relayed.address], ['127.0.0.1', '127.0.0.1']);
     await exchange(a, b);
-    // What is told on loopback goes on once the machine has an address.
+    // What is told on loopback goes on once the machine has an address. An interface without a carrier makes way for one with it.
+    run(`ip link add idle0 type veth peer name idle1; ip addr add ${IDLE}/24 dev idle0; ip link set idle0 up`);
+    await becomes(IDLE);
+    await exchange(a, b);
     hasV4(FIRST);
     await becomes(FIRST);
+    run('ip link del idle0');
+    assert.equal(await relayedNow(), FIRST);
     await exchange(a, b);
     await Promise.all([a.close(), b.close()]);
   });
@@ -263,7 +272,8 @@ async function sendOver(host, port, bytes) {
   socket.on('error', () => {});
   await once(socket, 'connect');
   socket.write(bytes);
-  await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+  // A server that closes a connection with bytes that it has not read resets it.
+  await Promise.race(['data', 'close'].map((event) => new Promise((resolve) => socket.once(event, resolve))));
   socket.destroy();
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -39,7 +40,8 @@ impl ExternalAddresses {
     #[must_use]
     pub fn new(config: &ExternalConfig, bound: [Option<IpAddr>; 2], public_url: Option<Url>) -> Self {
         let (config, bound, found) = (config.clone(), ArcSwap::from_pointee(bound), ArcSwap::default());
-        Self { state: Arc::new(ExternalState { config, bound, public_url, found }), moved: Arc::default() }
+        let state = ExternalState { config, bound, follows: AtomicBool::new(false), public_url, found };
+        Self { state: Arc::new(state), moved: Arc::default() }
     }
 
     /// The addresses that relayed sockets are bound to: IPv4, then IPv6.
@@ -49,14 +51,21 @@ impl ExternalAddresses {
     }
 
     /// The machine has other addresses: relayed sockets are bound to these from now on, and everything is looked up again soon.
-    /// Returns whether that is a change. Called by one thread only.
+    /// Returns whether that is a change. Called by one thread only, and only where no setting names the addresses.
     pub fn set_bound(&self, bound: [Option<IpAddr>; 2]) -> bool {
+        self.state.follows.store(true, Ordering::Relaxed);
         if bound == self.bound() {
             return false;
         }
         self.state.bound.store(Arc::new(bound));
         self.moved.notify_one();
         true
+    }
+
+    /// Whether relayed sockets follow the machine's addresses, and it has none that other machines can reach.
+    #[must_use]
+    pub fn is_without_address(&self) -> bool {
+        self.state.is_without_address()
     }
 
     /// The addresses that relayed sockets are bound to, and how they are advertised now: IPv4, then IPv6.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use url::{Host, Url};
 
-use crate::addresses::interfaces::is_loopback_host;
+use crate::addresses::interfaces::{self, is_loopback_host};
 use crate::config::{ExternalAddress, ExternalConfig, Public};
 use crate::turn::RelayedIp;
 
@@ -15,6 +16,8 @@ pub(super) struct ExternalState {
     pub(super) config: ExternalConfig,
     /// The addresses that relayed sockets are bound to: IPv4, then IPv6.
     pub(super) bound: ArcSwap<[Option<IpAddr>; 2]>,
+    /// Whether these are chosen among the machine's addresses, and follow them.
+    pub(super) follows: AtomicBool,
     pub(super) public_url: Option<Url>,
     pub(super) found: ArcSwap<LookupResults>,
 }
@@ -40,6 +43,11 @@ impl ExternalState {
 
     pub(super) fn bound(&self) -> [Option<IpAddr>; 2] {
         **self.bound.load()
+    }
+
+    /// Whether relayed sockets follow the machine's addresses, and it has none that other machines can reach.
+    pub(super) fn is_without_address(&self) -> bool {
+        self.follows.load(Ordering::Relaxed) && !self.bound().iter().flatten().any(interfaces::reaches_others)
     }
 
     /// The address that the settings give to sockets bound to `bound`: that of a pair with this address, or else of the first entry

@@ -198,3 +198,18 @@ async fn correct_settings_report_no_problem() {
     // The address of the second family was detected, and is optional.
     assert_eq!(problem("203.0.114.7", "", &["10.0.0.5", "fd00::5"], book([])).await, "");
 }
+
+#[test]
+fn a_machine_without_an_address_waits_for_one() {
+    for setting in ["", "203.0.113.7", "203.0.113.7/10.0.0.5", "2001:db8::7", "relay.example.org"] {
+        let external = external(setting, "", &["127.0.0.1"]);
+        let loopback = external.bound();
+        assert!(!external.is_without_address(), "a setting may name loopback");
+        external.set_bound(loopback);
+        let problems = external.problems();
+        assert!(external.is_without_address() && problems.len() == 1, "{problems:?}");
+        assert!(problems[0].contains("no address") && !problems[0].contains("CASTWAY_"), "{problems:?}");
+        external.set_bound([Some("10.0.0.5".parse().unwrap()), None]);
+        assert!(!external.is_without_address() && !external.problems().contains(&problems[0]));
+    }
+}

@@ -4,15 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::addresses::interfaces;
-use crate::addresses::port_holder::port_holder;
+use crate::addresses::port_holder::port_taken;
 
 /// `setting` is the setting that has the port.
 pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, error: io::Error) -> anyhow::Error {
     let kind = error.kind();
     let off = if protocol == "TCP" { "; or set CASTWAY_NO_TCP=true" } else { "" };
     let sentence = if kind == io::ErrorKind::AddrInUse {
-        let holder = port_holder(protocol, address);
-        format!("{protocol} {address} is taken by {holder}: stop that program, or set {setting} to a free port{off}")
+        format!("{}{off}", port_taken(protocol, address, setting))
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let (own, port) = (interfaces::listed(), address.port());
         format!(
@@ -24,6 +23,8 @@ pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, e
             "{protocol} {address} needs more privileges than this user has: set {setting} to a port from 1024 up, or grant \
              CAP_NET_BIND_SERVICE"
         )
+    } else if error.raw_os_error() == Some(libc::EAFNOSUPPORT) {
+        format!("{setting}={address} is IPv6, which this machine's kernel does not have: use 0.0.0.0:{}", address.port())
     } else {
         format!("the relay can't listen on {protocol} {address}: change {setting}")
     };

@@ -49,11 +49,6 @@ impl AddressReader {
         own.dedup();
         MachineAddresses { relayed, own, neighbours, nat_discovery }
     }
-
-    /// Whether relayed sockets follow the machine's addresses, and it has none that other machines can reach.
-    pub(in crate::relay) fn is_without_address(&self) -> bool {
-        self.follows.is_some() && !self.external.bound().iter().flatten().any(interfaces::reaches_others)
-    }
 }
 
 impl DiscoverySockets {
