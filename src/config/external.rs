@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use url::Host;
 
+use super::network::unicast_address;
 use super::reader::Reader;
 
 #[derive(Debug, Clone, Default)]
@@ -103,8 +104,8 @@ fn external_address(item: &str) -> Option<ExternalAddress> {
         Ok(_) => Public::Ip(unicast_address(public)?),
         Err(_) if public.eq_ignore_ascii_case("auto") => Public::Auto,
         Err(_) => match Host::parse(public.trim()).ok()? {
-            Host::Domain(name) => Public::Name(name),
-            Host::Ipv4(_) | Host::Ipv6(_) => return None,
+            Host::Domain(name) if is_plain(&name) => Public::Name(name),
+            Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_) => return None,
         },
     };
     let fits = match (&public, private) {
@@ -115,22 +116,34 @@ fn external_address(item: &str) -> Option<ExternalAddress> {
     fits.then_some(ExternalAddress { public, private })
 }
 
-/// Reads the address of one machine: neither a wildcard nor a multicast group.
-fn unicast_address(text: &str) -> Option<IpAddr> {
-    let ip = text.trim().parse::<IpAddr>().ok()?.to_canonical();
-    (!ip.is_unspecified() && !ip.is_multicast()).then_some(ip)
-}
-
 fn stun_server(item: &str) -> Option<StunServer> {
     let item = item.strip_prefix("stun:").unwrap_or(item);
-    if let Ok(IpAddr::V6(ip)) = item.parse() {
-        return Some(StunServer { host: Host::Ipv6(ip), port: STUN_PORT });
+    if let Ok(ip @ IpAddr::V6(_)) = item.parse() {
+        return Some(StunServer { host: host_of(ip), port: STUN_PORT });
     }
     let (host, port) = match item.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port > 0)?),
         Some(_) | None => (item, STUN_PORT),
     };
-    Some(StunServer { host: Host::parse(host).ok()?, port })
+    let host = match Host::parse(host).ok()? {
+        Host::Ipv6(ip) => host_of(ip.into()),
+        Host::Domain(name) if !is_plain(&name) => return None,
+        host @ (Host::Domain(_) | Host::Ipv4(_)) => host,
+    };
+    Some(StunServer { host, port })
+}
+
+/// Whether a name has only characters that names of hosts have.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// An IPv4-mapped address is IPv4.
+fn host_of(ip: IpAddr) -> Host {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Host::Ipv4(ip),
+        IpAddr::V6(ip) => Host::Ipv6(ip),
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +186,8 @@ mod tests {
             "999.0.113.7",
             "https://example.org",
             "a b",
+            "(relay.example.org)",
+            "$HOST",
             "203.0.113.7/",
             "203.0.113.7/2001:db8::7",
             "203.0.113.7/10.0.0.0/8",
@@ -196,7 +211,10 @@ mod tests {
         let expected =
             ["stun.example.org 3478", "192.0.2.1 19302", "[2001:db8::1] 3478", "[2001:db8::2] 5000", "[2001:db8::3] 3478"];
         assert_eq!(shown, expected);
-        for bad in ["stun.example.org:0", "stun.example.org:x", "a b", ":3478"] {
+        let mapped = read("", "::ffff:192.0.2.1, [::ffff:192.0.2.2]:5000").unwrap().stun_servers;
+        let hosts: Vec<String> = mapped.iter().map(|server| server.host.to_string()).collect();
+        assert_eq!(hosts, ["192.0.2.1", "192.0.2.2"]);
+        for bad in ["stun.example.org:0", "stun.example.org:x", "a b", "$HOST", ":3478"] {
             assert!(read("", bad).is_err(), "{bad}");
         }
     }

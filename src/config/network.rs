@@ -10,6 +10,12 @@ pub(super) const NETWORKS: &str = "addresses or networks such as 10.1.2.3 or 10.
 /// Prefix length of the IPv4-mapped addresses, `::ffff:0:0/96` (RFC 4291 §2.5.5.2).
 const IPV4_MAPPED_PREFIX_LEN: u8 = 96;
 
+/// Reads the address of one machine: neither a wildcard nor a multicast group. An IPv4-mapped address is IPv4.
+pub(super) fn unicast_address(text: &str) -> Option<IpAddr> {
+    let ip = text.trim().parse::<IpAddr>().ok()?.to_canonical();
+    (!ip.is_unspecified() && !ip.is_multicast()).then_some(ip)
+}
+
 /// Reads a network, or a single address as a network of one. A network of IPv4-mapped addresses becomes the IPv4 network, because all
 /// addresses are compared in that form.
 pub(super) fn network(value: &str) -> Option<IpNet> {
@@ -35,6 +41,14 @@ mod tests {
             ("2001:db8::/32", "2001:db8::/32"),
         ] {
             assert_eq!(network(text).expect(text).to_string(), read);
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4() {
+        assert_eq!(unicast_address(" ::ffff:192.0.2.7").map(|ip| ip.to_string()).as_deref(), Some("192.0.2.7"));
+        for bad in ["0.0.0.0", "::", "::ffff:0.0.0.0", "::ffff:224.0.0.1", "ff02::1", "x"] {
+            assert_eq!(unicast_address(bad), None, "{bad}");
         }
     }
 

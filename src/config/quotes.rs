@@ -1,7 +1,10 @@
 //! Quotes around the values of settings: a shell, systemd and `.env` take them away, and env files of Docker keep them.
 
 /// Also those that texts on web pages have.
-const QUOTES: [char; 6] = ['"', '\'', '\u{201C}', '\u{201D}', '\u{2018}', '\u{2019}'];
+const QUOTES: [char; 13] = [
+    '"', '\'', '`', '\u{B4}', '\u{AB}', '\u{BB}', '\u{2018}', '\u{2019}', '\u{201A}', '\u{201C}', '\u{201D}', '\u{201E}',
+    '\u{FF02}',
+];
 
 /// Settings whose values are any text, by field: quotes around them may be meant.
 const TEXTS: [&str; 3] = ["static_auth_secret", "api_keys", "realm"];
@@ -51,7 +54,7 @@ mod tests {
                 let variable = crate::config::variable_of(field);
                 Config::read(&Settings::from_variables([(variable.as_str(), value)]))
             };
-            for quoted in ["\"7\"", "'7'", "\u{201C}7\u{201D}"] {
+            for quoted in ["\"7\"", "'7'", "`7`", "\u{201C}7\u{201D}", "\u{201E}7\u{201C}", "\u{AB}7\u{BB}"] {
                 let problems = read(quoted).map(drop).map_err(|problems| problems.to_string());
                 let refused = problems.is_err_and(|problems| problems.contains("has quotes in its value"));
                 assert_eq!(refused, !TEXTS.contains(&field.as_str()), "{field}={quoted}");

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 
 use super::credentials::LONGEST_TTL;
 use super::external::ExternalConfig;
+use super::listen::listening_addr;
+use super::network::unicast_address;
 use super::reader::{MAX_COUNT, Reader};
 use super::settings::Settings;
 use crate::turn::{DefaultFamily, Scope};
@@ -250,15 +252,14 @@ fn discovery(reader: &mut Reader, first: u16, udp: bool) -> Option<Discovery> {
 /// Reads `IP` or `PUBLIC/PRIVATE` as the private and the public address.
 fn second_ip(text: &str) -> Option<(IpAddr, IpAddr)> {
     let (public, private) = text.split_once('/').unwrap_or((text, text));
-    let (public, private): (IpAddr, IpAddr) = (public.parse().ok()?, private.parse().ok()?);
-    let unicast = [private, public].iter().all(|ip| !ip.is_unspecified() && !ip.is_multicast());
-    (unicast && public.is_ipv4() == private.is_ipv4()).then_some((private, public))
+    let (public, private) = (unicast_address(public)?, unicast_address(private)?);
+    (public.is_ipv4() == private.is_ipv4()).then_some((private, public))
 }
 
 fn alternate_servers(reader: &mut Reader) -> Vec<SocketAddr> {
     let expected = "an IP address and a port, one for IPv4 and one for IPv6 at most";
     let servers: Vec<SocketAddr> = reader.list(ALTERNATE_SERVER, expected, |item| {
-        let server: SocketAddr = item.parse().ok()?;
+        let server = listening_addr(item)?;
         (server.port() != 0 && !server.ip().is_unspecified()).then_some(server)
     });
     require_one_per_family(reader, ALTERNATE_SERVER, &servers.iter().map(SocketAddr::ip).collect::<Vec<_>>());
@@ -266,7 +267,7 @@ fn alternate_servers(reader: &mut Reader) -> Vec<SocketAddr> {
 }
 
 fn require_one_per_family(reader: &mut Reader, name: &str, ips: &[IpAddr]) {
-    let (v4, v6) = ips.iter().partition::<Vec<&IpAddr>, _>(|ip| ip.to_canonical().is_ipv4());
+    let (v4, v6) = ips.iter().partition::<Vec<&IpAddr>, _>(|ip| ip.is_ipv4());
     for family in [v4, v6] {
         if let [_, second, ..] = family[..] {
             reader.problem(name, &second.to_string(), "one IPv4 and one IPv6 address at most");
@@ -277,7 +278,7 @@ fn require_one_per_family(reader: &mut Reader, name: &str, ips: &[IpAddr]) {
 fn relay_ips(reader: &mut Reader) -> Vec<IpAddr> {
     let name = "CASTWAY_RELAY_IP";
     let expected = "an IP address that others can reach, e.g. 203.0.113.7, or one of each family, separated by a comma";
-    let mut ips: Vec<IpAddr> = reader.list(name, expected, |item| item.parse().ok());
+    let mut ips: Vec<IpAddr> = reader.list(name, expected, |item| item.parse().ok().map(|ip: IpAddr| ip.to_canonical()));
     if let Some(ip) = ips.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
         reader.problem(name, &ip.to_string(), "the address of one machine, not a wildcard or a group");
     }
@@ -315,7 +316,10 @@ mod tests {
     #[test]
     fn an_alternate_server_is_one_that_can_be_reached() {
         let read = |server: &str| Config::read(&Settings { alternate_server: Some(server.into()), ..Settings::default() });
-        assert_eq!(read("203.0.113.7:3478").expect("a server").relay.alternate_servers.len(), 1);
+        for server in ["203.0.113.7:3478", "[::ffff:203.0.113.7]:3478"] {
+            let servers = read(server).expect("a server").relay.alternate_servers;
+            assert_eq!(servers, ["203.0.113.7:3478".parse().unwrap()], "a mapped address is IPv4");
+        }
         for server in ["203.0.113.7:0", "0.0.0.0:3478", "[::]:3478"] {
             assert!(read(server).expect_err(server).to_string().contains("CASTWAY_ALTERNATE_SERVER"));
         }
