@@ -19,8 +19,9 @@ pub(super) async fn alive() -> Response {
 }
 
 /// Responds 200 with `{"ready": true, "not_ready": []}`, or 503 with the names of the parts that are not ready. Operators also
-/// see `reasons`, by the names of parts whose reason is known, and the certificate: `{kind, trusted, names, fingerprint, expires, failing}`, or `null` without TLS. `trusted` means that
-/// browsers accept it, as far as the server knows; `expires` is in seconds since 1970.
+/// see `reasons`, by the names of parts whose reason is known, and the certificate: `{kind, trusted, names, fingerprint, expires,
+/// failing}`, or `null` without TLS. `trusted` means that browsers accept it, as far as the server knows; `expires` is in seconds since
+/// 1970.
 pub(super) async fn ready(State(api): State<Arc<ApiState>>, Operator(is_operator): Operator) -> Response {
     let database = (!api.directory.is_fresh()).then_some("database");
     let file = (!api.directory.is_in_place()).then_some("database_file");

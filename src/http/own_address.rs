@@ -38,7 +38,20 @@ const PROXY_HEADER_PREFIXES: [&str; 7] = ["forwarded", "x-forwarded", "x-origina
 pub fn is_in(parts: &Parts, networks: &[IpNet]) -> bool {
     let Some(client) = parts.extensions.get::<ClientInfo>() else { return false };
     networks.iter().any(|network| network.contains(&client.address))
-        && if client.address.is_loopback() { is_this_machine(parts) } else { is_straight(parts) || is_named(parts, client) }
+        && if client.address.is_loopback() {
+            is_this_machine(parts)
+        } else {
+            is_named(parts, client) || (is_straight(parts) && !may_be_forwarded_here(parts, client))
+        }
+}
+
+/// Whether the request comes from this machine's own address and for another host than that address: a proxy or tunnel on this machine may
+/// have forwarded it.
+fn may_be_forwarded_here(parts: &Parts, client: &ClientInfo) -> bool {
+    let local = parts.extensions.get::<ConnectionInfo>().and_then(|connection| connection.local);
+    let target = parts.uri.authority().map(|authority| authority.as_str());
+    let is_own = |host: &str| ip_of(host) == Some(client.address);
+    local == Some(client.address) && !(client.host.as_deref().is_some_and(is_own) && target.is_none_or(is_own))
 }
 
 /// Whether a client on this machine has sent the request here.
@@ -77,12 +90,20 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
 
 /// `host` may have a port.
 fn is_loopback(host: &str) -> bool {
-    match format!("http://{host}").parse::<url::Url>().ok().as_ref().and_then(url::Url::host) {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-        None => false,
+    matches!(parsed(host), Some(Host::Domain(name)) if name == "localhost") || ip_of(host).is_some_and(|ip| ip.is_loopback())
+}
+
+/// The address that a host with or without a port is; `None` for names.
+fn ip_of(host: &str) -> Option<IpAddr> {
+    match parsed(host)? {
+        Host::Domain(_) => None,
+        Host::Ipv4(ip) => Some(ip.into()),
+        Host::Ipv6(ip) => Some(IpAddr::V6(ip).to_canonical()),
     }
+}
+
+fn parsed(host: &str) -> Option<Host> {
+    format!("http://{host}").parse::<url::Url>().ok()?.host().map(|host| host.to_owned())
 }
 
 #[cfg(test)]
@@ -151,6 +172,26 @@ mod tests {
         assert!(!asks(&["10.0.0.0/8"], "127.0.0.1", "192.0.2.9", "cast.example.org", &forwarded));
         assert!(!asks(&LOCAL, "10.0.0.1", "127.0.0.1", "localhost", &forwarded), "no proxy may name this machine");
         assert!(!asks(&LOCAL, "10.0.0.1", "127.0.0.1", "localhost", &[]), "no proxy may name this machine");
+    }
+
+    #[test]
+    fn a_proxy_on_this_machine_may_use_its_other_addresses() {
+        let networks = ["192.168.7.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        let asks = |client: &str, local: &str, host: &str, target: &str| {
+            let mut parts = parts(client, client, host, &[]);
+            parts.uri = target.parse().unwrap();
+            let (client, local) = (SocketAddr::new(client.parse().unwrap(), 5), local.parse().ok());
+            parts.extensions.insert(ConnectionInfo { client, tls: false, forwarded: false, local });
+            is_in(&parts, &networks)
+        };
+        assert!(asks("192.168.7.9", "192.168.7.1", "cast.example.org", "/turn"), "another machine");
+        for (own, host) in [("192.168.7.1", "192.168.7.1:8080"), ("2001:db8::1", "[2001:db8::1]:8080")] {
+            assert!(asks(own, own, host, "/turn"), "{host}");
+            assert!(!asks(own, own, host, "http://cast.example.org/turn"), "{host}");
+            for other in ["cast.example.org", "localhost", "192.168.7.9", ""] {
+                assert!(!asks(own, own, other, "/turn"), "{own} for {other}");
+            }
+        }
     }
 
     #[test]
