@@ -28,8 +28,8 @@ pub fn port_taken(protocol: &str, address: SocketAddr, setting: &str) -> String 
 /// Who has the port, in words.
 fn port_holder(protocol: &str, address: SocketAddr) -> String {
     let file = protocol.to_lowercase();
-    let tables =
-        [format!("/proc/net/{file}"), format!("/proc/net/{file}6")].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let tables = [format!("/proc/self/net/{file}"), format!("/proc/self/net/{file}6")]
+        .map(|path| fs::read_to_string(path).unwrap_or_default());
     let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(|line| socket(line, protocol == "TCP"));
     let Some(found) = sockets.into_iter().find(|socket| excludes(socket.address, address)) else {
         return "another program".to_owned();

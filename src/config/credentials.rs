@@ -182,16 +182,17 @@ mod tests {
         };
         let settings = Settings {
             static_auth_secret_file: file("secrets", "0123456789,abcdef\n\"quoted-0123456789\"\n"),
-            api_keys_file: file("keys", "first,key\nsecond\n"),
+            api_keys_file: file("keys", "first,key\nsecond \n"),
             turn_access: Some("key".into()),
             ..Settings::default()
         };
         let read = Config::read(&settings).expect("both files are there").credentials;
         let exposed = |secrets: &[Secret<String>]| secrets.iter().map(|secret| secret.expose().clone()).collect::<Vec<_>>();
         assert_eq!(exposed(&read.static_auth_secrets), ["0123456789,abcdef", "\"quoted-0123456789\""]);
-        assert_eq!(exposed(&read.api_keys), ["first,key", "second"]);
+        assert_eq!(exposed(&read.api_keys), ["first,key", "second "]);
         assert_eq!(read.secrets_variable, "CASTWAY_STATIC_AUTH_SECRET_FILE");
         let warnings = read.warnings().join("\n");
+        assert!(warnings.contains("CASTWAY_API_KEYS_FILE names, begins or ends with a blank"), "{warnings}");
         assert!(warnings.contains("_SECRET_FILE begins and ends with a quote") && !warnings.contains("0123"), "{warnings}");
 
         let problems = |settings: &Settings| Config::read(settings).expect_err("it can't be used").to_string();

@@ -192,7 +192,14 @@ impl Reader {
             SecretFile { secrets: values, warning: None }
         });
         let quoted = texts(&secrets).then(|| quotes::warning(&file_setting));
-        Secrets { values: secrets, warnings: warning.into_iter().chain(quoted).collect(), variable: file_setting }
+        let has_blanks = secrets.iter().any(|secret| secret.expose().trim() != secret.expose());
+        let blanks = has_blanks.then(|| {
+            format!(
+                "A line of {path}, which {file_setting} names, begins or ends with a blank, which counts as a part of the secret"
+            )
+        });
+        let warnings = warning.into_iter().chain(quoted).chain(blanks).collect();
+        Secrets { values: secrets, warnings, variable: file_setting }
     }
 
     /// The address of a listener, if somebody has set it; `example` is part of the problem where it can't be used.
