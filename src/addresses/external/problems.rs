@@ -10,7 +10,7 @@ use crate::turn::RelayedIp;
 /// Ends of names that only their own network knows (RFC 6762, RFC 8375 and common use).
 const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 
-const WITHOUT_ADDRESS: &str = "This machine has no address that other machines can reach, so nobody else can use it now. It needs no restart: \
+const WITHOUT_ADDRESS: &str = "This machine has no address that other machines can reach, so nobody else can use it now. Castway needs no restart: \
                                it uses an address as soon as there is one";
 
 pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<String> {
