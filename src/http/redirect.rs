@@ -158,7 +158,8 @@ impl Redirect {
         let is_local = parts.extensions.get::<ConnectionInfo>().is_some_and(is_loopback);
         if is_local && self.unknown_proxy_log.is_due(self.start.elapsed()) {
             tracing::info!(
-                "a request without TLS came from a loopback address and for another host than localhost, and was redirected to HTTPS; if a                  proxy on this machine terminates TLS, name its address in CASTWAY_TRUSTED_PROXIES"
+                "a request without TLS came from a loopback address and for another host than localhost, and was redirected to HTTPS; if a \
+                 proxy on this machine terminates TLS, name its address in CASTWAY_TRUSTED_PROXIES"
             );
         }
     }
