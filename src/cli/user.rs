@@ -23,7 +23,7 @@ const SAFE_PASSWORD_CHARS: usize = 8;
 pub(super) enum Command {
     /// Add a user; asks for a password
     Add(New),
-    /// List all users
+    /// List all users, with a note where the password has to be set again
     List(Json),
     /// Disable a user until enabled again; credentials already issued stop working
     Disable(Named),

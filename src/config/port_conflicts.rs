@@ -51,7 +51,7 @@ fn hint(setting: &str, port: u16) -> String {
     if setting == TURN || setting == SECOND {
         format!("TURN over TLS is served there as well, so CASTWAY_NO_TCP=true leaves UDP {port} to TURN")
     } else {
-        format!("What {setting} is for is served there as well, so {setting} can be left out")
+        format!("The protocols of {setting} are served there as well, so {setting} can be left out")
     }
 }
 

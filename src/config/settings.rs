@@ -50,7 +50,7 @@ pub struct Settings {
     /// this machine's trust store]
     #[arg(long, env = "CASTWAY_CERT_TRUSTED", value_name = "BOOL", global = true, hide_env_values = true)]
     pub cert_trusted: Option<String>,
-    /// Maximum number of TCP connections from one address, trusted proxies aside
+    /// Maximum number of HTTP connections from one address; trusted proxies have no such limit
     #[arg(long, env = "CASTWAY_ADDRESS_CONNECTIONS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub address_connections: Option<String>,
     /// The address that people type, e.g. https://cast.example.org, when a proxy or a name is in front
@@ -63,8 +63,8 @@ pub struct Settings {
     /// Comma-separated list of addresses or networks that may read /metrics and the details of /readyz; none: nobody
     #[arg(long, env = "CASTWAY_METRICS_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
     pub metrics_allow: Option<String>,
-    /// Comma-separated list of addresses or networks whose clients may call the API (GET /turn, iceconfig, AppRTC) without TLS although
-    /// HTTP redirects to HTTPS, for clients that don't follow redirects
+    /// Comma-separated list of addresses or networks whose clients may use everything but the pages (GET /turn, iceconfig, AppRTC,
+    /// Socket.IO) without TLS although HTTP redirects to HTTPS, for clients that don't follow redirects
     #[arg(long, env = "CASTWAY_PLAIN_API", value_name = "LIST", global = true, hide_env_values = true)]
     pub plain_api: Option<String>,
     /// Comma-separated list of origins whose front ends may call this server, such as https://app.example.org,
@@ -112,7 +112,7 @@ pub struct Settings {
     #[arg(long, env = "CASTWAY_RELAY_SCOPE", value_name = "SCOPE", global = true, hide_env_values = true)]
     pub relay_scope: Option<String>,
     /// Comma-separated list of addresses or networks that credentials of scope clients may reach in addition to relayed addresses
-    /// of this server, e.g. a second relay
+    /// of this server, e.g. a second relay or an SFU
     #[arg(long, env = "CASTWAY_CLIENTS_PEER_IP", value_name = "LIST", global = true, hide_env_values = true)]
     pub clients_peer_ip: Option<String>,
     /// How long an allocation of scope clients accepts requests with its key, counted from its creation, even if its credentials

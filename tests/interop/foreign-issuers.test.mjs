@@ -1,10 +1,12 @@
 // Other projects that issue credentials for our relay with a secret that they share with it, as they would for coturn: each one's way of
 // making a username and a password, from its source or its documents, with clocks that differ. Janus and Selkies can also fetch them from us.
+// Of what is refused the log says why.
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { startServer } from './support/server.mjs';
 import { relayBothWays, verify } from './support/turn.mjs';
+import { until } from './support/wait.mjs';
 
 const SECRET = 'a secret that Castway shares with other issuers';
 const API_KEY = 'the key of Janus and Selkies';
@@ -49,12 +51,20 @@ const ISSUERS = [
 
 let server;
 before(async () => {
-  server = await startServer({ CASTWAY_STATIC_AUTH_SECRET: SECRET, CASTWAY_API_KEYS: API_KEY });
+  // Names without a time may be those of users, so a refusal of them counts as a guess: its reason is logged at debug.
+  server = await startServer({ CASTWAY_STATIC_AUTH_SECRET: SECRET, CASTWAY_API_KEYS: API_KEY, CASTWAY_LOG: 'info,castway::relay=debug' });
 });
 after(() => server?.close());
 
 const relay = ({ username, password }) => relayBothWays({ port: server.turnPort, username, password });
-const verdict = ({ username, password }) => verify({ port: server.turnPort, username, password });
+
+// Asserts that credentials are refused, and that the log says at `level` that it was them, and why. The log has one line for each address
+// and reason, so each case has an address of its own.
+async function assertRefused(asked, { username, password }, local, level, reason) {
+  assert.equal(await verify({ port: asked.turnPort, username, password, local }), 401);
+  const line = `${level} relay refused client=${local}:\\d+ transport=udp user="${username}" code=401 reason="${reason}`;
+  await until(line, () => asked.logged(new RegExp(line)).length, (lines) => lines === 1);
+}
 
 for (const [clocks, ahead] of [['equal clocks', 0], ['a clock five minutes ahead', CLOCKS_APART], ['a clock five minutes behind', -CLOCKS_APART]]) {
   describe(`with ${clocks}, data is relayed with credentials of`, { concurrency: 4 }, () => {
@@ -64,26 +74,29 @@ for (const [clocks, ahead] of [['equal clocks', 0], ['a clock five minutes ahead
   });
 }
 
-describe('refused are', { concurrency: 4 }, () => {
-  // Allocate is answered 401, which says that the credentials are wrong.
-  for (const [what, issue] of [
-    ['another secret', (clock) => signed(`${seconds(clock) + DAY}:alice`, 'another secret')],
-    ['a password for another name', (clock) => ({ ...signed(`${seconds(clock) + DAY}:alice`), username: `${seconds(clock) + DAY}:bob` })],
-    ['credentials that expired more than five minutes ago', (clock) => signed(`${seconds(clock) - CLOCKS_APART - 60}:alice`)],
-    ['credentials of the name alone', () => signed('alice')],
-    ['credentials with two expiries of which neither stands alone', (clock) => signed(`alice:${seconds(clock) + DAY}:bob`)],
-  ]) {
-    test(what, async () => assert.equal(await verdict(issue(Date.now())), 401));
-  }
+describe('refused are, with the reason in the log,', { concurrency: 4 }, () => {
+  const SIGNATURE = 'no secret of this server signed the credentials: the issuer has another one than CASTWAY_STATIC_AUTH_SECRET';
+  const UNKNOWN = 'there is no such user, and the username has no expiry"$';
+  [
+    ['another secret', (clock) => signed(`${seconds(clock) + DAY}:alice`, 'another secret'), 'INFO', SIGNATURE],
+    ['a password for another name', (clock) => ({ ...signed(`${seconds(clock) + DAY}:alice`), username: `${seconds(clock) + DAY}:bob` }), 'INFO', SIGNATURE],
+    ['credentials that expired more than five minutes ago', (clock) => signed(`${seconds(clock) - CLOCKS_APART - 60}:alice`), 'INFO', 'the credentials expired 6 min( \\d+ s)? ago"$'],
+    ['credentials of the name alone', () => signed('alice'), 'DEBUG', UNKNOWN],
+    ['credentials with two expiries of which neither stands alone', (clock) => signed(`alice:${seconds(clock) + DAY}:bob`), 'DEBUG', UNKNOWN],
+    ['credentials whose time is no Unix time', () => signed('99999999999999999999:alice'), 'INFO', 'the digits in front of the colon are no Unix time in seconds"$'],
+  ].forEach(([what, issue, level, reason], i) => {
+    test(what, () => assertRefused(server, issue(Date.now()), `127.0.1.${1 + i}`, level, reason));
+  });
 });
 
 test('with CASTWAY_MAX_FOREIGN_TTL, credentials that live longer are refused, and those of a clock five minutes ahead are not', async () => {
   const strict = await startServer({ CASTWAY_STATIC_AUTH_SECRET: SECRET, CASTWAY_MAX_FOREIGN_TTL: String(DAY) });
   try {
-    const of = (life) => verify({ port: strict.turnPort, ...signed(`${seconds(Date.now()) + life}:alice`) });
-    assert.equal(await of(DAY), 'allocated');
-    assert.equal(await of(DAY + CLOCKS_APART), 'allocated');
-    assert.equal(await of(7 * DAY), 401);
+    const living = (life) => signed(`${seconds(Date.now()) + life}:alice`);
+    assert.equal(await verify({ port: strict.turnPort, ...living(DAY) }), 'allocated');
+    assert.equal(await verify({ port: strict.turnPort, ...living(DAY + CLOCKS_APART) }), 'allocated');
+    const reason = 'the credentials expire in (7 d|6 d 23 h), and may in 1 d at most \\(CASTWAY_TTL, CASTWAY_MAX_FOREIGN_TTL\\)"$';
+    await assertRefused(strict, living(7 * DAY), '127.0.1.1', 'INFO', reason);
   } finally {
     await strict.close();
   }
