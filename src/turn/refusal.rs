@@ -85,7 +85,7 @@ pub enum RefusalReason {
 pub enum CredentialRefusal {
     /// The username is neither a user's nor a time-limited one.
     UnknownUser,
-    /// The username begins with digits and a colon, but the digits are no expiry.
+    /// The username has digits beside a colon, but they are no expiry.
     Malformed,
     /// The request names another realm than this server's.
     OtherRealm,

@@ -62,7 +62,7 @@ async function refuse(server, transport, user) {
   await expect(401, other, /^no secret of this server signed the credentials: .*CASTWAY_STATIC_AUTH_SECRET/, allocate(other));
 
   const malformed = { username: `99999999999999999999:${user.name}`, password: 'any' };
-  await expect(401, malformed, /^the digits in front of the colon are no Unix time in seconds$/, allocate(malformed));
+  await expect(401, malformed, /^the digits beside the colon are no Unix time in seconds$/, allocate(malformed));
 
   const mine = good(user.name);
   const lost = made(mine);
@@ -77,7 +77,7 @@ async function refuse(server, transport, user) {
   await expect(486, mine, /^the user has as many allocations as allowed \(CASTWAY_USER_QUOTA\)$/, allocate(mine));
   const thief = good(`thief-${user.name}`);
   Object.assign(first, thief);
-  await expect(441, thief, /^the allocation of this address and port belongs to another user$/, () => first.refresh());
+  await expect(441, thief, /^the allocation belongs to another user$/, () => first.refresh());
   Object.assign(first, mine);
   await first.free();
   if (transport !== 'udp') {
@@ -148,6 +148,19 @@ test('wrong passwords keep their form, and those who have proved no address have
     await until('a later line', () => refusals(server).length);
     assert.equal(refusals(server).length, 1, refusals(server).join('\n'));
     assert.deepEqual(server.logged(/address=127\.0\.0\.9 /), []);
+  }));
+
+test('whoever mixes wrong passwords with credentials that nobody can guess does not hide them', () =>
+  withServer(settings, async (server) => {
+    await server.addUser('alice');
+    const foreign = signed('anyone', 'the-secret-of-another-issuer-0123456789', 'bob');
+    // The lines are those of the 1st and 5th wrong password, whatever stands in their places.
+    for (let n = 1; n <= 7; n += 1) {
+      const guess = { username: 'alice', password: `guess ${n}` };
+      assert.equal(await client(server, 'tcp', [1, 5].includes(n) ? foreign : guess).allocate(), 401);
+    }
+    const wrong = () => server.logged(/INFO wrong turn_password address=127\.0\.0\.9 /).map((line) => fields(line).failures);
+    assert.deepEqual(await until('two lines', wrong, (found) => found.length === 2), ['1', '5']);
   }));
 
 test('no username forges a line, as text or as JSON', async () => {
