@@ -6,8 +6,7 @@
 //! - Invariants: no question waits for the disk. A database that is locked, full or broken leaves the last snapshot in force.
 //!
 //! A change that `castway user` commits is found by `follower` (within a second), which stores a new snapshot in `state`; `handle`
-//! and, for the relay, `logins` answer from there, and `evidence` says
-//! why the relay refuses a login.
+//! and, for the relay, `logins` answer from there, and `evidence` says why the relay refuses a login.
 
 mod evidence;
 mod follower;
@@ -18,6 +17,8 @@ mod state;
 pub use handle::Directory;
 pub use logins::Login;
 
+#[cfg(test)]
+mod clock_tests;
 #[cfg(test)]
 mod reason_tests;
 #[cfg(test)]
