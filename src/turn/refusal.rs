@@ -36,6 +36,8 @@ pub enum RefusalReason {
     MobilityOff,
     /// 437: the five-tuple has no allocation. It has expired, or the client's address has changed.
     NoAllocation,
+    /// 437: a Refresh with the lifetime 0, and the five-tuple has no allocation. The client has what it asked for (RFC 8656 §8.3).
+    NothingToEnd,
     /// 437: the five-tuple has an allocation already.
     AllocationExists,
     /// 437: the relayed address is still being opened.
@@ -128,7 +130,7 @@ impl RefusalReason {
             Self::NoCredentials | Self::Credentials { .. } | Self::PasswordAlgorithm => ErrorCode::Unauthenticated,
             Self::DeniedPeer(_) | Self::Scope => ErrorCode::Forbidden,
             Self::MobilityOff => ErrorCode::MobilityForbidden,
-            Self::NoAllocation | Self::AllocationExists | Self::Opening => ErrorCode::AllocationMismatch,
+            Self::NoAllocation | Self::NothingToEnd | Self::AllocationExists | Self::Opening => ErrorCode::AllocationMismatch,
             Self::StaleNonce => ErrorCode::StaleNonce,
             Self::NoAddressOfFamily(_) | Self::UnknownFamily => ErrorCode::AddressFamilyNotSupported,
             Self::OtherUser => ErrorCode::WrongCredentials,
@@ -159,6 +161,7 @@ impl RefusalReason {
             | Self::DeniedPeer(_)
             | Self::Scope
             | Self::NoAllocation
+            | Self::NothingToEnd
             | Self::AllocationExists
             | Self::Opening
             | Self::NoAddressOfFamily(_)

@@ -159,7 +159,7 @@ test('whoever mixes wrong passwords with credentials that nobody can guess does 
       const guess = { username: 'alice', password: `guess ${n}` };
       assert.equal(await client(server, 'tcp', [1, 5].includes(n) ? foreign : guess).allocate(), 401);
     }
-    const wrong = () => server.logged(/INFO wrong turn_password address=127\.0\.0\.9 /).map((line) => fields(line).failures);
+    const wrong = () => server.log.split('\n').filter((line) => line.includes('INFO wrong turn_password address=127.0.0.9 ')).map((line) => fields(line).failures);
     assert.deepEqual(await until('two lines', wrong, (found) => found.length === 2), ['1', '5']);
   }));
 
@@ -198,6 +198,20 @@ test('denied peers are logged at debug, with the peer, and counted at any level'
       const peers = server.logged(/DEBUG.*relay refused.*code=403/).map((line) => fields(line).peer);
       assert.deepEqual(peers, level === 'debug' ? ['10.0.0.1:99', '192.168.1.1:99'] : []);
       assert.equal(refusals(server).length, peers.length + 1);
+    });
+  }
+});
+
+test('a client that ends its allocation twice has no line above debug, as some do after each session', async () => {
+  for (const level of ['debug', 'info']) {
+    await withServer({ ...settings, CASTWAY_LOG: level }, async (server) => {
+      const alice = client(server, 'tcp', good('alice'));
+      const end = () => alice.refresh([[ATTRIBUTE.lifetime, word(0)]]);
+      assert.deepEqual([await alice.allocate(), await end(), await end()], [0, 0, 437]);
+      await client(server, 'udp', signed('anyone', SECRET, 'last', -HOUR)).allocate();
+      await until('a later line', () => server.logged(/user="\d+:last"/).length);
+      const reasons = refusals(server).map(fields).filter(({ code }) => code === '437').map(({ reason }) => reason);
+      assert.deepEqual(reasons, level === 'debug' ? ['the client ended an allocation that has ended already'] : []);
     });
   }
 });

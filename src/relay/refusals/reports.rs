@@ -86,7 +86,7 @@ impl RefusalReports {
             tracing::info!(count, "more lines about refused requests were left out");
         }
         if let Some(count) = details {
-            tracing::debug!(count, "more lines about denied peers and wrong passwords were left out");
+            tracing::debug!(count, "more lines about denied peers, wrong passwords and ended allocations were left out");
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn reason(reason: RefusalReason) -> String {
         RefusalReason::NoAllocation => {
             "this address and port have no allocation: it has expired or ended, or the client's address has changed"
         }
+        RefusalReason::NothingToEnd => "the client ended an allocation that has ended already",
         RefusalReason::AllocationExists => "this address and port have an allocation already",
         RefusalReason::Opening => "the allocation is still being made",
         RefusalReason::StaleNonce => "the nonce is stale",
@@ -145,6 +146,7 @@ mod tests {
             RefusalReason::DeniedPeer(peer),
             RefusalReason::Scope,
             RefusalReason::NoAllocation,
+            RefusalReason::NothingToEnd,
             RefusalReason::AllocationExists,
             RefusalReason::Opening,
             RefusalReason::NoAddressOfFamily(AddressFamily::V6),
