@@ -266,11 +266,13 @@ fn r74_a_508_that_comes_late_says_why_no_socket_opened() {
     let Some(Output::OpenRelayedAddress { relayed, .. }) = world.engine.poll_output() else { panic!("no socket is asked for") };
     world.engine.set_addresses(&machine_at([None, None]), world.now);
     world.engine.handle_relayed_address_opened(relayed, Err(OpenError::PortInUse), world.now);
-    let reasons = std::iter::from_fn(|| world.engine.poll_output()).filter_map(|output| match output {
-        Output::Refused(refused) => Some(refused.reason),
-        _ => None,
-    });
-    assert_eq!(reasons.collect::<Vec<_>>(), [RefusalReason::Socket(OpenError::NoAddress)]);
+    let mut reasons = Vec::new();
+    while let Some(output) = world.engine.poll_output() {
+        if let Output::Refused(refused) = output {
+            reasons.push(refused.reason);
+        }
+    }
+    assert_eq!(reasons, [RefusalReason::Socket(OpenError::NoAddress)]);
 }
 
 #[test]
