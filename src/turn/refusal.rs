@@ -24,7 +24,8 @@ pub enum RefusalReason {
     BadRequest,
     /// 401: the request has no credentials, as the first one of every client.
     NoCredentials,
-    /// 401. `guessed`: the failure is reported as a wrong guess, too.
+    /// 401; `guessed`: the password is wrong, and a person may have chosen it. The log then has a line for the wrong password, which
+    /// says enough.
     Credentials { why: CredentialRefusal, guessed: bool },
     /// 401: the client chose MD5, and the settings demand SHA-256.
     PasswordAlgorithm,

@@ -201,11 +201,11 @@ impl SharedState {
     }
 
     /// Counts a wrong password. `username` is the tag of the user, where the user exists and the password can be guessed.
-    /// `guessed`: the log names it as a guess.
-    pub(super) fn record_failure(&self, client: &FiveTuple, username: Option<u64>, guessed: bool, now: Instant) {
+    /// `wrong`: the log has a line for it, as for every wrong password.
+    pub(super) fn record_failure(&self, client: &FiveTuple, username: Option<u64>, wrong: bool, now: Instant) {
         let _ = self.failures.count(failure_source(client), self.nanos(now));
         let (guesses, address) = (self.guesses(client), client.client.ip());
-        if guessed {
+        if wrong {
             guesses.record_for_target(address, username, now);
         } else {
             guesses.record_without_line(address, username, now);

@@ -294,6 +294,28 @@ async fn what_speaks_nothing_of_ours_is_closed() {
     server.stop().await;
 }
 
+/// 2000 connections from eight addresses; each sends one of these beginnings and then nothing.
+async fn begin_2000(addr: SocketAddr, beginnings: [&[u8]; 4]) -> Vec<TcpStream> {
+    let mut idle = Vec::new();
+    for index in 0..2000_u32 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % 8);
+        socket.bind((ip, 0).into()).unwrap();
+        let mut stream = socket.connect(addr).await.unwrap();
+        stream.write_all(beginnings[index as usize / 8 % 4]).await.unwrap();
+        idle.push(stream);
+    }
+    idle
+}
+
+/// The server closes all of them in the end.
+async fn await_closed(streams: Vec<TcpStream>) {
+    for mut stream in streams {
+        let ended = timeout(2 * EVENT_TIMEOUT, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
+        ended.await.unwrap();
+    }
+}
+
 /// Requirement 46: more connections than may wait, from several addresses, and in every phase.
 #[tokio::test]
 async fn thousands_that_say_nothing_harm_nobody() {
@@ -304,24 +326,11 @@ async fn thousands_that_say_nothing_harm_nobody() {
     let relayed = casting.allocate().await;
     casting.bind_channel(peer.local_addr().unwrap()).await;
 
-    let mut idle = Vec::new();
-    for index in 0..2000_u32 {
-        let socket = TcpSocket::new_v4().unwrap();
-        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % 8);
-        socket.bind((ip, 0).into()).unwrap();
-        let mut stream = socket.connect(server.https).await.unwrap();
-        let begun: &[u8] = [&b""[..], b"G", b"\x16\x03\x01\x02\x00\x01", b"\x00\x01"][index as usize / 8 % 4];
-        stream.write_all(begun).await.unwrap();
-        idle.push(stream);
-    }
+    let idle = begin_2000(server.https, [b"", b"G", b"\x16\x03\x01\x02\x00\x01", b"\x00\x01"]).await;
     relays(&mut casting, &peer, relayed).await;
     allocates_and_relays(tls(server.https, &connector(&pem, &[])).await, 10_000).await;
     assert_eq!(http_get(&mut tls(server.https, &connector(&pem, &[])).await, "/healthz").await.0, 200);
-    // The server closes all of them in the end.
-    for mut stream in idle {
-        let ended = timeout(2 * EVENT_TIMEOUT, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
-        ended.await.unwrap();
-    }
+    await_closed(idle).await;
     relays(&mut casting, &peer, relayed).await;
     server.stop().await;
 }
@@ -336,27 +345,14 @@ async fn unfinished_handshakes_at_the_relays_port_harm_nobody() {
     let relayed = casting.allocate().await;
     casting.bind_channel(peer.local_addr().unwrap()).await;
 
-    let mut idle = Vec::new();
-    for index in 0..2000_u32 {
-        let socket = TcpSocket::new_v4().unwrap();
-        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % 8);
-        socket.bind((ip, 0).into()).unwrap();
-        let mut stream = socket.connect(server.turn).await.unwrap();
-        let begun: &[u8] = [&b"\x16"[..], b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01", b""][index as usize / 8 % 4];
-        stream.write_all(begun).await.unwrap();
-        idle.push(stream);
-    }
+    let idle = begin_2000(server.turn, [b"\x16", b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01", b""]).await;
     relays(&mut casting, &peer, relayed).await;
     allocates_and_relays(TcpStream::connect(server.turn).await.unwrap(), 10_000).await;
     for addr in [server.turn, server.https] {
         allocates_and_relays(tls(addr, &connector).await, 10_000).await;
     }
     assert_eq!(http_get(&mut tls(server.https, &connector).await, "/healthz").await.0, 200);
-    // The server closes all of them in the end.
-    for mut stream in idle {
-        let ended = timeout(2 * EVENT_TIMEOUT, async { while stream.read(&mut [0; 512]).await.is_ok_and(|len| len > 0) {} });
-        ended.await.unwrap();
-    }
+    await_closed(idle).await;
     relays(&mut casting, &peer, relayed).await;
     server.stop().await;
 }

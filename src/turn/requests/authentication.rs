@@ -86,9 +86,9 @@ impl Engine {
                 // Failures with invented usernames are counted against their client alone.
                 let target = guess.target.filter(|_| known || !guess.is_beyond);
                 let (why, genuine) = self.explain(&claim, message, realm_is_ours, now);
-                // Genuine credentials are no guess, and neither are those that nobody can guess.
+                // Genuine credentials, which have expired for example, are no wrong password.
+                self.shared.record_failure(from, target, !genuine, now);
                 let guessed = guess.target.is_some() && !genuine;
-                self.shared.record_failure(from, target, guessed, now);
                 let refusal = Refusal::Error(RefusalReason::Credentials { why, guessed });
                 Err(if guess.is_beyond { WITHHELD } else { refusal })
             }
