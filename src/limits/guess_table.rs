@@ -37,7 +37,7 @@ pub(super) struct GuessCount {
     since: Ticks,
     count: u32,
     total_since: Ticks,
-    /// Since `total_since`, for [`TOTAL_WINDOW`].
+    /// The guesses that may get a line in the log, since `total_since`, for [`TOTAL_WINDOW`].
     pub(super) total: u32,
     pub(super) last: Ticks,
 }
@@ -57,6 +57,13 @@ impl GuessCount {
         let total = if now.saturating_sub(self.total_since) < TOTAL_WINDOW { self.total } else { 0 };
         (self.count(window, now), total, self.last)
     }
+}
+
+/// What a wrong guess changes besides [`GuessCount::count`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changes {
+    pub(super) last: bool,
+    pub(super) total: bool,
 }
 
 /// A table of guess counts.
@@ -80,6 +87,11 @@ impl GuessTable {
 
     /// Counts one more wrong guess, in a window of this length.
     pub(super) fn count(&mut self, key: u64, window: Ticks, now: Ticks) -> GuessCount {
+        self.count_as(key, window, now, Changes { last: true, total: true })
+    }
+
+    /// As [`Self::count`], where not all of the entry changes.
+    pub(super) fn count_as(&mut self, key: u64, window: Ticks, now: Ticks, changes: Changes) -> GuessCount {
         let group = self.group(key);
         let entries = self.groups[group].get_or_insert_default();
         let key = key.max(1);
@@ -92,7 +104,7 @@ impl GuessTable {
         });
         let entry = &mut entries[index];
         if entry.key != key {
-            *entry = GuessCount { key, since: now, total_since: now, ..GuessCount::default() };
+            *entry = GuessCount { key, since: now, total_since: now, last: now, ..GuessCount::default() };
         }
         if now.saturating_sub(entry.since) >= window {
             (entry.since, entry.count) = (now, 0);
@@ -101,21 +113,11 @@ impl GuessTable {
             (entry.total_since, entry.total) = (now, 0);
         }
         entry.count = entry.count.saturating_add(1);
-        entry.total = entry.total.saturating_add(1);
-        entry.last = now;
-        *entry
-    }
-
-    /// As [`Self::count`], but the time of the key's last guess stays.
-    pub(super) fn count_keeping_last(&mut self, key: u64, window: Ticks, now: Ticks) -> GuessCount {
-        let before = self.entry(key).map_or(now, |entry| entry.last);
-        let counted = self.count(key, window, now);
-        let group = self.group(key);
-        let mut entries = self.groups[group].iter_mut().flat_map(|entries| entries.iter_mut());
-        if let Some(entry) = entries.find(|entry| entry.key == key.max(1)) {
-            entry.last = before;
+        entry.total = entry.total.saturating_add(u32::from(changes.total));
+        if changes.last {
+            entry.last = now;
         }
-        counted
+        *entry
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of groups fits")]

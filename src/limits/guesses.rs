@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::guess_table::{GuessTable, Ticks, ticks, time};
+use super::guess_table::{Changes, GuessTable, Ticks, ticks, time};
 use super::ip_prefix;
 
 pub use super::guess_reports::{GuessKind, GuessLine, GuessReports};
@@ -167,18 +167,19 @@ impl Guesses {
 
     /// As [`Self::record`], at one of several targets. `None`: the target does not exist, so the guess counts for no other client.
     pub fn record_for_target(&self, from: IpAddr, target: Option<u64>, now: Instant) {
-        let total = self.count(from, target, now);
+        let total = self.count(from, target, true, now);
         self.0.reports.note(self.0.kind, from, total, now);
     }
 
-    /// As [`Self::record_for_target`], for a failure that is explained in the log elsewhere.
+    /// As [`Self::record_for_target`], for a failure that is explained in the log elsewhere. It leaves the next lines about the client as
+    /// they are: otherwise a client could place such failures so that its guesses never get one.
     pub fn record_without_line(&self, from: IpAddr, target: Option<u64>, now: Instant) {
-        self.count(from, target, now);
+        self.count(from, target, false, now);
         self.0.reports.count(self.0.kind);
     }
 
-    /// Counts a wrong guess. Returns how many the client has made in an hour.
-    fn count(&self, from: IpAddr, target: Option<u64>, now: Instant) -> u32 {
+    /// Counts a wrong guess. Returns how many of those that may get a line the client has made in an hour.
+    fn count(&self, from: IpAddr, target: Option<u64>, may_get_line: bool, now: Instant) -> u32 {
         let kind = self.0.kind;
         let at = self.0.ticks(now);
         let mut table = self.0.table();
@@ -203,9 +204,7 @@ impl Guesses {
             table.count(self.0.hash.hash_one(Key::of_site(from)), WINDOW_TICKS, at);
         }
         let client = self.0.hash.hash_one(Key::Client(ip_prefix::of_client(from)));
-        let client =
-            if keeps_last { table.count_keeping_last(client, WINDOW_TICKS, at) } else { table.count(client, WINDOW_TICKS, at) };
-        client.total
+        table.count_as(client, WINDOW_TICKS, at, Changes { last: !keeps_last, total: may_get_line }).total
     }
 }
 
@@ -429,6 +428,23 @@ mod tests {
             None,
             "nobody waits longer for a right one"
         );
+    }
+
+    #[test]
+    fn failures_without_a_line_do_not_hide_guesses() {
+        let reports = GuessReports::default();
+        let (guesses, start) = (Guesses::new(GuessKind::TurnPassword, 1000, &reports), Instant::now());
+        let from = ip("203.0.113.1");
+        for n in 1..=25 {
+            if [1, 5, 25].contains(&n) {
+                guesses.record_without_line(from, None, start);
+            } else {
+                guesses.record_for_target(from, Some(7), start);
+            }
+        }
+        let line = |failures| GuessLine::Wrong { kind: GuessKind::TurnPassword, address: from, failures };
+        assert_eq!(reports.drain(start), [line(1), line(5)]);
+        assert_eq!(reports.totals().map(|(_, total)| total).sum::<u64>(), 25);
     }
 
     #[test]

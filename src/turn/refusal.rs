@@ -24,7 +24,7 @@ pub enum RefusalReason {
     BadRequest,
     /// 401: the request has no credentials, as the first one of every client.
     NoCredentials,
-    /// 401. `guessed`: the password is wrong, and a person may have chosen it. The log then has a line for the wrong password, which
+    /// 401; `guessed`: the password is wrong, and a person may have chosen it. The log then has a line for the wrong password, which
     /// says enough.
     Credentials { why: CredentialRefusal, guessed: bool },
     /// 401: the client chose MD5, and the settings demand SHA-256.
@@ -37,6 +37,8 @@ pub enum RefusalReason {
     MobilityOff,
     /// 437: the five-tuple has no allocation. It has expired, or the client's address has changed.
     NoAllocation,
+    /// 437: a Refresh with the lifetime 0, and the five-tuple has no allocation. The client has what it asked for (RFC 8656 §8.3).
+    NothingToEnd,
     /// 437: the five-tuple has an allocation already.
     AllocationExists,
     /// 437: the relayed address is still being opened.
@@ -86,7 +88,7 @@ pub enum RefusalReason {
 pub enum CredentialRefusal {
     /// The username is neither a user's nor a time-limited one.
     UnknownUser,
-    /// The username begins with digits and a colon, but the digits are no expiry.
+    /// The username has digits beside a colon, but they are no expiry.
     Malformed,
     /// The request names another realm than this server's.
     OtherRealm,
@@ -129,7 +131,7 @@ impl RefusalReason {
             Self::NoCredentials | Self::Credentials { .. } | Self::PasswordAlgorithm => ErrorCode::Unauthenticated,
             Self::DeniedPeer(_) | Self::Scope => ErrorCode::Forbidden,
             Self::MobilityOff => ErrorCode::MobilityForbidden,
-            Self::NoAllocation | Self::AllocationExists | Self::Opening => ErrorCode::AllocationMismatch,
+            Self::NoAllocation | Self::NothingToEnd | Self::AllocationExists | Self::Opening => ErrorCode::AllocationMismatch,
             Self::StaleNonce => ErrorCode::StaleNonce,
             Self::NoAddressOfFamily(_) | Self::UnknownFamily => ErrorCode::AddressFamilyNotSupported,
             Self::OtherUser => ErrorCode::WrongCredentials,
@@ -160,6 +162,7 @@ impl RefusalReason {
             | Self::DeniedPeer(_)
             | Self::Scope
             | Self::NoAllocation
+            | Self::NothingToEnd
             | Self::AllocationExists
             | Self::Opening
             | Self::NoAddressOfFamily(_)

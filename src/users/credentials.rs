@@ -71,10 +71,12 @@ impl<'a> TimeLimitedUsername<'a> {
         })
     }
 
-    /// Whether a username begins as a time-limited one and is none. No user has such a name.
+    /// Whether a username looks like a time-limited one and is none, for example because its time has a fraction, which some languages
+    /// print unasked. A user with a password may have such a name, unless it begins with digits and a colon.
     pub fn is_malformed(username: &'a str) -> bool {
-        let begins = username.split_once(':').is_some_and(|(front, _)| front.bytes().all(|byte| byte.is_ascii_digit()));
-        begins && Self::parse(username).is_none()
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let looks_like_one = |(front, back): (&str, &str)| is_number(front) || !back.is_empty() && is_number(back);
+        username.split_once(':').is_some_and(looks_like_one) && Self::parse(username).is_none()
     }
 
     /// Whether the credentials have not expired at `now`, and end no later than `longest` (and [`CLOCK_SLACK`]) from then. `None`: they

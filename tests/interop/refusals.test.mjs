@@ -62,7 +62,7 @@ async function refuse(server, transport, user) {
   await expect(401, other, /^no secret of this server signed the credentials: .*CASTWAY_STATIC_AUTH_SECRET/, allocate(other));
 
   const malformed = { username: `99999999999999999999:${user.name}`, password: 'any' };
-  await expect(401, malformed, /^the digits in front of the colon are no Unix time in seconds$/, allocate(malformed));
+  await expect(401, malformed, /^the digits beside the colon are no Unix time in seconds$/, allocate(malformed));
 
   const mine = good(user.name);
   const lost = made(mine);
@@ -77,7 +77,7 @@ async function refuse(server, transport, user) {
   await expect(486, mine, /^the user has as many allocations as allowed \(CASTWAY_USER_QUOTA\)$/, allocate(mine));
   const thief = good(`thief-${user.name}`);
   Object.assign(first, thief);
-  await expect(441, thief, /^the allocation of this address and port belongs to another user$/, () => first.refresh());
+  await expect(441, thief, /^the allocation belongs to another user$/, () => first.refresh());
   Object.assign(first, mine);
   await first.free();
   if (transport !== 'udp') {
@@ -153,6 +153,19 @@ test('wrong passwords keep their form, and those who have proved no address have
     assert.deepEqual(server.logged(/address=127\.0\.0\.9 /), []);
   }));
 
+test('whoever mixes wrong passwords with expired credentials does not hide them', () =>
+  withServer(settings, async (server) => {
+    await server.addUser('alice');
+    const expired = signed('anyone', SECRET, 'bob', -HOUR);
+    // The lines are those of the 1st and 5th wrong password, whatever stands in their places.
+    for (let n = 1; n <= 7; n += 1) {
+      const guess = { username: 'alice', password: `guess ${n}` };
+      assert.equal(await client(server, 'tcp', [1, 5].includes(n) ? expired : guess).allocate(), 401);
+    }
+    const wrong = () => server.log.split('\n').filter((line) => line.includes('INFO wrong turn_password address=127.0.0.9 ')).map((line) => fields(line).failures);
+    assert.deepEqual(await until('two lines', wrong, (found) => found.length === 2), ['1', '5']);
+  }));
+
 test('no username forges a line, as text or as JSON', async () => {
   const name = 'a" code=1 reason="\n2026-11-29T00:00:00Z  INFO relay refused client=192.0.2.1:1';
   const long = 'x'.repeat(400);
@@ -189,6 +202,20 @@ test('denied peers are logged at debug, with the peer, and counted at any level'
       const peers = server.logged(/DEBUG.*relay refused.*code=403/).map((line) => fields(line).peer);
       assert.deepEqual(peers, level === 'debug' ? ['10.0.0.1:99', '192.168.1.1:99'] : []);
       assert.equal(refusals(server).length, peers.length + 1);
+    });
+  }
+});
+
+test('a client that ends its allocation twice has no line above debug, as some do after each session', async () => {
+  for (const level of ['debug', 'info']) {
+    await withServer({ ...settings, CASTWAY_LOG: level }, async (server) => {
+      const alice = client(server, 'tcp', good('alice'));
+      const end = () => alice.refresh([[ATTRIBUTE.lifetime, word(0)]]);
+      assert.deepEqual([await alice.allocate(), await end(), await end()], [0, 0, 437]);
+      await client(server, 'udp', signed('anyone', SECRET, 'last', -HOUR)).allocate();
+      await until('a later line', () => server.logged(/user="\d+:last"/).length);
+      const reasons = refusals(server).map(fields).filter(({ code }) => code === '437').map(({ reason }) => reason);
+      assert.deepEqual(reasons, level === 'debug' ? ['the client ended an allocation that has ended already'] : []);
     });
   }
 });

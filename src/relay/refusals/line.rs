@@ -47,10 +47,10 @@ impl Event {
         }
     }
 
-    /// Whether every healthy cast may cause the event, or another line tells of it.
+    /// Whether every healthy session may cause the event, or another line tells of it.
     pub(super) const fn is_detail(self) -> bool {
         match self {
-            Self::Refused(RefusalReason::DeniedPeer(_) | RefusalReason::Scope) => true,
+            Self::Refused(RefusalReason::DeniedPeer(_) | RefusalReason::Scope | RefusalReason::NothingToEnd) => true,
             // A secret that differs is no guess, even where the secret is short enough for guesses.
             Self::Refused(RefusalReason::Credentials { why: CredentialRefusal::WrongSignature, .. }) => false,
             Self::Refused(RefusalReason::Credentials { guessed, .. }) => guessed,

@@ -65,7 +65,8 @@ impl RefusalReports {
         if is_detail && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let subject = (ip_prefix::of_client(client.client.ip()), event.kind(), event.peer().as_ref().map(SocketAddr::ip));
+        let denied_peer = event.peer().filter(|_| is_detail).as_ref().map(SocketAddr::ip);
+        let subject = (ip_prefix::of_client(client.client.ip()), event.kind(), denied_peer);
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Waiting { lines, limit, details } = &mut *waiting;
         let limit = if is_detail { details } else { limit };
@@ -85,7 +86,7 @@ impl RefusalReports {
             tracing::info!(count, "more lines about refused requests were left out");
         }
         if let Some(count) = details {
-            tracing::debug!(count, "more lines about denied peers and wrong passwords were left out");
+            tracing::debug!(count, "more lines about denied peers, wrong passwords and ended allocations were left out");
         }
     }
 }
@@ -121,8 +122,13 @@ mod tests {
             reports.note_refused(&refused(&format!("[2001:db8::{n:x}]:1"), RefusalReason::NoPort), start);
         }
         assert_eq!(waiting(&reports), 4, "a /64 is one client");
+        for port in 1..50 {
+            let peer = format!("192.0.2.{port}:{port}").parse().unwrap();
+            reports.note_refused(&refused("198.51.100.1:1", RefusalReason::Connected(peer)), start);
+        }
+        assert_eq!(waiting(&reports), 5, "the peers are no reasons");
         reports.note_refused(&refused("198.51.100.1:1", RefusalReason::NoAllocation), start + Duration::from_secs(60));
-        assert_eq!(waiting(&reports), 5);
+        assert_eq!(waiting(&reports), 6);
     }
 
     #[test]

@@ -39,11 +39,12 @@ pub(super) fn reason(reason: RefusalReason) -> String {
         RefusalReason::NoAllocation => {
             "this address and port have no allocation: it has expired or ended, or the client's address has changed"
         }
+        RefusalReason::NothingToEnd => "the client ended an allocation that has ended already",
         RefusalReason::AllocationExists => "this address and port have an allocation already",
         RefusalReason::Opening => "the allocation is still being made",
         RefusalReason::StaleNonce => "the nonce is stale",
         RefusalReason::UnknownFamily => "the request names an address family that does not exist",
-        RefusalReason::OtherUser => "the allocation of this address and port belongs to another user",
+        RefusalReason::OtherUser => "the allocation belongs to another user",
         RefusalReason::PeerFamily => "the allocation has no relayed address of the peer's family",
         RefusalReason::Connected(_) => "the client is connected with this peer already",
         RefusalReason::UserQuota => "the user has as many allocations as allowed (CASTWAY_USER_QUOTA)",
@@ -72,7 +73,7 @@ pub(super) fn reason(reason: RefusalReason) -> String {
 fn credentials(why: CredentialRefusal) -> String {
     let text = match why {
         CredentialRefusal::UnknownUser => "there is no such user, and the username has no expiry",
-        CredentialRefusal::Malformed => "the digits in front of the colon are no Unix time in seconds",
+        CredentialRefusal::Malformed => "the digits beside the colon are no Unix time in seconds",
         CredentialRefusal::OtherRealm => "the client uses another realm than CASTWAY_REALM",
         CredentialRefusal::UserOfOtherRealm => "the user's password was set for another realm: set it again",
         CredentialRefusal::WrongPassword => "the password is wrong",
@@ -145,6 +146,7 @@ mod tests {
             RefusalReason::DeniedPeer(peer),
             RefusalReason::Scope,
             RefusalReason::NoAllocation,
+            RefusalReason::NothingToEnd,
             RefusalReason::AllocationExists,
             RefusalReason::Opening,
             RefusalReason::NoAddressOfFamily(AddressFamily::V6),

@@ -34,7 +34,7 @@ impl Engine {
         }
         // The machine may have lost the address while an earlier port was tried.
         let Some(ip) = self.settings.relayed_ip(id.family) else {
-            return self.handle_relayed_address_opened(id, Err(OpenError::Failed), now);
+            return self.handle_relayed_address_opened(id, Err(OpenError::NoAddress), now);
         };
         let address = SocketAddr::new(ip.bound, relayed.port);
         self.outputs.push_back(Output::OpenRelayedAddress { relayed: id, address, transport: allocation.transport });

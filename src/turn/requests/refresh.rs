@@ -11,6 +11,7 @@ use crate::turn::codec::attribute::{self, AddressFamily};
 use crate::turn::engine::Engine;
 use crate::turn::ids::{AllocationId, RelayedAddressId};
 use crate::turn::mobility::{MobilityTicket, TICKET_LEN};
+use crate::turn::refusal::RefusalReason;
 use crate::turn::verdict::{Output, Verdict};
 
 impl Engine {
@@ -26,11 +27,16 @@ impl Engine {
             Some(_) => return Err(BAD_REQUEST),
             None => None,
         };
-        let (id, mobile) = match (ticket, self.allocations.find(&request.from)) {
-            (Some(ticket), None) => (self.move_allocation(request, ticket)?, true),
-            (Some(_), Some(_)) => (self.allocation_of(request)?.0, true),
-            (None, _) => (self.allocation_of(request)?.0, false),
+        let found = match (ticket, self.allocations.find(&request.from)) {
+            (Some(ticket), None) => self.move_allocation(request, ticket),
+            (Some(_), Some(_)) | (None, _) => self.allocation_of(request).map(|(id, _)| id),
         };
+        // RFC 8656 §8.3: the client of a lifetime of zero regards 437 as success.
+        let nothing_to_end = |refusal| requested == Some(0) && refusal == ALLOCATION_MISMATCH;
+        let id = found.map_err(|refusal| match nothing_to_end(refusal) {
+            true => Refusal::Error(RefusalReason::NothingToEnd),
+            false => refusal,
+        })?;
         let allocation = self.allocations.allocation(id).ok_or(ALLOCATION_MISMATCH)?;
         // RFC 8656 §8.2: 443 where the allocation has no address of the requested family.
         if family.is_some_and(|family| allocation.relayed(family).is_none()) {
@@ -40,7 +46,7 @@ impl Engine {
             return Ok(self.refresh_to_zero(id, family, request));
         }
         let lifetime = self.extend(id, request, requested);
-        let ticket = self.ticket(id).filter(|_| mobile);
+        let ticket = self.ticket(id).filter(|_| ticket.is_some());
         Ok(self.success_with(request, |writer| {
             writer.number(attribute::LIFETIME, lifetime);
             if let Some(ticket) = ticket {

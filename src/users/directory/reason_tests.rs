@@ -28,7 +28,7 @@ fn r23_each_refused_login_has_its_reason() {
     for (username, why) in [("nobody", UnknownUser), ("x:alice", UnknownUser), ("alice", WrongPassword), ("", UnknownUser)] {
         assert_eq!(directory.why(username, None, at(0)), why, "{username}");
     }
-    for username in ["01800000060:bob", "99999999999999999999999:bob", ":", ":bob"] {
+    for username in ["01800000060:bob", "1800000060.25:bob", "bob:1800000060.25", "99999999999999999999999:bob", ":", ":bob"] {
         assert_eq!(directory.why(username, None, at(0)), Malformed, "{username}");
     }
     let elsewhere = directory.evidence("alice", "elsewhere", PasswordAlgorithm::Md5, at(0));
