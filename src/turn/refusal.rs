@@ -24,9 +24,8 @@ pub enum RefusalReason {
     BadRequest,
     /// 401: the request has no credentials, as the first one of every client.
     NoCredentials,
-    /// 401; `guessed`: the password is wrong, and a person may have chosen it. The log then has a line for the wrong password, which
-    /// says enough.
-    Credentials { why: CredentialRefusal, guessed: bool },
+    /// 401.
+    Credentials(CredentialRefusal),
     /// 401: the client chose MD5, and the settings demand SHA-256.
     PasswordAlgorithm,
     /// 403: the peer is in a network that the policy denies, or no live relayed address.
@@ -128,7 +127,7 @@ impl RefusalReason {
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::BadRequest => ErrorCode::BadRequest,
-            Self::NoCredentials | Self::Credentials { .. } | Self::PasswordAlgorithm => ErrorCode::Unauthenticated,
+            Self::NoCredentials | Self::Credentials(_) | Self::PasswordAlgorithm => ErrorCode::Unauthenticated,
             Self::DeniedPeer(_) | Self::Scope => ErrorCode::Forbidden,
             Self::MobilityOff => ErrorCode::MobilityForbidden,
             Self::NoAllocation | Self::NothingToEnd | Self::AllocationExists | Self::Opening => ErrorCode::AllocationMismatch,
@@ -157,7 +156,7 @@ impl RefusalReason {
     pub(super) const fn is_reported(self) -> bool {
         match self {
             Self::BadRequest | Self::NoCredentials | Self::StaleNonce | Self::MobilityOff | Self::PeerFamily => false,
-            Self::Credentials { .. }
+            Self::Credentials(_)
             | Self::PasswordAlgorithm
             | Self::DeniedPeer(_)
             | Self::Scope

@@ -40,7 +40,7 @@ impl Event {
     /// What has one line a minute, so that one reason does not hide another one.
     pub(super) const fn kind(self) -> EventKind {
         match self {
-            Self::Refused(RefusalReason::Credentials { why, .. }) => EventKind::Credentials(discriminant(&why)),
+            Self::Refused(RefusalReason::Credentials(why)) => EventKind::Credentials(discriminant(&why)),
             Self::Refused(RefusalReason::Socket(error)) => EventKind::Socket(error),
             Self::Refused(reason) => EventKind::Refused(discriminant(&reason)),
             Self::Displaced => EventKind::Displaced,
@@ -51,9 +51,8 @@ impl Event {
     pub(super) const fn is_detail(self) -> bool {
         match self {
             Self::Refused(RefusalReason::DeniedPeer(_) | RefusalReason::Scope | RefusalReason::NothingToEnd) => true,
-            // A secret that differs is no guess, even where the secret is short enough for guesses.
-            Self::Refused(RefusalReason::Credentials { why: CredentialRefusal::WrongSignature, .. }) => false,
-            Self::Refused(RefusalReason::Credentials { guessed, .. }) => guessed,
+            // The line for wrong passwords says enough.
+            Self::Refused(RefusalReason::Credentials(CredentialRefusal::WrongPassword)) => true,
             Self::Refused(_) | Self::Displaced => false,
         }
     }

@@ -21,7 +21,7 @@ pub(super) const fn transport(transport: Transport) -> &'static str {
 /// The reason of a refusal, for the log.
 pub(super) fn reason(reason: RefusalReason) -> String {
     let text = match reason {
-        RefusalReason::Credentials { why, .. } => return credentials(why),
+        RefusalReason::Credentials(why) => return credentials(why),
         RefusalReason::NoAddressOfFamily(AddressFamily::V4) => "the server relays no IPv4",
         RefusalReason::NoAddressOfFamily(AddressFamily::V6) => "the server relays no IPv6",
         RefusalReason::UnsupportedTransport(PROTOCOL_TCP) => {
@@ -167,7 +167,7 @@ mod tests {
             RefusalReason::TooManyPeerConnections,
             RefusalReason::TooManyNewPeers,
         ];
-        let credentials = credentials.into_iter().map(|why| RefusalReason::Credentials { why, guessed: false });
+        let credentials = credentials.into_iter().map(RefusalReason::Credentials);
         for each in credentials.chain(sockets.map(RefusalReason::Socket)).chain(others) {
             let text = reason(each);
             let stable = text.split([':', '(', ',']).next().unwrap_or_default();

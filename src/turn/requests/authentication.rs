@@ -88,8 +88,7 @@ impl Engine {
                 let (why, genuine) = self.explain(&claim, message, realm_is_ours, now);
                 // Genuine credentials, which have expired for example, are no wrong password.
                 self.shared.record_failure(from, target, !genuine, now);
-                let guessed = guess.target.is_some() && !genuine;
-                let refusal = Refusal::Error(RefusalReason::Credentials { why, guessed });
+                let refusal = Refusal::Error(RefusalReason::Credentials(why));
                 Err(if guess.is_beyond { WITHHELD } else { refusal })
             }
         }

@@ -59,19 +59,15 @@ impl World {
     }
 }
 
-const fn credentials(why: CredentialRefusal, guessed: bool) -> RefusalReason {
-    RefusalReason::Credentials { why, guessed }
-}
-
 #[test]
 fn r74_a_401_has_its_reason_and_the_username() {
     let mut world = World::with_credentials(settings(), 50_000..=50_009, Arc::new(Evidence));
     let cases = [
-        ("alice", "wrong", credentials(CredentialRefusal::WrongPassword, true)),
-        ("nobody", "wrong", credentials(CredentialRefusal::UnknownUser, true)),
-        (EXPIRED, "wrong", credentials(CredentialRefusal::WrongSignature, false)),
-        (EXPIRED, USERS_PASSWORD, credentials(WHY, false)),
-        ("a \"name\"\nof two lines", "wrong", credentials(CredentialRefusal::UnknownUser, true)),
+        ("alice", "wrong", RefusalReason::Credentials(CredentialRefusal::WrongPassword)),
+        ("nobody", "wrong", RefusalReason::Credentials(CredentialRefusal::UnknownUser)),
+        (EXPIRED, "wrong", RefusalReason::Credentials(CredentialRefusal::WrongSignature)),
+        (EXPIRED, USERS_PASSWORD, RefusalReason::Credentials(WHY)),
+        ("a \"name\"\nof two lines", "wrong", RefusalReason::Credentials(CredentialRefusal::UnknownUser)),
     ];
     for (number, (username, password, reason)) in (1..).zip(cases) {
         let mut client = Client::new(username, &format!("198.51.100.{number}:1"));
@@ -87,7 +83,7 @@ fn r74_a_401_has_its_reason_and_the_username() {
     writer.attribute(attribute::USERNAME, b"alice").attribute(attribute::REALM, b"other");
     writer.attribute(attribute::NONCE, &client.nonce).integrity(client.integrity, &client.key());
     assert_eq!(world.ask(client.from, &bytes).and_then(|answer| answer.code()), Some(401));
-    assert_eq!(world.reasons(), [credentials(CredentialRefusal::OtherRealm, true)]);
+    assert_eq!(world.reasons(), [RefusalReason::Credentials(CredentialRefusal::OtherRealm)]);
 }
 
 /// Requirement 21: what the log says is no one else's to know.
