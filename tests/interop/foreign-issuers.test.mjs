@@ -82,7 +82,7 @@ describe('refused are, with the reason in the log,', { concurrency: 4 }, () => {
     ['credentials that expired more than five minutes ago', (clock) => signed(`${seconds(clock) - CLOCKS_APART - 60}:alice`), 'the credentials expired 6 min( \\d+ s)? ago"$'],
     ['credentials of the name alone', () => signed('alice'), UNKNOWN],
     ['credentials with two expiries of which neither stands alone', (clock) => signed(`alice:${seconds(clock) + DAY}:bob`), UNKNOWN],
-    ['credentials whose time is no Unix time', () => signed('99999999999999999999:alice'), 'the digits in front of the colon are no Unix time in seconds"$'],
+    ['credentials whose time is no Unix time', () => signed('99999999999999999999:alice'), 'the digits beside the colon are no Unix time in seconds"$'],
   ].forEach(([what, issue, reason], i) => {
     test(what, () => assertRefused(server, issue(Date.now()), `127.0.1.${1 + i}`, reason));
   });
