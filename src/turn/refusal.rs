@@ -154,33 +154,6 @@ impl RefusalReason {
     /// Whether the operator is told. The others are part of every session (a first request, a stale nonce), or faults of a
     /// client's program.
     pub(super) const fn is_reported(self) -> bool {
-        match self {
-            Self::BadRequest | Self::NoCredentials | Self::StaleNonce | Self::MobilityOff | Self::PeerFamily => false,
-            Self::Credentials(_)
-            | Self::PasswordAlgorithm
-            | Self::DeniedPeer(_)
-            | Self::Scope
-            | Self::NoAllocation
-            | Self::NothingToEnd
-            | Self::AllocationExists
-            | Self::Opening
-            | Self::NoAddressOfFamily(_)
-            | Self::UnknownFamily
-            | Self::OtherUser
-            | Self::UnsupportedTransport(_)
-            | Self::Connected(_)
-            | Self::UserQuota
-            | Self::AddressQuota
-            | Self::TotalQuota
-            | Self::ShuttingDown
-            | Self::NoPort
-            | Self::NoReservation
-            | Self::StrangersCapacity
-            | Self::Socket(_)
-            | Self::TooManyPermissions
-            | Self::TooManyChannels
-            | Self::TooManyPeerConnections
-            | Self::TooManyNewPeers => true,
-        }
+        !matches!(self, Self::BadRequest | Self::NoCredentials | Self::StaleNonce | Self::MobilityOff | Self::PeerFamily)
     }
 }

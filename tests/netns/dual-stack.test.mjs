@@ -2,14 +2,12 @@
 // alone. The server has Castway's own addresses. It must run within ./enter.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { assertPicture, inState, openPage, openSource, shownCode, statistics, until } from '../e2e/support/browser.mjs';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { Browsers } from './browsers.mjs';
+import { forgetNames, nameAll } from './networks.mjs';
 
 const DOMAIN = 'cast.castway.test';
 const ORIGIN = `https://${DOMAIN}:8443`;
@@ -18,7 +16,6 @@ const SIX = '2a01:4f8:1:1::1';
 
 const run = (command) => execFileSync('sh', ['-euc', command], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
 
-let folder;
 // The homes, and the address that each one has.
 const HOMES = { four: ['11.0.0.4/24'], six: ['2a01:4f8:1:1::6/64'], six2: ['2a01:4f8:1:1::7/64'], four2: ['11.0.0.7/24'] };
 function build() {
@@ -34,17 +31,7 @@ function build() {
       run(`ip -n ${home} addr add ${address} dev eth0 ${six ? 'nodad' : ''}; ip -n ${home} ${six ? '-6' : ''} route add default via ${six ? SIX : FOUR}`);
     }
   }
-  folder = mkdtempSync(join(tmpdir(), 'castway-names-'));
-  named(FOUR, SIX);
-}
-
-// Makes the server's name resolve to these addresses. Queries for other names are refused at once: browsers wait for them.
-function named(...addresses) {
-  const files = { hosts: ['127.0.0.1 localhost', ...addresses.map((address) => `${address} ${DOMAIN}`), ''].join('\n'), 'resolv.conf': 'nameserver 127.0.0.1\n' };
-  for (const [file, text] of Object.entries(files)) {
-    writeFileSync(join(folder, file), text);
-    run(`mountpoint -q /etc/${file} || mount --bind ${join(folder, file)} /etc/${file}`);
-  }
+  nameAll({ [DOMAIN]: [FOUR, SIX] });
 }
 
 let server;
@@ -64,8 +51,8 @@ after(async () => {
   await browsers?.close();
   await server?.close();
   authority?.close();
-  run(`${Object.keys(HOMES).map((home) => `ip netns del ${home}`).join(';')}; ip link del wan; umount /etc/hosts /etc/resolv.conf`);
-  rmSync(folder, { recursive: true, force: true });
+  run(`${Object.keys(HOMES).map((home) => `ip netns del ${home}`).join(';')}; ip link del wan`);
+  forgetNames();
 });
 afterEach(async () => {
   for (const browser of Object.values(homes)) for (const context of browser.contexts()) await context.close();
@@ -117,7 +104,7 @@ test('a cast to Firefox over IPv6 from Chromium over IPv4', async () => {
 
 describe('on a server with IPv6 alone', () => {
   before(async () => {
-    named(SIX);
+    nameAll({ [DOMAIN]: SIX });
     run(`ip addr del ${FOUR}/24 dev wan`);
     await server.restart();
   });

@@ -81,8 +81,8 @@ export function demolish() {
   for (const name of ['router1', 'home1', 'router2', 'home2', 'crowd']) run(`ip netns del ${name} || true`);
   run('ip link del wan || true');
   run('nft delete table ip docker 2>/dev/null || true; ip netns del container 2>/dev/null || true; ip link del docker0 2>/dev/null || true');
-  run('nft delete table inet server 2>/dev/null || true; umount /etc/hosts /etc/resolv.conf 2>/dev/null || true');
-  for (const folder of nameFolders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  run('nft delete table inet server 2>/dev/null || true');
+  forgetNames();
 }
 
 // Makes the server's own firewall accept only new connections to these ports, and send no datagram from another port than `udp`.
@@ -136,21 +136,29 @@ table ip docker {
 END`);
 }
 
-const nameFolders = [];
+// The folder with the files of names.
+let names;
 
-// Makes each name resolve to its address of the server in all of these networks. Queries for other names are refused at once: browsers wait
-// for them.
+// Makes each name resolve to its address of the server, or to several, in all of these networks. Queries for other names are refused at once:
+// browsers wait for them. Programs that run already see the names of a later call, too, since it writes the same files.
 export const name = (domain) => nameAll({ [domain]: SERVER });
 
 export function nameAll(addresses) {
-  const folder = mkdtempSync(join(tmpdir(), 'castway-names-'));
-  nameFolders.push(folder);
-  const hosts = Object.entries({ localhost: '127.0.0.1', ...addresses }).map(([domain, address]) => `${address} ${domain}\n`);
+  const isFirst = !names;
+  names ??= mkdtempSync(join(tmpdir(), 'castway-names-'));
+  const hosts = Object.entries({ localhost: '127.0.0.1', ...addresses }).flatMap(([domain, ofDomain]) => [ofDomain].flat().map((address) => `${address} ${domain}\n`));
   const files = { hosts: hosts.join(''), 'resolv.conf': 'nameserver 127.0.0.1\n' };
   for (const [file, text] of Object.entries(files)) {
-    writeFileSync(join(folder, file), text);
-    run(`mount --bind ${join(folder, file)} /etc/${file}`);
+    writeFileSync(join(names, file), text);
+    if (isFirst) run(`mount --bind ${join(names, file)} /etc/${file}`);
   }
+}
+
+export function forgetNames() {
+  if (!names) return;
+  run('umount /etc/hosts /etc/resolv.conf 2>/dev/null || true');
+  rmSync(names, { recursive: true, force: true });
+  names = undefined;
 }
 
 // Changes how both routers translate addresses: symmetrically, which is the initial state, or with ports kept, so that hole punching works.

@@ -7,8 +7,8 @@ use super::follower::Follower;
 use super::handle::Directory;
 use super::tests::{NOW, at, config, directory};
 use crate::turn::Scope::Anyone;
-use crate::users::credentials;
 use crate::users::store::Store;
+use crate::users::{PasswordKeys, UserName, credentials};
 
 #[test]
 fn credentials_live_as_long_as_they_were_given_whichever_way_the_clock_is_set() {
@@ -35,13 +35,19 @@ fn credentials_live_as_long_as_they_were_given_whichever_way_the_clock_is_set() 
     }
 }
 
-#[tokio::test]
-async fn times_written_by_a_former_clock_are_moved() {
+/// A database with the user bob, in a folder of its own.
+async fn with_bob() -> (tempfile::TempDir, Store, UserName) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), at(0)).await.unwrap();
     let bob = "bob".parse().unwrap();
-    let keys = crate::users::PasswordKeys::new(&bob, "castway", "correct horse").unwrap();
+    let keys = PasswordKeys::new(&bob, "castway", "correct horse").unwrap();
     store.add(&bob, &keys, Anyone, at(0)).await.unwrap();
+    (folder, store, bob)
+}
+
+#[tokio::test]
+async fn times_written_by_a_former_clock_are_moved() {
+    let (_folder, store, bob) = with_bob().await;
     // The server boots with a clock that is a month slow.
     let directory = Directory::open(&store, &config("")).await.unwrap();
     let mut follower = Follower::new(Arc::clone(&directory.0), store.clone());
@@ -66,11 +72,7 @@ async fn times_written_by_a_former_clock_are_moved() {
 /// The user was removed and the secret retired before this run, by the right clock.
 #[tokio::test]
 async fn a_clock_that_is_years_ahead_for_a_while_makes_nobody_forget_a_removed_user() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), at(0)).await.unwrap();
-    let bob = "bob".parse().unwrap();
-    let keys = crate::users::PasswordKeys::new(&bob, "castway", "correct horse").unwrap();
-    store.add(&bob, &keys, Anyone, at(0)).await.unwrap();
+    let (_folder, store, bob) = with_bob().await;
     let before = Directory::open(&store, &config("")).await.unwrap();
     let (removed, kept) = (before.issue("bob", Anyone, None, at(5)), before.issue("carol", Anyone, None, at(5)));
     store.remove(&bob, at(10)).await.unwrap();

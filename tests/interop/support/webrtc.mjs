@@ -33,26 +33,31 @@ export const opened = (channel) =>
         channel.onopen = resolve;
       });
 
+// Connects two peer connections of this process, of which `b` echoes. Resolves to the channel of `a`, which opens later. `heard` is called with
+// each candidate that one of them gathers.
+export async function connectToEcho(a, b, heard = () => {}) {
+  for (const [from, to] of [[a, b], [b, a]]) {
+    from.onicecandidate = ({ candidate }) => {
+      if (!candidate?.candidate) return;
+      heard(candidate.candidate);
+      to.addIceCandidate(candidate).catch(() => {});
+    };
+  }
+  b.ondatachannel = ({ channel }) => echo(channel);
+  const channel = a.createDataChannel('echo');
+  await a.setLocalDescription(await a.createOffer());
+  await b.setRemoteDescription(a.localDescription);
+  await b.setLocalDescription(await b.createAnswer());
+  await a.setRemoteDescription(b.localDescription);
+  return channel;
+}
+
 // Resolves to the candidates that both sides have gathered, in the form of SDP.
 export async function assertEchoOverRelay(RTCPeerConnection, config) {
   const [a, b] = [new RTCPeerConnection(config), new RTCPeerConnection(config)];
   const candidates = [];
-  const trickle = (from, to) => {
-    from.onicecandidate = ({ candidate }) => {
-      if (!candidate?.candidate) return;
-      candidates.push(candidate.candidate);
-      to.addIceCandidate(candidate).catch(() => {});
-    };
-  };
   try {
-    trickle(a, b);
-    trickle(b, a);
-    b.ondatachannel = ({ channel }) => echo(channel);
-    const channel = a.createDataChannel('echo');
-    await a.setLocalDescription(await a.createOffer());
-    await b.setRemoteDescription(a.localDescription);
-    await b.setLocalDescription(await b.createAnswer());
-    await a.setRemoteDescription(b.localDescription);
+    const channel = await connectToEcho(a, b, (candidate) => candidates.push(candidate));
     await within(opened(channel), 'open data channel').catch((error) => assert.fail(`${error.message}: ICE is ${a.iceConnectionState}, candidates: ${candidates.join('; ')}`));
     // libwebrtc's binding for Node delivers messages in another order if they arrive before a listener is set.
     await assertEchoes(channel, 1);
