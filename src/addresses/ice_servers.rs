@@ -103,7 +103,10 @@ impl IceServers {
     fn turns(&self, host: &Host, request_host: Option<&str>) -> Option<String> {
         let (certificates, port) = self.tls.as_ref()?;
         let certificate = certificates.current();
-        let host = self.tls_host(&certificate, host, request_host).filter(|_| certificate.is_trusted())?;
+        if !certificate.is_trusted() {
+            return None;
+        }
+        let host = self.tls_host(&certificate, host, request_host)?;
         Some(AdvertisedPort { transport: UrlTransport::Tls, port: *port }.turn(&host))
     }
 

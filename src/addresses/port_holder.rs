@@ -1,8 +1,8 @@
 //! Who has a port that this server could not bind, as far as `/proc` tells this user.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::{fs, io};
 
 /// The state of a listening TCP socket in `/proc/net/tcp` (`TCP_LISTEN`).
 const LISTENING: &str = "0A";
@@ -23,6 +23,14 @@ pub fn port_taken(protocol: &str, address: SocketAddr, setting: &str) -> String 
     let holder = port_holder(protocol, address);
     let stop = if holder == OURSELVES { "" } else { "stop that program, or " };
     format!("{protocol} {address} is taken by {holder}: {stop}set {setting} to a free port")
+}
+
+/// A sentence for an IPv6 `address`, which `setting` names, where `error` says that the kernel has no IPv6.
+#[must_use]
+pub fn without_ipv6(address: SocketAddr, setting: &str, error: &io::Error) -> Option<String> {
+    let sentence =
+        || format!("{setting}={address} is IPv6, which this machine's kernel does not have: use 0.0.0.0:{}", address.port());
+    (error.raw_os_error() == Some(libc::EAFNOSUPPORT)).then(sentence)
 }
 
 /// Who has the port, in words.

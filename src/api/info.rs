@@ -7,7 +7,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::json;
-use url::Url;
 
 use super::operator::Operator;
 use super::state::ApiState;
@@ -15,6 +14,7 @@ use crate::addresses::interfaces;
 use crate::cast::code;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
+use crate::http::own_address;
 
 /// Responds 200 with `{name, version, publicUrl, origins, https, code: {length, alphabet}}`.
 ///
@@ -34,10 +34,7 @@ pub(super) async fn info(
         None => client.host.iter().map(|host| format!("{}://{host}", client.scheme.as_str())).collect(),
     };
     let https = api.certificates.as_ref().zip(api.public.https_port).map(|(certificates, port)| {
-        let host = client
-            .host
-            .as_ref()
-            .and_then(|host| format!("http://{host}").parse::<Url>().ok()?.host().map(|host| host.to_owned()));
+        let host = client.host.as_deref().and_then(own_address::parsed_host);
         let host = host.map(|host| interfaces::unbracketed(&host)).unwrap_or_default();
         // The certificate is chosen by the address that the client connected to, as for its TLS handshake: a choice by an address
         // in the request would reveal which addresses this machine has.

@@ -47,9 +47,9 @@ impl TcpListeners {
         ];
         for (listen, setting, slot) in more {
             let Some(listen) = listen else { continue };
-            let holder = |addr: &SocketAddr| required.holder(*addr, setting);
-            if let Some((addr, other)) =
-                listen.addrs.first().filter(|_| !listen.required).and_then(|addr| Some((addr, holder(addr)?)))
+            if !listen.required
+                && let Some(addr) = listen.addrs.first()
+                && let Some(other) = required.holder(*addr, setting)
             {
                 bound.missing.push(format!(
                     "TCP {addr} is taken by {other} of this server, so {setting} has no listener: set it to a free port"

@@ -90,19 +90,20 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
 
 /// `host` may have a port.
 fn is_loopback(host: &str) -> bool {
-    matches!(parsed(host), Some(Host::Domain(name)) if name == "localhost") || ip_of(host).is_some_and(|ip| ip.is_loopback())
+    matches!(parsed_host(host), Some(Host::Domain(name)) if name == "localhost") || ip_of(host).is_some_and(|ip| ip.is_loopback())
 }
 
 /// The address that a host with or without a port is; `None` for names.
 fn ip_of(host: &str) -> Option<IpAddr> {
-    match parsed(host)? {
+    match parsed_host(host)? {
         Host::Domain(_) => None,
         Host::Ipv4(ip) => Some(ip.into()),
         Host::Ipv6(ip) => Some(IpAddr::V6(ip).to_canonical()),
     }
 }
 
-fn parsed(host: &str) -> Option<Host> {
+/// The host of a `Host` header, without its port.
+pub fn parsed_host(host: &str) -> Option<Host> {
     format!("http://{host}").parse::<url::Url>().ok()?.host().map(|host| host.to_owned())
 }
 

@@ -144,7 +144,7 @@ impl Redirect {
             Some(_) => return None,
             None => {
                 let host = parts.extensions.get::<ClientInfo>()?.host.as_deref()?;
-                let asked = format!("http://{host}").parse::<Url>().ok()?.host()?.to_owned();
+                let asked = own_address::parsed_host(host)?;
                 let host = certificate.host_for(asked.clone()).unwrap_or(asked);
                 interfaces::origin("https", &host, self.port)
             }

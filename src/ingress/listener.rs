@@ -6,19 +6,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::addresses::port_holder::port_taken;
+use crate::addresses::port_holder::{port_taken, without_ipv6};
 use crate::config::Listen;
-use crate::relay::ForwardedConnection;
+use crate::relay::{ForwardedConnection, listening_socket};
 
 /// From the accept until the protocol is known, a TLS handshake included.
 const DETECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 1024;
 
 /// A bound listener, and its address.
 #[derive(Debug)]
@@ -80,7 +76,7 @@ impl Listener {
 pub fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
     let mut refused = anyhow!("{setting} names no address");
     for addr in &listen.addrs {
-        match open(*addr) {
+        match listening_socket(*addr, false).and_then(|socket| TcpListener::from_std(socket.into())) {
             Ok(socket) => {
                 let addr = socket.local_addr().context("a listener has no address")?;
                 return Ok(Listener { source: Source::Socket(socket), addr, serves_http: true });
@@ -89,20 +85,6 @@ pub fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
         }
     }
     Err(refused)
-}
-
-/// `[::]` takes IPv4 too, whatever net.ipv6.bindv6only says.
-fn open(addr: SocketAddr) -> io::Result<TcpListener> {
-    let family = if addr.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-    let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
-    // Connections that a stopped server left in TIME_WAIT must not keep this one from starting.
-    sockopt::set_socket_reuseaddr(&fd, true)?;
-    if addr.is_ipv6() {
-        sockopt::set_ipv6_v6only(&fd, !addr.ip().is_unspecified())?;
-    }
-    rustix::net::bind(&fd, &addr)?;
-    rustix::net::listen(&fd, BACKLOG)?;
-    TcpListener::from_std(fd.into())
 }
 
 fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error {
@@ -117,8 +99,8 @@ fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Err
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let port = addr.port();
         anyhow!("{setting}={addr} is not an address of this machine: use one of its own, or 0.0.0.0:{port} for all")
-    } else if error.raw_os_error() == Some(libc::EAFNOSUPPORT) {
-        anyhow!("{setting}={addr} is IPv6, which this machine's kernel does not have: use 0.0.0.0:{}", addr.port())
+    } else if let Some(sentence) = without_ipv6(addr, setting, error) {
+        anyhow!(sentence)
     } else {
         anyhow!("{setting}={addr} can't be listened on: {error}")
     }

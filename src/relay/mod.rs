@@ -55,5 +55,6 @@ pub use setup::relayed_addresses::bind_addresses;
 pub use start::{check_ports, start};
 pub use stats::{RelayStats, StatsReader};
 pub use tcp::accepted_connection::AcceptedConnection;
+pub use tcp::acceptor::listening_socket;
 pub use tcp::connection::NonBlockingConnection;
 pub use users::RelayUsers;

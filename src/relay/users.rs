@@ -34,7 +34,7 @@ impl CredentialSource for Directory {
     }
 
     fn is_guessable(&self, username: &str) -> bool {
-        let is_time_limited = TimeLimitedUsername::parse(username).is_some() || TimeLimitedUsername::is_malformed(username);
+        let is_time_limited = TimeLimitedUsername::parse(username).is_some() || TimeLimitedUsername::looks_time_limited(username);
         !is_time_limited || self.has_password(username) || self.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES
     }
 

@@ -10,16 +10,14 @@
 //! wants to have a school forgotten must authenticate from as many addresses as the table has entries, and again whenever a client
 //! of that school has sent a signed request. Time is nanoseconds since an epoch; nothing here reads a clock.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::settings::Limits;
+use super::source_limits::{WAYS, place};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-/// Entries that share one hash.
-const WAYS: usize = 4;
 /// A second has this many slots. The present slot and as many before it are counted together, so that no second has more answers
 /// than the limit, wherever it begins.
 const SLOTS_PER_SECOND: usize = 5;
@@ -119,12 +117,8 @@ impl AnswerLimits {
         self.authenticated.note(set, tag, seconds(now));
     }
 
-    /// The set of a source, and its tag, which is never 0, so that no source matches an empty entry.
     fn place(&self, source: IpAddr) -> (usize, u32) {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, source).hash(&mut hasher);
-        let hash = hasher.finish();
-        (hash as usize % self.sets.len(), (hash >> 32) as u32 | 1)
+        place(self.seed, source, self.sets.len())
     }
 }
 

@@ -13,7 +13,7 @@ pub enum Transport {
 impl Transport {
     pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
 
-    /// The name in `/metrics`.
+    /// The name in `/metrics` and in the log.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

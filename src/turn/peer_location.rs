@@ -41,7 +41,8 @@ impl Engine {
     /// Whether an allocation of `scope` that has a permission for `peer` may exchange packets with it through a relayed socket.
     pub(super) fn is_outside(&self, peer: SocketAddr, scope: Scope) -> bool {
         let ip = peer.ip();
-        if self.is_own(ip) {
+        let relays_here = self.settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
+        if relays_here || self.settings.own_addresses.contains(&ip) {
             return self.policy.allows_explicitly(ip, scope) && !self.settings.listener_ports.contains(&peer.port());
         }
         // The policy has not judged a permission for a former address, and the address may belong to somebody else now.
@@ -69,18 +70,9 @@ impl Engine {
     pub(super) fn admits_permission(&self, peer: SocketAddr, allocation: &Allocation) -> bool {
         let (ip, scope) = (peer.ip(), allocation.scope);
         let may_be_relayed = peer.port() == 0 || self.owner_of(peer).is_some() || allocation.peers.has_contacted(peer);
-        let permitted = if may_be_relayed {
-            self.policy.permits_permission(ip, scope, &self.settings)
-        } else {
-            self.is_outside(peer, scope) && (self.is_own(ip) || self.policy.permits(ip, scope))
-        };
+        let may_be_reached = may_be_relayed || self.is_outside(peer, scope);
+        let permitted = may_be_reached && self.policy.permits_permission(ip, scope, &self.settings);
         self.count_neighbour(ip, scope, permitted)
-    }
-
-    /// Whether this is an address of this machine, or one that new relayed addresses have.
-    fn is_own(&self, ip: IpAddr) -> bool {
-        let relays_here = self.settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
-        relays_here || self.settings.own_addresses.contains(&ip)
     }
 
     fn count_neighbour(&self, ip: IpAddr, scope: Scope, permitted: bool) -> bool {

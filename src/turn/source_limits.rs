@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Entries that share one hash.
-const WAYS: usize = 4;
+pub(super) const WAYS: usize = 4;
 
 /// How many times each source was counted in the current window.
 #[derive(Debug)]
@@ -54,14 +54,17 @@ impl SourceLimits {
     }
 
     fn place(&self, key: impl Hash, now: u64) -> (&[AtomicU64], u32, u16) {
-        let mut hasher = DefaultHasher::new();
-        self.seed.hash(&mut hasher);
-        key.hash(&mut hasher);
-        let hash = hasher.finish();
-        let start = (hash as usize % (self.entries.len() / WAYS)) * WAYS;
-        // The tag is never 0, so that an empty entry matches no source.
-        (&self.entries[start..start + WAYS], (hash >> 32) as u32 | 1, (now / self.window) as u16)
+        let (set, tag) = place(self.seed, key, self.entries.len() / WAYS);
+        (&self.entries[set * WAYS..(set + 1) * WAYS], tag, (now / self.window) as u16)
     }
+}
+
+/// The set of a key, of `sets`, and its tag. The tag is never 0, so that an empty entry matches no source.
+pub(super) fn place(seed: u64, key: impl Hash, sets: usize) -> (usize, u32) {
+    let mut hasher = DefaultHasher::new();
+    (seed, key).hash(&mut hasher);
+    let hash = hasher.finish();
+    (hash as usize % sets, (hash >> 32) as u32 | 1)
 }
 
 /// The entry of `tag` with its count, or else the entry with the smallest count, which is overwritten.

@@ -71,12 +71,12 @@ impl<'a> TimeLimitedUsername<'a> {
         })
     }
 
-    /// Whether a username looks like a time-limited one and is none, for example because its time has a fraction, which some languages
-    /// print unasked. A user with a password may have such a name, unless it begins with digits and a colon.
-    pub fn is_malformed(username: &'a str) -> bool {
+    /// Whether a username looks like a time-limited one, even if [`Self::parse`] can't read it, for example because its time has a
+    /// fraction, which some languages print unasked. A user with a password may have such a name, unless it begins with digits and a colon.
+    pub fn looks_time_limited(username: &'a str) -> bool {
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let looks_like_one = |(front, back): (&str, &str)| is_number(front) || !back.is_empty() && is_number(back);
-        username.split_once(':').is_some_and(looks_like_one) && Self::parse(username).is_none()
+        username.split_once(':').is_some_and(looks_like_one)
     }
 
     /// Whether the credentials have not expired at `now`, and end no later than `longest` (and [`CLOCK_SLACK`]) from then. `None`: they
@@ -131,7 +131,7 @@ pub fn same(one: &str, other: &str) -> bool {
     Sha256::digest(one.as_bytes()).as_slice().ct_eq(Sha256::digest(other.as_bytes()).as_slice()).into()
 }
 
-/// The long-term key MD5(username ":" realm ":" password), with the password in SASLprep form (RFC 8489, 9.2.2).
+/// The long-term key MD5(username ":" realm ":" password), with one form of the password (RFC 8489, 9.2.2, asks for SASLprep).
 pub fn h_a1_md5(username: &str, realm: &str, password: &str) -> [u8; 16] {
     Md5::digest(format!("{username}:{realm}:{password}")).into()
 }

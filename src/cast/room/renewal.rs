@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::rooms::{Rooms, SeatTimer};
+use super::rooms::Rooms;
 use crate::cast::code::{Code, NewCodePolicy};
 use crate::cast::resume_token::Role;
 use crate::clock::WallClock;
@@ -35,19 +35,10 @@ impl<P: Send + 'static> Rooms<P> {
         let groups = u32::try_from(seats.len().div_ceil(MAX_SEATS_AT_ONCE)).unwrap_or(u32::MAX);
         for (group, seats) in (0..).zip(seats.chunks(MAX_SEATS_AT_ONCE)) {
             let due = now + RENEWAL_TIME * group / groups;
-            seats.iter().for_each(|(code, role)| self.advance_credentials(*code, *role, due));
+            for (code, role) in seats {
+                // A clock that is set again and again must not postpone them.
+                self.change_seat(*code, *role, |seat| seat.due = seat.due.min(due));
+            }
         }
-    }
-
-    /// Makes a seat's credentials due at `due`, unless they are due earlier: a clock that is set again and again must not postpone them.
-    fn advance_credentials(&mut self, code: Code, role: Role, due: Instant) {
-        let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
-        let seat = match role {
-            Role::Tv => &mut room.tv,
-            Role::Caster => &mut room.caster.as_mut().expect("a caster's seat is in its room").seat,
-        };
-        self.timers.remove(&SeatTimer::of(seat, code, role));
-        seat.due = seat.due.min(due);
-        self.timers.insert(SeatTimer::of(seat, code, role));
     }
 }

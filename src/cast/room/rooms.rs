@@ -107,15 +107,11 @@ impl<P: Send + 'static> Rooms<P> {
     pub fn handle_drop(&mut self, client: ClientId, now: Instant) {
         self.waiting_tvs.remove(client);
         let Some((code, role)) = self.seats.remove(&client) else { return };
-        let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
-        let seat = match role {
-            Role::Tv => &mut room.tv,
-            Role::Caster => &mut room.caster.as_mut().expect("a caster's seat is in its room").seat,
-        };
-        self.timers.remove(&SeatTimer::of(seat, code, role));
-        seat.client = None;
-        seat.due = now + self.config.grace;
-        self.timers.insert(SeatTimer::of(seat, code, role));
+        let due = now + self.config.grace;
+        self.change_seat(code, role, |seat| {
+            seat.client = None;
+            seat.due = due;
+        });
         self.schedule_code_change(code);
         self.update_eviction_class(code, now);
         match role {
@@ -191,6 +187,18 @@ impl<P: Send + 'static> Rooms<P> {
         let seat = Seat { client: Some(client), dialect, due: now + self.config.credentials_refresh_interval };
         self.timers.insert(SeatTimer::of(&seat, code, role));
         seat
+    }
+
+    /// Changes a seat, and its timer with it.
+    pub(super) fn change_seat(&mut self, code: Code, role: Role, change: impl FnOnce(&mut Seat)) {
+        let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
+        let seat = match role {
+            Role::Tv => &mut room.tv,
+            Role::Caster => &mut room.caster.as_mut().expect("a caster's seat is in its room").seat,
+        };
+        self.timers.remove(&SeatTimer::of(seat, code, role));
+        change(seat);
+        self.timers.insert(SeatTimer::of(seat, code, role));
     }
 
     /// Removes a seat's timer, and its client from the table of seats.

@@ -78,7 +78,7 @@ impl Line {
     /// Writes the line.
     pub(super) fn write(&self) {
         let Self { event, client, transport, user } = self;
-        let (user, transport) = (user.as_str(), words::transport(*transport));
+        let (user, transport) = (user.as_str(), transport.label());
         match event {
             Event::Displaced => {
                 let reason = words::DISPLACED;

@@ -3,20 +3,12 @@
 use std::time::Duration;
 
 use crate::turn::codec::attribute::AddressFamily;
-use crate::turn::{CredentialRefusal, OpenError, RefusalReason, Transport};
+use crate::turn::{CredentialRefusal, OpenError, RefusalReason};
 
 pub(super) const DISPLACED: &str = "capacity is scarce, and this stranger's address held the most";
 
 /// The numbers of the protocols that clients may ask for.
 const PROTOCOL_TCP: u8 = 6;
-
-pub(super) const fn transport(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "udp",
-        Transport::Tcp => "tcp",
-        Transport::Tls => "tls",
-    }
-}
 
 /// The reason of a refusal, for the log.
 pub(super) fn reason(reason: RefusalReason) -> String {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::addresses::interfaces;
-use crate::addresses::port_holder::port_taken;
+use crate::addresses::port_holder::{port_taken, without_ipv6};
 
 /// `setting` is the setting that has the port.
 pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, error: io::Error) -> anyhow::Error {
@@ -23,8 +23,8 @@ pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, e
             "{protocol} {address} needs more privileges than this user has: set {setting} to a port from 1024 up, or grant \
              CAP_NET_BIND_SERVICE"
         )
-    } else if error.raw_os_error() == Some(libc::EAFNOSUPPORT) {
-        format!("{setting}={address} is IPv6, which this machine's kernel does not have: use 0.0.0.0:{}", address.port())
+    } else if let Some(sentence) = without_ipv6(address, setting, &error) {
+        sentence
     } else {
         format!("the relay can't listen on {protocol} {address}: change {setting}")
     };

@@ -1,6 +1,6 @@
 //! Requests over streams that are handled later: their client has sent too many wrong passwords, and another client behind the
 //! same address may have the right one. A client repeats a lost datagram but not a part of its stream, so these requests must not
-//! be dropped.
+//! be dropped. New streams wait here, too, while the queue to the ingress has no room for them.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use crate::relay::io::poll_source::ClientStreamId;
 /// How long a deferred request waits.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The streams whose next message waits. Each keeps that message with its other unread bytes, within its own bound and deadline.
+/// The streams whose next message waits. Each keeps that message with its other unread bytes, or leaves its bytes in the kernel if it is
+/// new, within its own bound and deadline.
 #[derive(Debug, Default)]
 pub(super) struct DeferredRequests {
     /// In the order in which they are due.

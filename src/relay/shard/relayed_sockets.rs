@@ -93,13 +93,11 @@ impl RelayedSockets {
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(OpenError::PortInUse),
             Err(error) => {
-                if error.kind() == io::ErrorKind::AddrNotAvailable {
-                    self.watcher.wake();
-                }
                 if self.failures.interval.is_due(self.failures.since.elapsed()) {
                     tracing::warn!(%address, %error, "a relayed socket can't be opened, so an Allocate is refused (508)");
                 }
                 Err(if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    self.watcher.wake();
                     OpenError::NoAddress
                 } else if is_exhaustion(&error) {
                     OpenError::NoDescriptors

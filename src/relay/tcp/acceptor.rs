@@ -23,14 +23,7 @@ impl Acceptor {
     /// # Errors
     /// Of socket(2), bind(2) and listen(2).
     pub(in crate::relay) fn bind(address: SocketAddr, shared: bool) -> io::Result<Self> {
-        let fd = open(address)?;
-        sockopt::set_socket_reuseport(&fd, shared)?;
-        if address.is_ipv6() {
-            sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified())?;
-        }
-        rustix::net::bind(&fd, &address)?;
-        rustix::net::listen(&fd, CLIENT_BACKLOG)?;
-        Ok(Self(fd))
+        listening_socket(address, shared).map(Self)
     }
 
     /// Listens for peers at a relayed transport address, which connections to peers are bound to as well (RFC 6062 §5.2).
@@ -70,6 +63,22 @@ impl AsFd for Acceptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// A non-blocking socket that listens for clients, of whatever protocol. `[::]` takes IPv4 too, whatever net.ipv6.bindv6only says. With
+/// `shared`, several sockets may listen at the same address.
+///
+/// # Errors
+/// Of socket(2), bind(2) and listen(2).
+pub fn listening_socket(address: SocketAddr, shared: bool) -> io::Result<OwnedFd> {
+    let fd = open(address)?;
+    sockopt::set_socket_reuseport(&fd, shared)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&fd, !address.ip().is_unspecified())?;
+    }
+    rustix::net::bind(&fd, &address)?;
+    rustix::net::listen(&fd, CLIENT_BACKLOG)?;
+    Ok(fd)
 }
 
 fn open(address: SocketAddr) -> io::Result<OwnedFd> {

@@ -108,7 +108,7 @@ impl Engine {
             (true, None) => CredentialEvidence { keys: Vec::new(), otherwise: CredentialRefusal::UnknownUser },
             (true, Some(name)) => self.credentials.evidence(&name, &self.settings.realm, claim.algorithm, now),
         };
-        let decoys = [(LongTermKey::Md5([0; 16]), otherwise); 2];
+        let decoys = [(LongTermKey::Md5([0; 16]), otherwise); KEYS_OF_USER];
         let tried = if keys.is_empty() { &decoys[..] } else { &keys };
         let signed = tried.iter().find(|(key, _)| claim.integrity.verify(message, key));
         match signed.filter(|_| !keys.is_empty()) {
@@ -183,8 +183,13 @@ impl Engine {
     fn name_of<'a>(&self, claim: &Claim<'a>) -> Option<Cow<'a, str>> {
         match claim.name {
             Some(name) => std::str::from_utf8(name).ok().map(Cow::Borrowed),
-            None => self.credentials.username_of(claim.userhash?.try_into().ok()?, &self.settings.realm).map(Cow::Owned),
+            None => self.name_of_hash(claim.userhash).map(Cow::Owned),
         }
+    }
+
+    /// The username behind the value of a USERHASH.
+    pub(super) fn name_of_hash(&self, userhash: Option<&[u8]>) -> Option<String> {
+        self.credentials.username_of(userhash?.try_into().ok()?, &self.settings.realm)
     }
 
     /// RFC 8489 §9.2.4, third check: the client must return the offer unchanged. If it does not, an attacker may have removed the

@@ -1,7 +1,7 @@
 //! Connect and ConnectionBind (RFC 6062 §5.2, §5.4).
 
 use super::permission::{check_family, peers_of};
-use super::request::{ALLOCATION_MISMATCH, BAD_REQUEST, FORBIDDEN, Outcome, Refusal, Request, WRONG_CREDENTIALS};
+use super::request::{ALLOCATION_MISMATCH, BAD_REQUEST, Outcome, Refusal, Request, WRONG_CREDENTIALS};
 use crate::turn::codec::attribute::{self, AddressFamily};
 use crate::turn::credentials::Scope;
 use crate::turn::engine::Engine;
@@ -18,7 +18,7 @@ impl Engine {
         let (id, allocation) = self.allocation_of(request)?;
         // The peers of scope clients are relayed addresses, which carry UDP.
         if allocation.scope == Scope::Clients {
-            return Err(FORBIDDEN);
+            return Err(Refusal::Error(RefusalReason::Scope));
         }
         if allocation.transport != PeerTransport::Tcp {
             return Err(BAD_REQUEST);

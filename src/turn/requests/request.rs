@@ -65,7 +65,6 @@ pub(super) enum Refusal {
 
 pub(super) const BAD_REQUEST: Refusal = Refusal::Error(RefusalReason::BadRequest);
 pub(super) const UNAUTHENTICATED: Refusal = Refusal::Error(RefusalReason::NoCredentials);
-pub(super) const FORBIDDEN: Refusal = Refusal::Error(RefusalReason::Scope);
 pub(super) const MOBILITY_FORBIDDEN: Refusal = Refusal::Error(RefusalReason::MobilityOff);
 pub(super) const ALLOCATION_MISMATCH: Refusal = Refusal::Error(RefusalReason::NoAllocation);
 pub(super) const STALE_NONCE: Refusal = Refusal::Error(RefusalReason::StaleNonce);

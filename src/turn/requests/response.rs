@@ -67,11 +67,9 @@ impl Engine {
 
     /// The username that a request names; empty for a hash that is nobody's.
     fn username(&self, message: &StunMessage<'_>) -> Box<str> {
-        let hash = || message.find(attribute::USERHASH)?.try_into().ok();
-        let by_hash = || self.credentials.username_of(hash()?, &self.settings.realm);
         match message.find(attribute::USERNAME) {
             Some(name) => String::from_utf8_lossy(name).into(),
-            None => by_hash().unwrap_or_default().into(),
+            None => self.name_of_hash(message.find(attribute::USERHASH)).unwrap_or_default().into(),
         }
     }
 

@@ -22,15 +22,16 @@ impl Directory {
             return CredentialEvidence { keys, otherwise };
         }
         let Some(name) = TimeLimitedUsername::parse(username) else {
-            let is_malformed = TimeLimitedUsername::is_malformed(username);
+            let is_malformed = TimeLimitedUsername::looks_time_limited(username);
             let otherwise = if is_malformed { CredentialRefusal::Malformed } else { CredentialRefusal::UnknownUser };
             return CredentialEvidence { keys: Vec::new(), otherwise };
         };
         let user = if name.user.is_empty() { username } else { name.user };
+        let (readings, secrets) = (self.0.former_clocks.readings(now), self.0.verifying(&snapshot, now));
         let mut keys = Vec::new();
         for scope in [Scope::Clients, Scope::Anyone] {
-            let Some(why) = self.0.refusal(&snapshot, scope, &name, user, now) else { continue };
-            for secret in self.0.verifying(&snapshot, now) {
+            let Some(why) = self.0.refusal(&snapshot, scope, &name, user, &readings, now) else { continue };
+            for secret in &secrets {
                 let password = credentials::password(secret.expose(), scope, username);
                 keys.push((LongTermKey::long_term(algorithm, username, realm, &password), why));
             }
@@ -47,9 +48,10 @@ impl DirectoryState {
         scope: Scope,
         name: &TimeLimitedUsername<'_>,
         user: &str,
+        readings: &[SystemTime],
         now: SystemTime,
     ) -> Option<CredentialRefusal> {
-        if self.is_current(scope, name, now) {
+        if self.is_current(scope, name, readings) {
             return snapshot.is_refused(scope, user).then_some(CredentialRefusal::UserRefused);
         }
         let is_shared = scope == Scope::Anyone && !self.configured.is_empty();

@@ -113,7 +113,8 @@ impl DirectoryState {
         name: &TimeLimitedUsername<'_>,
         now: SystemTime,
     ) -> Vec<(Scope, String)> {
-        let is_current = |scope: &Scope| self.is_current(*scope, name, now);
+        let readings = self.former_clocks.readings(now);
+        let is_current = |scope: &Scope| self.is_current(*scope, name, &readings);
         let scopes: Vec<Scope> = [Scope::Clients, Scope::Anyone].into_iter().filter(is_current).collect();
         let secrets = self.verifying(snapshot, now);
         let of_scopes =
@@ -121,9 +122,10 @@ impl DirectoryState {
         secrets.into_iter().flat_map(|secret| -> Vec<_> { of_scopes(secret.expose()) }).collect()
     }
 
-    /// Whether credentials of `name` are current by the clock, or by one that the machine had before.
-    pub(super) fn is_current(&self, scope: Scope, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
-        self.former_clocks.readings(now).iter().any(|now| self.is_unexpired(scope, name, *now))
+    /// Whether credentials of `name` are current by one of the readings: those of the clock, and of the clocks that the machine had
+    /// before.
+    pub(super) fn is_current(&self, scope: Scope, name: &TimeLimitedUsername<'_>, readings: &[SystemTime]) -> bool {
+        readings.iter().any(|now| self.is_unexpired(scope, name, *now))
     }
 
     /// How long after `now` credentials of `name` are good.
