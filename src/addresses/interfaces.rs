@@ -38,7 +38,7 @@ pub fn relay_ips(listening: IpAddr, current: [Option<IpAddr>; 2]) -> [Option<IpA
 }
 
 /// An address at the place of its family: IPv4, then IPv6.
-pub fn by_family(ip: IpAddr) -> [Option<IpAddr>; 2] {
+fn by_family(ip: IpAddr) -> [Option<IpAddr>; 2] {
     if ip.is_ipv4() { [Some(ip), None] } else { [None, Some(ip)] }
 }
 

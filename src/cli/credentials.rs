@@ -62,8 +62,7 @@ pub(super) async fn run(
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
     let advertised = AdvertisedPort::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
-    let set = relay.relay_ips.first().map(|ip| interfaces::by_family(ip.to_canonical()));
-    let bound = set.unwrap_or_else(|| interfaces::relay_ips(relay.addr.ip(), [None; 2]));
+    let bound = relay.named_relay_ips().unwrap_or_else(|| interfaces::relay_ips(relay.addr.ip(), [None; 2]));
     let external = ExternalAddresses::new(&relay.external, bound, None);
     external.look_up_at_start().await;
     let https_port =

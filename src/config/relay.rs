@@ -184,6 +184,13 @@ impl RelayConfig {
         Some(self.addr.ip()).filter(|ip| self.relay_ips.is_empty() && ip.to_canonical().is_unspecified())
     }
 
+    /// The addresses that `CASTWAY_RELAY_IP` names, each at the place of its family: IPv4, then IPv6. `None`: it names none.
+    #[must_use]
+    pub fn named_relay_ips(&self) -> Option<[Option<IpAddr>; 2]> {
+        let of = |is_v6| self.relay_ips.iter().map(IpAddr::to_canonical).find(|ip| ip.is_ipv6() == is_v6);
+        Some([of(false), of(true)]).filter(|named| *named != [None; 2])
+    }
+
     /// Whether relayed addresses of scope *clients* have sockets, and so ports of the range: where they reach others than each other.
     #[must_use]
     pub fn clients_need_range(&self) -> bool {
@@ -308,7 +315,10 @@ mod tests {
     #[test]
     fn one_address_of_a_family() {
         let read = |ips: &str| Config::read(&Settings { relay_ip: Some(ips.into()), ..Settings::default() });
-        assert_eq!(read("203.0.113.7, 2001:db8::7").expect("one of each").relay.relay_ips.len(), 2);
+        let named = |ips| read(ips).expect("one of each").relay.named_relay_ips();
+        let [v4, v6] = ["203.0.113.7", "2001:db8::7"].map(|ip| Some(ip.parse().unwrap()));
+        assert_eq!(named("2001:db8::7, ::ffff:203.0.113.7"), Some([v4, v6]));
+        assert_eq!([named("2001:db8::7"), named("")], [Some([None, v6]), None]);
         let problems = read("203.0.113.7,203.0.113.8").expect_err("two of one").to_string();
         assert!(problems.contains("203.0.113.8") && problems.contains("one IPv4"), "{problems}");
     }

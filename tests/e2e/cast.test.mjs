@@ -16,12 +16,12 @@ async function casting(fixture, server, options = {}) {
 }
 
 describe('a cast between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
-  browserTest('a screen is cast over the relay alone', {}, async (fixture, server) => {
+  browserTest('a screen is cast over the relay by UDP alone', { CASTWAY_NO_TCP: 'true' }, async (fixture, server) => {
     const { tv, caster } = await casting(fixture, server);
     await assertPicture(tv);
     await assertMagenta(tv);
-    await assertRelayed(tv, server);
-    await assertRelayed(caster, server);
+    await assertRelayed(tv, server, 'udp');
+    await assertRelayed(caster, server, 'udp');
     assert.equal(await tv.locator('#idle').isVisible(), false);
     assert.equal(await tv.locator('#video').isVisible(), true);
 

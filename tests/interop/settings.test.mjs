@@ -91,6 +91,17 @@ test('secrets and keys come from files, where a comma is part of them, and comma
   }
 });
 
+test('castway credentials prints the URLs that the server gives out, whichever family CASTWAY_RELAY_IP names first', async () => {
+  for (const ips of ['127.0.0.1,::1', '::1,127.0.0.1']) {
+    const settings = async () => ({ CASTWAY_TURN_ADDR: `[::]:${await freePort('::')}`, CASTWAY_RELAY_IP: ips, CASTWAY_EXTERNAL_IP: undefined });
+    await withServer(settings, async (server) => {
+      const { uris } = await (await fetch(`${server.url}/turn?username=bob`)).json();
+      const { stdout, stderr } = await server.cli(['credentials', 'bob', '--scope', 'clients']);
+      assert.deepEqual(JSON.parse(stdout || '{}').uris, uris, stderr);
+    });
+  }
+});
+
 test('a file that can not be used is named, with its setting and the reason', () =>
   withServer({}, async (server) => {
     const path = (name) => join(server.dataDir, name);

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FAKE_DEVICES } from '../e2e/support/browser.mjs';
 import { openFirefox } from '../e2e/support/firefox.mjs';
 import { openOld, through } from '../e2e/support/old-chromium.mjs';
 import { homeThatTrusts } from '../e2e/support/trust.mjs';
@@ -54,7 +55,7 @@ export class Browsers {
 
   // A current Chromium in a home, with a camera and a screen to share.
   async chromium(home, args = []) {
-    const browser = await launchIn(home, this.folder, { env: { ...process.env, HOME: this.home }, args: ['--use-fake-device-for-media-stream', ...args] });
+    const browser = await launchIn(home, this.folder, { env: { ...process.env, HOME: this.home }, args: [FAKE_DEVICES, ...args] });
     this.#closers.push(() => browser.close());
     return browser;
   }

@@ -16,8 +16,23 @@ const CHANNEL = 0x4000;
 const STREAM_LIMIT_MS = 12_000;
 const everybody = (n = count) => Array.from({ length: n }, (_, i) => i);
 
+// Connections that the server closed because this one process was too slow to send something within 10 s. Everything else fails at once.
+let again = 0;
+async function connectAgain(connect) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await connect();
+    } catch (error) {
+      if (tries === 3 || !/no answer|disconnected|RESET|hang up/.test(error.message)) throw error;
+      again += 1;
+    }
+  }
+}
+const joined = (i, label) => connectAgain(() => connectPeer({ url }, { label: `${label} ${i}` }));
+
 // Over a connection of its own, as another computer would.
-function fetchOf(i, path, agent = new Agent({ localAddress: locals?.[i] })) {
+const fetchOf = (i, path, agent = new Agent({ localAddress: locals?.[i] })) => connectAgain(() => fetchOnce(path, agent));
+function fetchOnce(path, agent) {
   return new Promise((resolve, reject) => {
     const asked = get(`${url}${path}`, { agent, headers: { connection: agent.keepAlive ? 'keep-alive' : 'close' } }, (response) => {
       let body = '';
@@ -39,24 +54,22 @@ async function settled(promises) {
   return { done: results.filter(({ status }) => status === 'fulfilled').map(({ value }) => value), failures: Object.fromEntries([...failures].slice(0, 10)) };
 }
 
-// Connections that the server closed because this one process was too slow: after 10 s without an allocation.
-let again = 0;
-async function allocate(make) {
-  for (let tries = 1; ; tries += 1) {
-    const client = make();
-    const stream = client.transport !== 'udp';
-    try {
-      const limit = stream ? STREAM_LIMIT_MS : 40_000;
-      await client.challenge(limit);
-      const code = await client.allocate(limit, [UDP, FAMILY]);
-      if (code !== 0) throw new Error(`an Allocate over ${client.transport} got ${code}`);
-      return client;
-    } catch (error) {
-      if (!stream || tries === 3 || !/no answer|disconnected|RESET/.test(error.message)) throw error;
-      client.abandon();
-      again += 1;
-    }
-  }
+async function allocateOnce(client, limit) {
+  await client.challenge(limit);
+  const code = await client.allocate(limit, [UDP, FAMILY]);
+  if (code !== 0) throw new Error(`an Allocate over ${client.transport} got ${code}`);
+  return client;
+}
+
+function allocate(make) {
+  const first = make();
+  if (first.transport === 'udp') return allocateOnce(first, 40_000);
+  let client = null;
+  return connectAgain(() => {
+    client?.abandon();
+    client = client ? make() : first;
+    return allocateOnce(client, STREAM_LIMIT_MS);
+  });
 }
 
 // Asks for its own address, as browsers do, and allocates; then `entered` is set. Every client uses its own timers.
@@ -131,13 +144,12 @@ const work = {
 
   // Half of them are TVs, and the others cast to one each; all of them use the relay with the credentials of their seats.
   async casts() {
-    const server = { url };
     const tvs = await settled(everybody(count / 2).map(async (i) => {
-      const peer = await connectPeer(server, { label: `TV ${i}` });
+      const peer = await joined(i, 'TV');
       return { peer, ...(await dialects.A.register(peer, true)) };
     }));
     const casters = await settled(tvs.done.map(async ({ code }, i) => {
-      const peer = await connectPeer(server, { label: `caster ${i}` });
+      const peer = await joined(i, 'caster');
       await dialects.A.join(peer, true, code);
       const { ok } = await peer.ask('CONFIG', {});
       if (!ok) throw new Error('CONFIG was refused');
@@ -175,7 +187,7 @@ const work = {
     const [opened] = await teacher.ask('open-room', room('lesson'));
     if (!opened) throw new Error('the room did not open');
     const { done, failures } = await settled(everybody(count - 1).map(async (i) => {
-      const pupil = await connectUser({ url }, `pupil-${i}`);
+      const pupil = await connectAgain(() => connectUser({ url }, `pupil-${i}`));
       const [joined, reason] = await pupil.ask('join-room', room('lesson'));
       if (!joined) throw new Error(`a join got ${reason}`);
     }));
@@ -189,7 +201,7 @@ const work = {
       const page = await fetchOf(i, '/cast', agent);
       const files = [...page.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path]) => path);
       const loaded = await Promise.all([...new Set(files)].map((path) => fetchOf(i, path, agent)));
-      await connectPeer({ url }, { label: `page ${i}` });
+      await joined(i, 'page');
       return loaded.length;
     }));
     return { loaded: done.length, files: done[0], refused: failures };

@@ -14,20 +14,25 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const logs = join(root, 'target/node-tests');
 const reporter = new URL('results.mjs', import.meta.url).href;
 
-// `cost`: how many of the PLACES a file takes while it runs. A browser keeps a core busy, while a client of interop mostly waits.
+// `cost`: how many of the PLACES a file takes while it runs, 3 for a busy core. Browsers compute, while a client of interop mostly waits.
 const PARTS = {
-  interop: { command: [process.execPath], cost: 1 },
+  interop: { command: [process.execPath], cost: 0.5 },
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
   e2e: { command: [process.execPath], cost: 2 },
 };
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
-// These files run two tests at a time, or hundreds of clients.
-const TWICE = ['netns/one-port', 'netns/turn-clients', 'e2e/multi', 'e2e/call', 'e2e/cast', 'interop/sessions', 'interop/unfinished-crowds', 'interop/kept-memory', 'netns/classroom'];
+// Files that compute more than others of their part: they run two tests at a time, start many processes, or have hundreds of clients.
+const COSTS = {
+  'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 4,
+  'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/classroom': 2, 'netns/dual-stack': 2,
+  'interop/tls': 2, 'interop/kept-memory': 2, 'interop/unfinished': 2, 'interop/sessions': 1, 'interop/unfinished-crowds': 1,
+};
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
-  'e2e/multi', 'e2e/call', 'netns/one-port', 'netns/turn-clients', 'netns/classroom', 'e2e/code', 'interop/unfinished-crowds', 'e2e/cast', 'interop/sessions', 'interop/tls', 'e2e/one-port',
-  'interop/kept-memory', 'interop/refused-for-now', 'interop/clock', 'interop/collider', 'e2e/websocket', 'e2e/foreign-origin', 'netns/nat', 'interop/stranger-expiry', 'interop/rooms', 'interop/multi',
-  'interop/multi-return', 'netns/firewall', 'interop/apprtc', 'interop/unfinished', 'interop/published',
+  'e2e/multi', 'e2e/call', 'netns/one-port', 'e2e/code', 'interop/unfinished-crowds', 'interop/refusals', 'e2e/one-port', 'netns/turn-clients', 'netns/classroom',
+  'e2e/cast', 'interop/tls', 'interop/clock', 'interop/refused-for-now', 'interop/collider', 'interop/sessions', 'netns/nat', 'netns/dual-stack',
+  'interop/one-host-port', 'e2e/websocket', 'interop/rooms', 'interop/multi', 'interop/passwords', 'interop/unread', 'e2e/foreign-origin', 'interop/apprtc',
+  'netns/firewall', 'interop/kept-memory', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
 ];
 // Tests that measure losses at a rate that the machine can barely sustain run alone.
 const ALONE = ['netns/flood'];
@@ -43,7 +48,7 @@ function filesOf(wanted) {
   return chosen.map((each) => {
     const id = `${part}/${each}`;
     const { command, cost } = PARTS[part];
-    return { id, part, name: each, command, cost: TWICE.includes(id) ? 2 * cost : cost };
+    return { id, part, name: each, command, cost: COSTS[id] ?? cost };
   });
 }
 

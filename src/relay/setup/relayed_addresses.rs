@@ -20,13 +20,7 @@ const MAX_PORT_TRIES: u32 = 64;
 /// # Errors
 /// An address that a setting names is not this machine's, or the ports are taken.
 pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2]> {
-    let mut bound = [None; 2];
-    if config.relay_ips.is_empty() {
-        bound = interfaces::relay_ips(config.addr.ip(), bound);
-    }
-    for ip in config.relay_ips.iter().map(|ip| ip.to_canonical()) {
-        bound[usize::from(ip.is_ipv6())] = Some(ip);
-    }
+    let bound = config.named_relay_ips().unwrap_or_else(|| interfaces::relay_ips(config.addr.ip(), [None; 2]));
     let follows = config.follows_machine().is_some();
     for ip in bound.into_iter().flatten() {
         let Err(error) = find_port(config, ip) else { continue };

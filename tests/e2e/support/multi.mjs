@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
-import { TIMEOUT_MS, until } from './browser.mjs';
+import { FAKE_DEVICES, TIMEOUT_MS, until } from './browser.mjs';
 
 const require = createRequire(import.meta.url);
 const library = (name) => readFileSync(require.resolve(`${name}/dist/RTCMultiConnection.js`));
@@ -27,7 +27,7 @@ export async function launchWithDevices() {
   return chromium.launch({
     executablePath,
     args: [
-      '--no-sandbox', '--allow-loopback-in-peer-connection', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+      '--no-sandbox', '--allow-loopback-in-peer-connection', FAKE_DEVICES, '--use-fake-ui-for-media-stream',
       '--autoplay-policy=no-user-gesture-required',
     ],
   });

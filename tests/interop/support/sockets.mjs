@@ -3,6 +3,12 @@ import { TIMEOUT_MS } from './wait.mjs';
 
 const open = new Set();
 
+// What an error of a connection says, with the cause that Engine.IO keeps in `description`.
+export function causeOf(error) {
+  const cause = error?.description?.error?.message ?? error?.description?.message ?? error?.description;
+  return `${error?.message ?? error}${cause === undefined ? '' : `: ${cause}`}`;
+}
+
 // Resolves when `socket` is connected; `closeAll` closes it.
 export async function connected(socket, label) {
   open.add(socket);
@@ -10,7 +16,7 @@ export async function connected(socket, label) {
     const timer = setTimeout(() => reject(new Error(`${label} did not connect`)), TIMEOUT_MS);
     const fail = (error) => {
       clearTimeout(timer);
-      reject(new Error(`${label} could not connect: ${error?.message ?? error}`));
+      reject(new Error(`${label} could not connect: ${causeOf(error)}`));
     };
     socket.once('connect', () => {
       clearTimeout(timer);
