@@ -34,6 +34,7 @@ async function talking(fixture, server) {
 // Within the first second Chromium sometimes recreates its decoder, which then counts from 0 again.
 const FRAMES_UNTIL_STEADY = 2 * FRAME_RATE;
 const bothSee = (pages, steps = 5) => Promise.all(pages.map((page) => assertPicture(page, steps, FRAMES_UNTIL_STEADY)));
+const results = (page) => page.joins.map(({ result }) => result);
 const dark = (rgb) => rgb !== null && rgb.every((value) => value < 24);
 const bright = (rgb) => rgb !== null && rgb.some((value) => value > 60);
 
@@ -164,6 +165,40 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await assertPicture(second, 3);
   });
 
+  browserTest('a page has one place, however often one joins', {}, async (fixture, server) => {
+    // The browser takes its time to open the devices, and counts how often it is asked.
+    const slowDevices = () => {
+      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      window.asked = 0;
+      navigator.mediaDevices.getUserMedia = async (wishes) => {
+        window.asked += 1;
+        await (window.answered ??= new Promise((resolve) => (window.answer = resolve)));
+        return open(wishes);
+      };
+    };
+    const first = await open(fixture, server, { script: slowDevices });
+    await first.locator('#join').click();
+    await first.evaluate(() => window.answer());
+    await inState(first, 'waiting');
+    assert.deepEqual([await first.evaluate(() => window.asked), results(first)], [1, ['SUCCESS']]);
+
+    // Whoever hangs up before the server has answered, and joins again, is alone in the room.
+    const joins = [];
+    await first.route('**/join/**', (route) => joins.push(route));
+    await first.keyboard.press('h');
+    await first.locator('#join').click();
+    await until('it joins', () => joins.length, (count) => count === 1);
+    await first.keyboard.press('h');
+    await first.locator('#join').click();
+    await joins[0].continue();
+    await until('it joins again', () => joins.length, (count) => count === 2);
+    await joins[1].continue();
+    await inState(first, 'waiting');
+    assert.equal(first.joins.at(-1).params.is_initiator, 'true');
+    const second = await open(fixture, server);
+    for (const page of [first, second]) await inState(page, 'talking');
+  });
+
   const WITHOUT = { refused: { devices: DEVICES, permissions: [] }, nothing: { devices: {}, permissions: DEVICE_PERMISSIONS } };
   for (const [lack, { devices, permissions }] of Object.entries(WITHOUT)) {
     browserTest(`whoever has no camera and no microphone joins all the same: ${lack}`, {}, async (fixture, server) => {
@@ -192,7 +227,6 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
 
   // While a page is being closed, browsers may drop its requests. Then only the bye on the WebSocket reaches the server.
   const MUTE = { script: () => (navigator.sendBeacon = () => true) };
-  const results = (page) => page.joins.map(({ result }) => result);
 
   browserTest('a page that is loaded again finds its room free, though the server heard nothing but bye', {}, async (fixture, server) => {
     const first = await open(fixture, server, MUTE);

@@ -29,8 +29,8 @@ const COSTS = {
 };
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
-  'e2e/multi', 'e2e/call', 'netns/one-port', 'e2e/code', 'interop/unfinished-crowds', 'interop/refusals', 'e2e/one-port', 'netns/turn-clients', 'netns/classroom',
-  'e2e/cast', 'interop/tls', 'interop/clock', 'interop/refused-for-now', 'interop/collider', 'interop/sessions', 'netns/nat', 'netns/dual-stack',
+  'e2e/multi', 'e2e/call', 'netns/one-port', 'e2e/cast', 'e2e/code', 'interop/unfinished-crowds', 'interop/refusals', 'e2e/one-port', 'netns/turn-clients',
+  'netns/classroom', 'interop/tls', 'interop/clock', 'interop/refused-for-now', 'interop/collider', 'interop/sessions', 'netns/nat', 'netns/dual-stack',
   'interop/one-host-port', 'e2e/websocket', 'interop/rooms', 'interop/multi', 'interop/passwords', 'interop/unread', 'e2e/foreign-origin', 'interop/apprtc',
   'netns/firewall', 'interop/kept-memory', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
 ];

@@ -37,6 +37,8 @@ function decoded(part: string): string {
 function enterRoom(room: string): void {
   let info: Info = DEFAULT_INFO;
   let asked = false;
+  let preparing: Promise<void> | null = null;
+  let entering = false;
   let passing: Problem | null = null;
 
   const player = new Player(byId<HTMLVideoElement>('video'), byId<HTMLCanvasElement>('still'), update, update);
@@ -68,17 +70,25 @@ function enterRoom(room: string): void {
     if (shown ? shown.getVideoTracks()[0] !== video : video) view.self.srcObject = video ? new MediaStream([video]) : null;
   }
 
-  async function prepare(): Promise<void> {
-    await devices.open();
-    asked = true;
-    update();
+  /** Asks for the devices, once at a time: a second request would leave the first one's camera on. */
+  function prepare(): Promise<void> {
+    preparing ??= devices.open().then(() => {
+      preparing = null;
+      asked = true;
+      update();
+    });
+    return preparing;
   }
 
   async function enter(): Promise<void> {
+    // The browser may still ask for the devices, and the button was pressed again.
+    if (entering || call.active) return;
+    entering = true;
     passing = null;
     store('sessionStorage', JOIN_ROOM_KEY, room);
     remember(room);
     if (!asked) await prepare();
+    entering = false;
     call.enter();
     byId('microphone').focus({ preventScroll: true });
   }

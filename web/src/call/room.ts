@@ -53,6 +53,8 @@ export class Room {
   private outbox: Promise<void> = Promise.resolve();
   /** Counts the joins; messages of an earlier one are dropped. */
   private place = 0;
+  /** The request of the last join, and the one that frees its place if nobody wants it any more. */
+  private joining: Promise<unknown> = Promise.resolve();
 
   constructor(readonly name: string, private readonly listener: Listener) {}
 
@@ -69,14 +71,19 @@ export class Room {
     this.forget();
     const place = this.place;
     for (let pause = MIN_RETRY_DELAY_MS; ; pause = Math.min(pause * 2, MAX_RETRY_DELAY_MS)) {
+      // Beside an earlier place of this page, a new one would be that of the other side.
+      await this.joining;
+      if (place !== this.place) return;
       const channel = this.openChannel();
       this.channel = channel;
-      const reply = await post(`/join/${this.name}${location.search}`);
-      if (place !== this.place) {
-        // The user has left in the meantime, so free the place.
-        if (reply && reply.body.params && reply.body.params.client_id) void post(`/leave/${this.name}/${reply.body.params.client_id}`);
-        return;
-      }
+      const request = post(`/join/${this.name}${location.search}`);
+      this.joining = request.then((reply) => {
+        const client = reply && reply.body.params && reply.body.params.client_id;
+        // The user has left in the meantime.
+        return client && place !== this.place ? post(`/leave/${this.name}/${client}`) : null;
+      });
+      const reply = await request;
+      if (place !== this.place) return;
       const params = reply && reply.body.params;
       this.unreached = !reply || !reply.body.result;
       if (reply && reply.body.result === 'SUCCESS' && params && params.client_id) {
