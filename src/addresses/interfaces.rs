@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use if_addrs::Interface;
 use url::Host;
 
+use crate::config::RelayConfig;
 use crate::limits::log_interval::LogInterval;
 
 /// The addresses that relayed sockets are bound to when none is set, IPv4 and IPv6: the listener's unless it is a wildcard. Else one
@@ -35,6 +36,11 @@ pub fn relay_ips(listening: IpAddr, current: [Option<IpAddr>; 2]) -> [Option<IpA
         }
     }
     if chosen == [None, None] { by_family(Ipv4Addr::LOCALHOST.into()) } else { chosen }
+}
+
+/// Where relayed sockets are bound at the start: to the addresses that a setting names, or else to the machine's.
+pub fn relay_ips_at_start(config: &RelayConfig) -> [Option<IpAddr>; 2] {
+    config.named_relay_ips().unwrap_or_else(|| relay_ips(config.addr.ip(), [None; 2]))
 }
 
 /// An address at the place of its family: IPv4, then IPv6.

@@ -62,8 +62,7 @@ pub(super) async fn run(
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
     let advertised = AdvertisedPort::at(ports.into_iter().flatten(), relay.udp, relay.tcp);
-    let bound = relay.named_relay_ips().unwrap_or_else(|| interfaces::relay_ips(relay.addr.ip(), [None; 2]));
-    let external = ExternalAddresses::new(&relay.external, bound, None);
+    let external = ExternalAddresses::new(&relay.external, interfaces::relay_ips_at_start(relay), None);
     external.look_up_at_start().await;
     let https_port =
         config.tls.https.as_ref().and_then(|listen| listen.addrs.first()).map(SocketAddr::port).filter(|port| *port > 0);

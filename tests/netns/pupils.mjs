@@ -28,7 +28,7 @@ async function connectAgain(connect) {
     }
   }
 }
-const joined = (i, label) => connectAgain(() => connectPeer({ url }, { label: `${label} ${i}` }));
+const connected = (i, label) => connectAgain(() => connectPeer({ url }, { label: `${label} ${i}` }));
 
 // Over a connection of its own, as another computer would.
 const fetchOf = (i, path, agent = new Agent({ localAddress: locals?.[i] })) => connectAgain(() => fetchOnce(path, agent));
@@ -55,36 +55,33 @@ async function settled(promises) {
 }
 
 async function allocateOnce(client, limit) {
-  await client.challenge(limit);
-  const code = await client.allocate(limit, [UDP, FAMILY]);
-  if (code !== 0) throw new Error(`an Allocate over ${client.transport} got ${code}`);
-  return client;
+  try {
+    await client.challenge(limit);
+    const code = await client.allocate(limit, [UDP, FAMILY]);
+    if (code !== 0) throw new Error(`an Allocate over ${client.transport} got ${code}`);
+    return client;
+  } catch (error) {
+    client.abandon();
+    throw error;
+  }
 }
 
-function allocate(make) {
-  const first = make();
-  if (first.transport === 'udp') return allocateOnce(first, 40_000);
-  let client = null;
-  return connectAgain(() => {
-    client?.abandon();
-    client = client ? make() : first;
-    return allocateOnce(client, STREAM_LIMIT_MS);
-  });
-}
+const allocate = ({ transport, make }) =>
+  transport === 'udp' ? allocateOnce(make(), 40_000) : connectAgain(() => allocateOnce(make(), STREAM_LIMIT_MS));
 
 // Asks for its own address, as browsers do, and allocates; then `entered` is set. Every client uses its own timers.
 class Pupil {
   constructor(i, { username, password }, transports) {
     const options = { host, username, password, local: locals?.[i] ?? (host.includes(':') ? '::' : '0.0.0.0'), doubling: true };
     this.stun = new TurnClient({ ...options, port });
-    this.makes = transports.map((transport) => () => {
+    this.makers = transports.map((transport) => {
       const tls = transport === 'tls' ? { rejectUnauthorized: false } : undefined;
-      return new TurnClient({ ...options, transport, tls, port: transport === 'tls' ? tlsPort : port });
+      return { transport, make: () => new TurnClient({ ...options, transport, tls, port: transport === 'tls' ? tlsPort : port }) };
     });
   }
 
   async enter(begun) {
-    [, ...this.clients] = await Promise.all([this.stun.ready(40_000), ...this.makes.map(allocate)]);
+    [, ...this.clients] = await Promise.all([this.stun.ready(40_000), ...this.makers.map(allocate)]);
     [this.client] = this.clients;
     this.entered = performance.now() - begun;
     // By its own timers, which do not depend on how busy this machine is.
@@ -145,11 +142,11 @@ const work = {
   // Half of them are TVs, and the others cast to one each; all of them use the relay with the credentials of their seats.
   async casts() {
     const tvs = await settled(everybody(count / 2).map(async (i) => {
-      const peer = await joined(i, 'TV');
+      const peer = await connected(i, 'TV');
       return { peer, ...(await dialects.A.register(peer, true)) };
     }));
     const casters = await settled(tvs.done.map(async ({ code }, i) => {
-      const peer = await joined(i, 'caster');
+      const peer = await connected(i, 'caster');
       await dialects.A.join(peer, true, code);
       const { ok } = await peer.ask('CONFIG', {});
       if (!ok) throw new Error('CONFIG was refused');
@@ -201,7 +198,7 @@ const work = {
       const page = await fetchOf(i, '/cast', agent);
       const files = [...page.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path]) => path);
       const loaded = await Promise.all([...new Set(files)].map((path) => fetchOf(i, path, agent)));
-      await joined(i, 'page');
+      await connected(i, 'page');
       return loaded.length;
     }));
     return { loaded: done.length, files: done[0], refused: failures };

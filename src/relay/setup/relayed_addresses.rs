@@ -20,7 +20,7 @@ const MAX_PORT_TRIES: u32 = 64;
 /// # Errors
 /// An address that a setting names is not this machine's, or the ports are taken.
 pub fn bind_addresses(config: &RelayConfig) -> anyhow::Result<[Option<IpAddr>; 2]> {
-    let bound = config.named_relay_ips().unwrap_or_else(|| interfaces::relay_ips(config.addr.ip(), [None; 2]));
+    let bound = interfaces::relay_ips_at_start(config);
     let follows = config.follows_machine().is_some();
     for ip in bound.into_iter().flatten() {
         let Err(error) = find_port(config, ip) else { continue };

@@ -1,5 +1,6 @@
 // Runs one flow between clients of one kind over one transport.
 import assert from 'node:assert/strict';
+import { causeOf } from './sockets.mjs';
 import { TIMEOUT_MS, until, within } from './wait.mjs';
 
 const name = (socket) => socket.io.engine.transport?.name;
@@ -19,7 +20,7 @@ async function connect(io, url, options, label, wrap, opened) {
   const connection = new Promise((resolve, reject) => {
     socket.once('connect', resolve);
     if (options.reconnection) return;
-    for (const event of ['connect_error', 'error']) socket.once(event, (error) => reject(new Error(`${label} could not connect: ${error?.message ?? error}`)));
+    for (const event of ['connect_error', 'error']) socket.once(event, (error) => reject(new Error(`${label} could not connect: ${causeOf(error)}`)));
   });
   await within(connection, `connection of ${label}`);
   socket.on('error', () => {});

@@ -38,7 +38,6 @@ function enterRoom(room: string): void {
   let info: Info = DEFAULT_INFO;
   let asked = false;
   let preparing: Promise<void> | null = null;
-  let entering = false;
   let passing: Problem | null = null;
 
   const player = new Player(byId<HTMLVideoElement>('video'), byId<HTMLCanvasElement>('still'), update, update);
@@ -73,22 +72,19 @@ function enterRoom(room: string): void {
   /** Asks for the devices, once at a time: a second request would leave the first one's camera on. */
   function prepare(): Promise<void> {
     preparing ??= devices.open().then(() => {
-      preparing = null;
       asked = true;
       update();
-    });
+    }).finally(() => (preparing = null));
     return preparing;
   }
 
   async function enter(): Promise<void> {
-    // The browser may still ask for the devices, and the button was pressed again.
-    if (entering || call.active) return;
-    entering = true;
     passing = null;
     store('sessionStorage', JOIN_ROOM_KEY, room);
     remember(room);
     if (!asked) await prepare();
-    entering = false;
+    // The button was pressed again while the browser asked for the devices.
+    if (call.active) return;
     call.enter();
     byId('microphone').focus({ preventScroll: true });
   }
