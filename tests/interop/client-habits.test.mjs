@@ -224,10 +224,11 @@ test('a Refresh with lifetime 0 that is sent again gets 437, which clients take 
 });
 
 test('EVEN-PORT in a range of four ports: two pairs, 508 when they are taken, and free again', async () => {
-  // Above Linux's ephemeral ports, so no other program has them by chance.
+  // The ports are above Linux's ephemeral ones and on an address of this test alone, so no other program has one of them by chance.
+  const host = '127.3.0.1';
   const settings = () => {
     const lowest = 61_000 + 2 * randomInt(2000);
-    return { CASTWAY_MIN_PORT: String(lowest), CASTWAY_MAX_PORT: String(lowest + 3) };
+    return { CASTWAY_EXTERNAL_IP: host, CASTWAY_RELAY_IP: host, CASTWAY_MIN_PORT: String(lowest), CASTWAY_MAX_PORT: String(lowest + 3) };
   };
   await withServer(settings, async (small) => {
     await small.addUser(USER.username, USER.password);
