@@ -8,7 +8,8 @@ import { createServer } from 'node:net';
 // only another test that draws the same port can take it. They are above 10080, the highest port that fetch and browsers refuse.
 const [LOWEST, HIGHEST] = [11_000, 32_767];
 const given = new Set();
-// Relayed ports that stay free until a test requests them: they are above Linux's ephemeral ports, and no other test relays there.
+// Relayed ports that stay free until a test requests them: they are above Linux's ephemeral ports, and no other test relays there at the
+// same address.
 export const UNUSED_RELAY_PORTS = { CASTWAY_MIN_PORT: '61000', CASTWAY_MAX_PORT: '65535' };
 
 // A port that is free for TCP and UDP at `host`, and was not returned before.
