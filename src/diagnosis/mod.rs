@@ -1,0 +1,11 @@
+//! Why a cast, a call or a check failed: observations of both ends and of the server go in, one verdict comes out.
+//!
+//! Pure: nothing here opens a socket or reads a clock. A verdict is never a guess: where the evidence allows two causes, it names both,
+//! and what would tell them apart.
+
+pub mod decide;
+pub mod observation;
+pub mod report;
+pub mod verdict;
+pub mod watch;
+pub mod words;

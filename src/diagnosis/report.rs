@@ -1,0 +1,184 @@
+//! What a page says about its connection. Nothing in it is trusted for more than display.
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a report in JSON.
+pub const MAX_REPORT_BYTES: usize = 16 * 1024;
+/// ICE servers in one report.
+pub const MAX_SERVERS: usize = 16;
+/// Characters of a URL and of an error text in a report; pages cut what is longer.
+pub const MAX_URL_CHARS: usize = 200;
+pub const MAX_TEXT_CHARS: usize = 100;
+
+/// A report, as `CAST_REPORT` and `POST /report/…` carry it. Times are in milliseconds unless the name says otherwise.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub outcome: Outcome,
+    /// Of the pair in use.
+    #[serde(default)]
+    pub route: Option<Route>,
+    /// Between the page and the relay; of a direct pair, the pair's own.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
+    #[serde(default)]
+    pub rtt_ms: Option<f64>,
+    /// From 0 to 1.
+    #[serde(default)]
+    pub loss: Option<f64>,
+    #[serde(default)]
+    pub kbps: Option<f64>,
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    #[serde(default)]
+    pub servers: Vec<ServerReport>,
+    #[serde(default)]
+    pub local: CandidateCounts,
+    #[serde(default)]
+    pub remote: CandidateCounts,
+    /// Connectivity checks (RFC 8445) of all pairs.
+    #[serde(default)]
+    pub checks: Option<CheckCounts>,
+    /// The browser's `iceConnectionState`.
+    #[serde(default)]
+    pub ice: String,
+    /// Since the page began to connect.
+    #[serde(default)]
+    pub seconds: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// All candidates are there; the page still tries.
+    Gathered,
+    Connected,
+    Failed,
+    /// The cast is over; the totals are in the report.
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    Direct,
+    Relay,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// What came of one URL of an ICE server.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct ServerReport {
+    pub url: String,
+    #[serde(default)]
+    pub candidates: u32,
+    /// The browser's `icecandidateerror` code: 701 for no answer, otherwise a STUN code.
+    #[serde(default)]
+    pub code: Option<u16>,
+    #[serde(default)]
+    pub text: Option<String>,
+    #[serde(default)]
+    pub ms: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct CandidateCounts {
+    pub host: u32,
+    pub srflx: u32,
+    pub prflx: u32,
+    pub relay: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct CheckCounts {
+    pub sent: u64,
+    pub received: u64,
+    pub answered: u64,
+}
+
+/// The results of `/check` on one device.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckReport {
+    pub paths: Vec<PathResult>,
+    /// `None`: not tested, for example since policy denies the client's address.
+    #[serde(default)]
+    pub range: Option<RangeResult>,
+    /// The second step, with another device.
+    #[serde(default)]
+    pub links: Vec<LinkResult>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathResult {
+    pub kind: PathKind,
+    pub url: String,
+    /// Milliseconds until the candidate was there; `None`: there was none.
+    #[serde(default)]
+    pub ms: Option<f64>,
+    #[serde(default)]
+    pub code: Option<u16>,
+    #[serde(default)]
+    pub text: Option<String>,
+    /// The browser can't test it (an old TV without TURN over TLS, say).
+    #[serde(default)]
+    pub unsupported: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathKind {
+    Stun,
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// Packets from the device's own address to its relayed address, so that they cross the outer firewall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RangeResult {
+    pub sent: u32,
+    pub arrived: u32,
+    /// The relay refuses this device's address as a peer (403): nothing is known about the firewall.
+    #[serde(default)]
+    pub denied: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkResult {
+    pub route: Route,
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
+    pub connected: bool,
+    #[serde(default)]
+    pub rtt_ms: Option<f64>,
+    #[serde(default)]
+    pub loss: Option<f64>,
+    #[serde(default)]
+    pub mbits: Option<f64>,
+}
+
+impl Report {
+    /// Reads a report of at most [`MAX_REPORT_BYTES`].
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what is expected.
+    pub fn read(json: &str) -> Result<Self, String> {
+        if json.len() > MAX_REPORT_BYTES {
+            return Err(format!("the report has {} bytes; at most {MAX_REPORT_BYTES} are accepted", json.len()));
+        }
+        serde_json::from_str(json).map_err(|error| format!("the report can't be read: {error}"))
+    }
+}
