@@ -91,8 +91,10 @@ pub struct Facts {
     pub tcp_port: Option<u16>,
     /// 443 on most servers.
     pub tls_port: Option<u16>,
-    /// The first and the last relayed port.
+    /// The first and the last relayed port that a firewall has to let through for clients of scope anyone.
     pub relayed_ports: Option<(u16, u16)>,
+    /// Casts and calls use relayed ports too: their credentials are of scope anyone, or reach peers outside.
+    pub range_needed: bool,
     /// The addresses that relayed candidates have.
     pub advertised: Vec<IpAddr>,
     /// The addresses that the relay's sockets are bound to.
@@ -101,6 +103,9 @@ pub struct Facts {
     pub host: Option<String>,
     /// The addresses that this host leads to, as far as the server knows.
     pub host_addresses: Vec<IpAddr>,
+    /// The addresses that the host leads to by which the client found the pages; the address itself where that host is one. Empty: not
+    /// known.
+    pub asked_addresses: Vec<IpAddr>,
     /// The address of this server that the client's HTTP connection came to; a proxy's connection says nothing about it.
     pub reached: Option<IpAddr>,
     /// The client's HTTP connection came through a proxy.
@@ -118,6 +123,7 @@ pub struct Facts {
 
 /// Collects [`Facts`].
 pub trait FactsSource: Send + Sync + 'static {
-    /// `host`: the name by which the client reached this server over HTTP. `client`: its address.
-    fn facts(&self, host: Option<&str>, client: IpAddr) -> Facts;
+    /// `host`: the name by which the client reached this server over HTTP. `client`: its address. `reached`: the address of this
+    /// machine that its connection came to, as `http::connection_info::LocalAddress` has it; `None`: the connection is a proxy's.
+    fn facts(&self, host: Option<&str>, client: IpAddr, reached: Option<IpAddr>) -> Facts;
 }
