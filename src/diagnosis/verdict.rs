@@ -58,7 +58,7 @@ pub enum Fault {
     /// Relayed candidates, or the URLs of the relay, have an address that does not lead here. `reached`: where the client found the pages.
     WrongExternalAddress { reached: Option<IpAddr>, advertised: IpAddr },
     /// Requests arrived, and our answers did not reach the client.
-    AnswersLost { from: IpAddr, path: Path },
+    AnswersLost { from: Option<IpAddr>, path: Path },
     /// The name leads to a proxy that carries no UDP.
     ProxyBeforeName { name: String },
     /// TURN over TLS needs a certificate that devices trust. `known`: the server knows that they don't. `others_work`: other paths do.

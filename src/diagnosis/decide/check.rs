@@ -1,7 +1,5 @@
 //! What the check of one device shows.
 
-use std::net::IpAddr;
-
 use super::evidence::{Evidence, offered};
 use super::missing::{self, Elsewhere};
 use super::server;
@@ -9,12 +7,12 @@ use crate::diagnosis::observation::{Facts, Path, Witness};
 use crate::diagnosis::report::{CheckReport, PathKind, PathResult, RangeResult, Route};
 use crate::diagnosis::verdict::{Fault, Finding, NotTested, Side, Verdict};
 
-/// What the check of one device shows. `witness`: what the relay has seen of it meanwhile. `address`: where its HTTP requests came from.
+/// What the check of one device shows. `witness`: what the relay has seen of it meanwhile. `facts` are those for the device.
 ///
 /// The fault that stops the most comes first. A path that does not work is a fault even where another one does, since other devices may
 /// have that path only.
-pub fn check(report: &CheckReport, witness: &Witness, address: IpAddr, facts: &Facts) -> Verdict {
-    let device = Evidence::of_check(report, witness, address, facts);
+pub fn check(report: &CheckReport, witness: &Witness, facts: &Facts) -> Verdict {
+    let device = Evidence::of_check(report, witness, facts);
     let tested: Vec<&PathResult> = report.paths.iter().filter(|result| !result.unsupported).collect();
     let of_turn = |result: &&&PathResult| result.kind != PathKind::Stun;
     if tested.iter().filter(of_turn).count() == 0 {
