@@ -208,6 +208,9 @@ impl Language for English {
             Fault::RelayRefused { reason, code } => {
                 format!("The relay refused {who} with the error {code}: {}.", Self::refused(*reason, *code))
             }
+            Fault::NoPairWorked { .. } if finding.seen_by == Side::Unknown => {
+                "This device reaches the relay, and no relayed connection with the second device came about.".to_owned()
+            }
             Fault::NoPairWorked { last, path } => {
                 let both = format!("You and {} have relayed addresses, and no connection came about between them.", self.other());
                 let over = path.map(|over| format!(" over {}", path_name(over))).unwrap_or_default();

@@ -5,6 +5,9 @@ mod en;
 mod figures;
 mod zh;
 
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 
 use super::verdict::{Finding, Side, Verdict};

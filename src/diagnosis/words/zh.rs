@@ -183,6 +183,9 @@ impl Language for Chinese {
             }
             Fault::CredentialsRefused { reason, static_secret } => Self::refused_credentials(*reason, *static_secret),
             Fault::RelayRefused { reason, code } => format!("中继以错误 {code} 拒绝了{who}：{}。", Self::refused(*reason, *code)),
+            Fault::NoPairWorked { .. } if finding.seen_by == Side::Unknown => {
+                "本设备可以到达中继，但未能与第二台设备建立经由中继的连接。".to_owned()
+            }
             Fault::NoPairWorked { last, path } => {
                 let both = format!("您和{}都有中继地址，但两者之间未能建立连接。", self.other());
                 let over = path.map(|over| format!("经 {} ", path_name(over))).unwrap_or_default();
