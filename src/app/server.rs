@@ -8,11 +8,13 @@ use socketioxide::SocketIo;
 
 use super::facts::PublicNames;
 use super::listeners::TcpListeners;
+use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::config::Config;
+use crate::diagnosis::watch::Watch;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::MultiConnectionGateway;
@@ -40,6 +42,7 @@ pub struct App {
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
     pub(super) public_names: PublicNames,
+    pub(super) self_test: SelfTest,
 }
 
 impl App {
@@ -76,6 +79,16 @@ impl App {
     /// The alternate port of STUN and TURN, with the bound one where 0 was set.
     pub const fn alternate_turn_port(&self) -> Option<u16> {
         self.relay.alternate_port()
+    }
+
+    /// The relay's test of its own listeners.
+    pub const fn self_test(&self) -> &SelfTest {
+        &self.self_test
+    }
+
+    /// What the relay sees of clients that somebody watches.
+    pub const fn watch(&self) -> &Watch {
+        self.relay.watch()
     }
 
     /// The address of Collider's own port, with the bound one where 0 was set.
