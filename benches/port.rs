@@ -85,6 +85,7 @@ async fn main() {
         http_connections: ClientCounter::new(1000),
         http_descriptors: DescriptorPools::unlimited().http,
         unidentified: UnidentifiedLimit::new(1000),
+        watch: relay.watch().clone(),
     };
     tokio::spawn(ingress::serve(vec![listener], dispatcher, std::future::pending()));
     let (turn_past, https_past) = (relay.listening(), bare(acceptor, router).await);

@@ -327,6 +327,7 @@ impl Opened {
             http_connections: ClientCounter::new(http.address_connections.min(of_address)),
             http_descriptors: self.descriptors.http.clone(),
             unidentified: unidentified.clone(),
+            watch: self.watch.clone(),
         }
     }
 }

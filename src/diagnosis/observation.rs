@@ -52,6 +52,8 @@ pub struct PathWitness {
     pub authenticated: u32,
     /// Allocations made.
     pub allocated: u32,
+    /// TLS handshakes that the client gave up since it does not trust the certificate.
+    pub rejected: u32,
     /// Why the last refused request was refused. Peers that policy denies (403) are not counted, since every healthy cast asks for some.
     pub refused: Option<RefusalReason>,
     /// When the last request arrived.

@@ -77,6 +77,7 @@ struct PathCounts {
     challenged: AtomicU32,
     authenticated: AtomicU32,
     allocated: AtomicU32,
+    rejected: AtomicU32,
     /// Of the last request; 0: there was none.
     last: AtomicU64,
 }
@@ -115,6 +116,8 @@ pub enum Seen {
     Authenticated,
     /// An allocation was made.
     Allocated,
+    /// The client gave up a TLS handshake since it does not trust the certificate.
+    RejectedCertificate,
     Refused(RefusalReason),
     /// A connectivity check of a peer came to the client's relayed address.
     RelayedIn,
@@ -266,6 +269,7 @@ impl Watched {
             Seen::Challenge => &counts.challenged,
             Seen::Authenticated => &counts.authenticated,
             Seen::Allocated => &counts.allocated,
+            Seen::RejectedCertificate => &counts.rejected,
             Seen::Refused(reason) => {
                 self.rare().refused[path as usize] = Some(reason);
                 return;
@@ -325,6 +329,7 @@ impl WatchHandle {
                 challenged: count(&counts.challenged),
                 authenticated: count(&counts.authenticated),
                 allocated: count(&counts.allocated),
+                rejected: count(&counts.rejected),
                 refused: rare.refused[path as usize],
                 last: time(&counts.last),
             }

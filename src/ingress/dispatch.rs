@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use ipnet::IpNet;
 use rustls::server::Acceptor;
@@ -16,6 +17,8 @@ use super::listener::NewConnection;
 use super::proxy_protocol;
 use super::tls_handshake::LimitedHandshake;
 use super::unidentified::{UnidentifiedConnection, UnidentifiedLimit};
+use crate::diagnosis::observation::Path;
+use crate::diagnosis::watch::{Seen, Watch};
 use crate::http::connection_info::ConnectionInfo;
 use crate::http::server::{HttpServer, HttpVersion};
 use crate::limits::concurrency::{ClientCounter, ConnectionSlot};
@@ -43,6 +46,8 @@ pub struct Dispatcher {
     pub http_descriptors: DescriptorPool,
     /// Bounds the connections whose protocol is not known yet, of all listeners.
     pub unidentified: UnidentifiedLimit,
+    /// Is told of clients that don't trust the certificate.
+    pub watch: Watch,
 }
 
 impl Dispatcher {
@@ -84,7 +89,11 @@ impl Dispatcher {
                 Some(configs) => {
                     // The address that a proxy connects to is not the one that its client uses.
                     let local = announced.is_none().then(|| server.ip());
-                    let stream = handshake(configs, stream, local, client.ip()).await?;
+                    let stream = handshake(configs, stream, local, client.ip()).await;
+                    if stream.as_ref().is_err_and(rejects_certificate) && self.watch.is_open() {
+                        self.watch.note(client, None, Path::Tls, Seen::RejectedCertificate, Instant::now());
+                    }
+                    let stream = stream?;
                     self.dispatch_tls(stream, server, ConnectionInfo { tls: true, ..arrival }, serves_http).await
                 }
                 None => Err(unknown_protocol()),
@@ -152,6 +161,15 @@ async fn handshake(
     Ok(stream)
 }
 
+/// Whether the client gave up the handshake because of the certificate (RFC 8446 §6.2).
+fn rejects_certificate(error: &io::Error) -> bool {
+    use rustls::AlertDescription::{BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, UnsupportedCertificate};
+
+    let alert = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::AlertReceived(alert)) = alert else { return false };
+    [BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, UnsupportedCertificate].contains(alert)
+}
+
 fn unknown_protocol() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "unknown or disabled protocol")
 }
@@ -162,4 +180,44 @@ fn no_descriptors() -> io::Error {
 
 fn too_many_connections() -> io::Error {
     io::Error::new(io::ErrorKind::QuotaExceeded, "too many connections from this address (CASTWAY_ADDRESS_CONNECTIONS)")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::config::{Config, Settings};
+    use crate::tls::{Certificates, ServerHosts};
+
+    #[tokio::test]
+    async fn a_client_that_does_not_trust_the_certificate_is_told_from_one_that_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Config::read(&Settings::default()).unwrap().tls.source;
+        let configs = HandshakeConfigs::new(Certificates::open(&source, folder.path(), ServerHosts::default()).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = async || {
+            let (stream, peer) = listener.accept().await.unwrap();
+            handshake(&configs, stream, None, peer.ip()).await.map(drop)
+        };
+
+        let trusts_nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(trusts_nobody));
+        let distrusting = async || {
+            let stream = TcpStream::connect(address).await.unwrap();
+            connector.connect(address.ip().into(), stream).await.unwrap_err()
+        };
+        let (error, _) = tokio::join!(accepted(), distrusting());
+        assert!(rejects_certificate(&error.unwrap_err()));
+
+        let leaving = async || TcpStream::connect(address).await.unwrap().write_all(&[0x16, 3, 1]).await.unwrap();
+        let (error, ()) = tokio::join!(accepted(), leaving());
+        assert!(!rejects_certificate(&error.unwrap_err()));
+    }
 }

@@ -78,7 +78,7 @@ fn stream_fails(
         return Some(Verdict::Unknown);
     }
     let untrusted = |known| Finding::of_server(Fault::UntrustedCertificate { known, others_work: true }, device.end);
-    if tls && facts.certificate_trusted == Some(false) {
+    if tls && (facts.certificate_trusted == Some(false) || device.rejects_certificate()) {
         return Some(Verdict::Fault(untrusted(true)));
     }
     let (_, port) = offered(facts).into_iter().find(|(each, _)| *each == path)?;

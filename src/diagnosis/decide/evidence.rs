@@ -97,6 +97,12 @@ impl<'a> Evidence<'a> {
         self.page(path).worked || self.seen(path).authenticated > 0
     }
 
+    /// Whether TLS fails for the client since it does not trust the certificate.
+    pub(super) fn rejects_certificate(&self) -> bool {
+        let page = self.page(Path::Tls);
+        self.seen(Path::Tls).rejected > 0 && !self.works(Path::Tls) && (page.tried || !self.reported)
+    }
+
     /// Why its credentials were refused, where none were ever accepted.
     pub(super) fn refused_credentials(&self) -> Option<Option<CredentialRefusal>> {
         if Path::ALL.iter().any(|path| self.works(*path)) {

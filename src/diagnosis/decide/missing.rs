@@ -30,6 +30,9 @@ pub(super) fn causes(client: &Evidence<'_>, facts: &Facts, elsewhere: Elsewhere)
         return lost;
     }
     let tried = client.tried(facts);
+    if client.rejects_certificate() {
+        return vec![Finding::of_server(Fault::UntrustedCertificate { known: true, others_work: false }, client.end)];
+    }
     // What arrived and came to nothing, without a refusal, proves nothing: the client may have changed its mind.
     if client.witness.unwatched || tried.is_empty() || client.witness.has_seen() {
         return Vec::new();
@@ -62,6 +65,10 @@ pub(super) fn answers_lost(client: &Evidence<'_>, facts: &Facts, elsewhere: Else
 /// Nothing of this client came over UDP, while another path works for it.
 pub(super) fn udp_missing(client: &Evidence<'_>, facts: &Facts, elsewhere: Elsewhere) -> Vec<Finding> {
     let Some(port) = facts.udp_port.filter(|_| client.is_missing(Path::Udp)) else { return Vec::new() };
+    // TLS has a host of its own, that of the certificate.
+    if let Some(wrong) = wrong_host(client, facts, elsewhere).filter(|_| !client.works(Path::Tcp)) {
+        return vec![wrong];
+    }
     let visitor = || blocks_udp(client, port, elsewhere.udp, facts);
     let closed = || closed_udp(client, port, facts);
     let elsewhere_named = server::leads_elsewhere(facts);
@@ -77,10 +84,8 @@ pub(super) fn udp_missing(client: &Evidence<'_>, facts: &Facts, elsewhere: Elsew
 
 /// Nothing of this client came over any of the paths that it tried.
 fn nothing_arrived(client: &Evidence<'_>, tried: &[(Path, u16)], facts: &Facts, elsewhere: Elsewhere) -> Vec<Finding> {
-    // Others have found the relay at its address.
-    let is_found = elsewhere.udp.is_some() || elsewhere.tcp.is_some();
-    if let Some(wrong) = server::wrong_host(facts).filter(|_| !is_found) {
-        return vec![Finding::of_server(wrong, client.end)];
+    if let Some(wrong) = wrong_host(client, facts, elsewhere) {
+        return vec![wrong];
     }
     let port_of = |path| tried.iter().find(|(each, _)| *each == path).map(|(_, port)| *port);
     if port_of(Path::Udp).is_some() && server::leads_elsewhere(facts).proxy(facts).is_some() {
@@ -110,6 +115,12 @@ fn nothing_arrived(client: &Evidence<'_>, tried: &[(Path, u16)], facts: &Facts, 
         blocks_all()
     };
     closed.into_iter().chain([other]).collect()
+}
+
+/// The URLs name another address than that of the pages, and nobody has found the relay there.
+fn wrong_host(client: &Evidence<'_>, facts: &Facts, elsewhere: Elsewhere) -> Option<Finding> {
+    let is_found = elsewhere.udp.is_some() || elsewhere.tcp.is_some();
+    server::wrong_host(facts).filter(|_| !is_found).map(|fault| Finding::of_server(fault, client.end))
 }
 
 fn closed_udp(client: &Evidence<'_>, port: u16, facts: &Facts) -> Finding {

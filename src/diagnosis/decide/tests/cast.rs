@@ -5,7 +5,7 @@ use crate::diagnosis::decide::cast;
 use crate::diagnosis::observation::Path;
 use crate::diagnosis::report::{CheckCounts, Route};
 use crate::diagnosis::verdict::{Fault, Side, Verdict};
-use Seen::{Allocated, Dropped, Nothing, Refused, Stun, Unanswered};
+use Seen::{Allocated, Dropped, Nothing, Refused, Rejected, Stun, Unanswered};
 
 type Row = (&'static str, End, End, Facts, &'static str, Side);
 
@@ -128,6 +128,14 @@ fn each_fault_has_its_verdict() {
             Side::Server,
         ),
         ("TLS was tried in vain", blocked(CASTER), fine(TV), tls_alone, "untrusted_certificate", Side::Server),
+        (
+            "both ends don't trust the certificate that the settings call trusted",
+            end(CASTER, [NO; 3], [Nothing, Nothing, Rejected]),
+            end(TV, [NO; 3], [Nothing, Nothing, Rejected]),
+            facts(),
+            "untrusted_certificate",
+            Side::Server,
+        ),
         (
             "UDP is closed, or TLS is needed",
             no_tls(CASTER),

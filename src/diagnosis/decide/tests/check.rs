@@ -2,7 +2,7 @@ use super::*;
 use crate::diagnosis::decide::check;
 use crate::diagnosis::report::{CheckReport, LinkResult, PathKind, PathResult, Protocol, RangeResult, Route};
 use crate::diagnosis::verdict::{Side, Verdict};
-use Seen::{Allocated, Dropped, Nothing, Refused, Stun, Unanswered};
+use Seen::{Allocated, Dropped, Nothing, Refused, Rejected, Stun, Unanswered};
 
 const UNSUPPORTED: Option<u16> = Some(2);
 
@@ -131,6 +131,27 @@ fn each_fault_has_its_verdict() {
             witness([Allocated, Allocated, Nothing]),
             facts(),
             "untrusted_certificate_or_tcp_closed",
+            Side::Server,
+        ),
+        (
+            "a certificate that the settings call trusted",
+            report([OK, OK, OK, NO]),
+            witness([Allocated, Allocated, Rejected]),
+            facts(),
+            "untrusted_certificate",
+            Side::Server,
+        ),
+        (
+            "URLs name another address, TLS has its own name",
+            report([NO, NO, NO, OK]),
+            witness([Nothing, Nothing, Allocated]),
+            Facts {
+                host: Some("203.0.113.99".to_owned()),
+                host_addresses: vec![ip("203.0.113.99")],
+                advertised: vec![ip("203.0.113.99")],
+                ..facts()
+            },
+            "wrong_external_address",
             Side::Server,
         ),
         (

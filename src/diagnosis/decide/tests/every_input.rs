@@ -31,6 +31,7 @@ fn seen() -> impl Strategy<Value = Seen> {
         Just(Seen::Unanswered),
         Just(Seen::Dropped),
         Just(Seen::Allocated),
+        Just(Seen::Rejected),
         refused.prop_map(Seen::Refused),
     ]
 }

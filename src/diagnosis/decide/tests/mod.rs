@@ -57,6 +57,8 @@ pub(super) enum Seen {
     /// Nobody has answered, as where the relay drops what it throttles.
     Dropped,
     Allocated,
+    /// The client does not trust the certificate.
+    Rejected,
 }
 
 pub(super) fn path_witness(seen: Seen) -> PathWitness {
@@ -65,6 +67,7 @@ pub(super) fn path_witness(seen: Seen) -> PathWitness {
         Seen::Nothing => none,
         Seen::Stun => PathWitness { requests: 2, answered: 2, ..none },
         Seen::Unanswered => PathWitness { requests: 7, challenged: 7, ..none },
+        Seen::Rejected => PathWitness { rejected: 1, ..none },
         Seen::Dropped => PathWitness { requests: 7, ..none },
         Seen::Refused(reason) => {
             let authenticated = u32::from(!matches!(reason, RefusalReason::Credentials(_)));
