@@ -108,9 +108,9 @@ impl<'a> Evidence<'a> {
         if Path::ALL.iter().any(|path| self.works(*path)) {
             return None;
         }
-        let witnessed = self.witnessed(|reason| match reason {
-            RefusalReason::Credentials(why) => Some(why),
-            _ => None,
+        let witnessed = self.witnessed(|reason| {
+            let RefusalReason::Credentials(why) = reason else { return None };
+            Some(why)
         });
         let reported = Path::ALL.iter().any(|path| self.page(*path).refused == Some(401));
         (witnessed.is_some() || reported).then_some(witnessed)

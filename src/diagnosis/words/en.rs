@@ -1,7 +1,8 @@
 //! English.
 
+use super::command;
 use super::figures::{duration, path, path_name, time};
-use super::{Language, Reader, Text, command};
+use super::language::{Language, Reader, Text};
 use crate::diagnosis::verdict::{Fault, Finding, Side};
 use crate::turn::{CredentialRefusal, RefusalReason};
 

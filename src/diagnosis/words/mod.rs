@@ -3,6 +3,7 @@
 mod command;
 mod en;
 mod figures;
+mod language;
 mod zh;
 
 #[cfg(test)]
@@ -10,7 +11,10 @@ mod tests;
 
 use serde::Serialize;
 
-use super::verdict::{Finding, Side, Verdict};
+pub use language::Text;
+use language::{Language, Reader};
+
+use super::verdict::{Finding, NotTested, Side, Verdict};
 
 /// A verdict as the pages, `castway doctor` and the log show it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,38 +29,6 @@ pub struct VerdictReply {
     /// A line that the operator adds to the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-}
-
-/// Sentences for people.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Text {
-    /// A few words.
-    pub title: String,
-    /// What was seen, and where it stops.
-    pub text: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
-}
-
-/// Who reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    /// The caster, or the device that makes a check.
-    Caster,
-    Caller,
-    Callee,
-}
-
-impl Reader {
-    /// Which end this is for the reader: the caster is the reader's own, the TV the other one.
-    fn sees(self, end: Side) -> Side {
-        match (self, end) {
-            (Self::Callee, Side::Caster) => Side::Tv,
-            (Self::Callee, Side::Tv) => Side::Caster,
-            (_, end) => end,
-        }
-    }
 }
 
 impl VerdictReply {
@@ -82,34 +54,7 @@ impl VerdictReply {
     }
 }
 
-/// What a language says about findings. Texts are whole sentences, except causes.
-trait Language {
-    /// The titles and texts of verdicts without a finding.
-    fn fine(&self) -> Text;
-    fn denied_peer(&self) -> Text;
-    fn unsupported(&self) -> Text;
-    fn unknown(&self) -> Text;
-
-    fn title(&self, finding: &Finding) -> String;
-    fn seen(&self, finding: &Finding) -> String;
-    /// A main clause without a full stop.
-    fn cause(&self, finding: &Finding) -> String;
-    fn fix(&self, finding: &Finding) -> Option<String>;
-    /// The sentence that one of two causes is true.
-    fn either(&self, first: &str, second: &str) -> String;
-    /// What would tell two causes apart.
-    fn tell_apart(&self, first: &Finding, second: &Finding) -> String;
-    /// Both, for an operator who does not know the cause.
-    fn fixes(&self, first: &str, second: &str) -> String;
-    /// Why the server may have missed packets.
-    fn doubt(&self, finding: &Finding) -> String;
-    /// What stands between two sentences.
-    fn space(&self) -> &'static str;
-}
-
 fn text(verdict: &Verdict, language: &impl Language) -> Text {
-    use super::verdict::NotTested;
-
     match verdict {
         Verdict::Fine => language.fine(),
         Verdict::NotTested(NotTested::DeniedPeer) => language.denied_peer(),
