@@ -12,6 +12,7 @@ use socketioxide::SocketIo;
 
 use super::facts::ServerFacts;
 use super::flows;
+use super::kept_reports::KeptReports;
 use super::metrics::CountedParts;
 use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
@@ -43,6 +44,8 @@ use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::outcomes::reporter::Reporter;
+use crate::outcomes::table::Sources;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
@@ -60,7 +63,7 @@ impl App {
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
         let api = opened.api(ice, &gateways, &limits, &relay_alive);
-        let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
+        let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
         let Opened {
             config, listeners, store, directory, external, certificates, relay, descriptors, clock, public_names, ..
@@ -83,6 +86,7 @@ impl App {
             descriptors,
             clock,
             public_names,
+            reporter,
         })
     }
 }
@@ -114,6 +118,7 @@ struct Gateways {
     apprtc: AppRtcGateway,
     signaling: socketio::Server,
     io: SocketIo,
+    reporter: Reporter,
 }
 
 impl Gateways {
@@ -124,12 +129,20 @@ impl Gateways {
             limiter: limits.credentials.clone(),
             names: RandomState::new(),
         };
-        let cast = opened.cast_gateway(issuer, &limits.ledger);
+        let sources = Sources { watch: opened.watch.clone(), facts: opened.facts() };
+        let reporter = Reporter::new(KeptReports::new(&opened.store));
+        let cast = opened.cast_gateway(issuer, &limits.ledger, &sources, &reporter);
         let multiconnection = opened.multiconnection_gateway(&limits.ledger);
-        let apprtc = AppRtcGateway::new(&opened.config.apprtc, limits.ledger.clone(), limits.kept_buffers.clone());
+        let apprtc = AppRtcGateway::new(
+            &opened.config.apprtc,
+            limits.ledger.clone(),
+            limits.kept_buffers.clone(),
+            sources,
+            reporter.clone(),
+        );
         let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
         flows::attach(&io, &cast, &multiconnection);
-        Self { cast, multiconnection, apprtc, signaling, io }
+        Self { cast, multiconnection, apprtc, signaling, io, reporter }
     }
 }
 
@@ -171,7 +184,7 @@ impl Opened {
         })
     }
 
-    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> CastGateway {
+    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger, sources: &Sources, reporter: &Reporter) -> CastGateway {
         let Config { cast, credentials, .. } = &self.config;
         let config = RoomsConfig {
             alphabet: cast.alphabet,
@@ -188,7 +201,7 @@ impl Opened {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
             rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
-        CastGateway::new(empty, self.clock, issuer)
+        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone())
     }
 
     fn multiconnection_gateway(&self, ledger: &Ledger) -> MultiConnectionGateway {
@@ -241,6 +254,7 @@ impl Opened {
             descriptors: self.descriptors.clone(),
             reports: self.relay.reports().clone(),
             certificates: self.certificates.clone(),
+            reporter: gateways.reporter.clone(),
         };
         sources.into_metrics()
     }
@@ -340,6 +354,10 @@ impl Issuer for CastIssuer {
 
     fn join_room(&self, username: &str, code: &str) {
         self.directory.join_group(&self.secret_name(username), self.names.hash_one(code));
+    }
+
+    fn user(&self, username: &str) -> String {
+        self.secret_name(username)
     }
 
     fn end_lease(&self, username: &str) {

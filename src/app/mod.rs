@@ -26,6 +26,7 @@ mod build;
 mod cors;
 mod facts;
 mod flows;
+mod kept_reports;
 mod listeners;
 mod memory;
 pub mod metrics;

@@ -14,6 +14,7 @@ use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
+use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, RealmMismatches};
@@ -30,6 +31,7 @@ struct Monitor {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     cast: CastGateway,
+    reporter: Reporter,
     certificates: Option<Certificates>,
     clock: WallClock,
     /// The clock when clients last got new credentials because the clock was set.
@@ -58,6 +60,7 @@ impl App {
             external,
             relay,
             public_names,
+            reporter,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -88,7 +91,7 @@ impl App {
         let signing = directory.signing_secret();
         let renewed_clock = clock;
         let mut monitor =
-            Monitor { relay, relay_alive, directory, cast, certificates, clock, renewed_clock, signing, other_realms };
+            Monitor { relay, relay_alive, directory, cast, reporter, certificates, clock, renewed_clock, signing, other_realms };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         monitor.stop(config.drain).await;
@@ -129,6 +132,7 @@ impl Monitor {
     fn check(&mut self) {
         log_wrong_guesses(self.relay.reports());
         self.relay.refusals().log(Instant::now());
+        self.reporter.log(Instant::now());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         self.follow_clock(Instant::now(), SystemTime::now());
         let signing = self.directory.signing_secret();
@@ -163,6 +167,7 @@ impl Monitor {
         tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
         self.relay_alive.store(false, Ordering::Relaxed);
         self.cast.announce_shutdown();
+        self.reporter.log_last(Instant::now());
         // Allocates are refused while the relay drains.
         let refusals = self.relay.refusals().clone();
         let mut interval = tokio::time::interval(MONITOR_INTERVAL);

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
@@ -40,6 +41,7 @@ pub struct App {
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
     pub(super) public_names: PublicNames,
+    pub(super) reporter: Reporter,
 }
 
 impl App {
