@@ -103,6 +103,9 @@ pub struct Facts {
     pub host: Option<String>,
     /// The addresses that this host leads to, as far as the server knows.
     pub host_addresses: Vec<IpAddr>,
+    /// The addresses that the host leads to by which the client found the pages; the address itself where that host is one. Empty: not
+    /// known.
+    pub asked_addresses: Vec<IpAddr>,
     /// The address of this server that the client's HTTP connection came to; a proxy's connection says nothing about it.
     pub reached: Option<IpAddr>,
     /// The client's HTTP connection came through a proxy.
