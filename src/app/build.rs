@@ -10,6 +10,7 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use socketioxide::SocketIo;
 
+use super::facts::ServerFacts;
 use super::flows;
 use super::metrics::CountedParts;
 use super::open::Opened;
@@ -29,6 +30,7 @@ use crate::cast::model::RoomsConfig;
 use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
 use crate::config::{CertificateSource, Config};
+use crate::diagnosis::observation::FactsSource;
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
 use crate::http::server::HttpServer;
@@ -60,7 +62,9 @@ impl App {
         let api = opened.api(ice, &gateways, &limits, &relay_alive);
         let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
-        let Opened { config, listeners, store, directory, external, certificates, relay, descriptors, clock, .. } = opened;
+        let Opened {
+            config, listeners, store, directory, external, certificates, relay, descriptors, clock, public_names, ..
+        } = opened;
         Ok(Self {
             config,
             listeners,
@@ -78,6 +82,7 @@ impl App {
             store,
             descriptors,
             clock,
+            public_names,
         })
     }
 }
@@ -145,6 +150,25 @@ impl Opened {
             Some((certificates, port)) => ice.with_tls(certificates, port),
             None => ice,
         }
+    }
+
+    /// What verdicts are made from, besides what the relay and the pages see.
+    pub(super) fn facts(&self) -> Arc<dyn FactsSource> {
+        let (config, relay) = (&self.config.relay, &self.relay);
+        let port = |listens: bool| listens.then(|| relay.listening().port());
+        Arc::new(ServerFacts {
+            udp_port: port(relay.has_udp()),
+            tcp_port: port(relay.has_tcp()),
+            https_port: self.https_port,
+            relayed_ports: (*config.ports.start(), *config.ports.end()),
+            range_needed: config.clients_need_range(),
+            ice: self.ice_servers(),
+            external: self.external.clone(),
+            certificates: self.certificates.clone(),
+            directory: self.directory.clone(),
+            watch: self.watch.clone(),
+            names: self.public_names.clone(),
+        })
     }
 
     fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> CastGateway {

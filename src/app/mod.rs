@@ -24,6 +24,7 @@
 
 mod build;
 mod cors;
+mod facts;
 mod flows;
 mod listeners;
 mod memory;

@@ -6,11 +6,13 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::mpsc;
 use url::{Host, Url};
 
+use super::facts::PublicNames;
 use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::config::secret::Secret;
+use crate::diagnosis::watch::Watch;
 use crate::ingress::Listener;
 use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, DescriptorPools};
@@ -35,6 +37,9 @@ pub(super) struct Opened {
     pub(super) external: ExternalAddresses,
     pub(super) certificates: Option<Certificates>,
     pub(super) relay: Relay,
+    /// What the relay sees of clients whose cast, call or check somebody watches.
+    pub(super) watch: Watch,
+    pub(super) public_names: PublicNames,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
 }
@@ -59,6 +64,7 @@ impl Opened {
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
         let (relay, descriptors) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
+        let public_names = PublicNames::new(external.clone(), config.http.public_url.as_ref(), certificates.clone());
         // Recorded once the ports are bound: commands are not for a second server that finds the ports taken.
         let record =
             config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
@@ -72,6 +78,8 @@ impl Opened {
             https_port,
             external,
             certificates,
+            watch: relay.watch().clone(),
+            public_names,
             relay,
             descriptors,
             clock,

@@ -57,6 +57,7 @@ impl App {
             io,
             external,
             relay,
+            public_names,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -66,6 +67,7 @@ impl App {
         tasks.spawn(multiconnection.run());
         tasks.spawn(apprtc.run());
         tasks.spawn(external.keep_looking_up());
+        tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
         if let Some(listener) = listeners.collider.take() {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use socketioxide::SocketIo;
 
+use super::facts::PublicNames;
 use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
@@ -38,6 +39,7 @@ pub struct App {
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    pub(super) public_names: PublicNames,
 }
 
 impl App {
