@@ -23,6 +23,7 @@
 //! ```
 
 mod build;
+mod checks;
 mod cors;
 mod facts;
 mod flows;

@@ -11,6 +11,7 @@ use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
+use crate::check::Checks;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::ingress::Dispatcher;
@@ -39,6 +40,7 @@ pub struct App {
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    pub(super) checks: Checks,
     pub(super) public_names: PublicNames,
 }
 
@@ -61,6 +63,11 @@ impl App {
     /// The address of TURN over TLS at its standard port.
     pub fn turns_addr(&self) -> Option<SocketAddr> {
         self.listeners.turns.as_ref().map(|listener| listener.addr)
+    }
+
+    /// The checks of devices: keys, and results.
+    pub const fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// The certificates, unless TLS is off.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Characters of a key: 29 to the tenth power are 420 million million keys.
-pub const KEY_LENGTH: usize = 10;
+pub(super) const KEY_LENGTH: usize = 10;
 /// Letters and digits without look-alikes.
 const ALPHABET: &[u8] = b"ABCDEFGHJKMNPQRSTWXYZ23456789";
 /// How long a key is good, and how long the result of its check is waited for after the key was used.
-pub const KEY_LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub(super) const KEY_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Keys at the same time; a new one replaces the oldest.
 const MAX_KEYS: usize = 8;
 

@@ -12,9 +12,9 @@ use crate::diagnosis::observation::Witness;
 use crate::diagnosis::watch::WatchHandle;
 
 /// How long a session lives.
-pub const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// How long the relay notes what it sees of a device.
-pub const WATCH_TIME: Duration = Duration::from_secs(3 * 60);
+pub(super) const WATCH_TIME: Duration = Duration::from_secs(3 * 60);
 /// Sessions at the same time; a new one replaces the oldest.
 const MAX_SESSIONS: usize = 16;
 /// Wrong digits that anybody may send while a session waits for its second device. They count for every such session, since nobody can
@@ -23,7 +23,7 @@ const MAX_WRONG_DIGITS: u32 = 5;
 /// Messages from one device to the other in a session.
 const MAX_MESSAGES: u32 = 64;
 /// Bytes of one message.
-pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// Bytes of the messages that one device has not taken yet.
 const MAX_WAITING_BYTES: usize = 256 * 1024;
 /// Results of one device in a session.
@@ -302,7 +302,7 @@ mod tests {
         let (watch, now) = (Watch::default(), Instant::now());
         let mut sessions = SessionTable::default();
         sessions.start("KEY".to_owned(), device("a", &watch, now), now);
-        watch.note(ADDRESS, None, Path::Udp, Seen::Request, now);
+        watch.note((ADDRESS, 5000).into(), None, Path::Udp, Seen::Request, now);
         sessions.handle_timeout(now + WATCH_TIME);
         assert!(!watch.is_open());
         let result = sessions.result("a", now + WATCH_TIME).unwrap();

@@ -32,8 +32,14 @@ pub(super) struct PathTest {
 #[serde(untagged)]
 pub(super) enum RangeOffer {
     /// The relay refuses the device's address as a peer.
-    Denied { denied: bool },
-    Allowed { username: String, credential: String, address: IpAddr },
+    Denied {
+        denied: bool,
+    },
+    Allowed {
+        username: String,
+        credential: String,
+        address: IpAddr,
+    },
 }
 
 /// When the relayed ports are tested.
@@ -63,8 +69,7 @@ impl RangeTest {
         if !self.permits(device) {
             return Some(RangeOffer::Denied { denied: true });
         }
-        let Credentials { username, password, .. } =
-            directory.issue(user, Scope::OwnAddress, Some(RANGE_CREDENTIALS_TTL), now);
+        let Credentials { username, password, .. } = directory.issue(user, Scope::OwnAddress, Some(RANGE_CREDENTIALS_TTL), now);
         Some(RangeOffer::Allowed { username, credential: password.expose().clone(), address: device.to_canonical() })
     }
 }
