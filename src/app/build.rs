@@ -31,6 +31,7 @@ use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
 use crate::check::{self, Checks};
 use crate::config::{CertificateSource, Config};
+use crate::control::ControlSocket;
 use crate::diagnosis::observation::FactsSource;
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
@@ -61,9 +62,11 @@ impl App {
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
         let checks = opened.checks(ice.clone());
-        let api = opened.api(ice, &gateways, &limits, &relay_alive, &checks);
+        let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive, &checks);
         let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
+        let proxies = limits.requests.proxies.clone();
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
+        let control = ControlSocket::bind(&opened.config.data_dir);
         let Opened {
             config, listeners, store, directory, external, certificates, relay, descriptors, clock, public_names, ..
         } = opened;
@@ -86,6 +89,9 @@ impl App {
             clock,
             public_names,
             checks,
+            ice,
+            proxies,
+            control,
         })
     }
 }

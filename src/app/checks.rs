@@ -1,7 +1,10 @@
 //! Builds what serves `/check`.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
 use url::Host;
 
 use super::open::Opened;
@@ -9,9 +12,45 @@ use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::IceServers;
 use crate::addresses::interfaces;
 use crate::check::{CheckParts, Checks, RangeTest};
+use crate::control::asks;
 use crate::tls::Certificates;
 use crate::turn::{PeerPolicy, Scope};
 use crate::users::KeptChecks;
+use crate::users::credentials::unix_seconds;
+
+/// Longer than a key and its check live.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Bytes of the kept results in one answer, which has 64 KiB at most.
+const MAX_KEPT_BYTES: usize = 48 * 1024;
+
+/// What commands ask about checks.
+pub(super) struct CheckAsks(pub(super) Checks);
+
+impl asks::checks::Checks for CheckAsks {
+    fn new_key(&self) -> Result<Value, String> {
+        let key = self.0.new_key();
+        let expires = unix_seconds(SystemTime::now()) + key.lifetime.as_secs();
+        Ok(json!({"key": key.key, "url": key.url, "expires": expires}))
+    }
+
+    fn result(&self, key: &str) -> Pin<Box<dyn Future<Output = Option<Value>> + Send>> {
+        let (checks, key) = (self.0.clone(), key.to_owned());
+        Box::pin(async move { checks.wait(&key, LONGEST_WAIT).await })
+    }
+
+    fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Vec<Value>, String>> + Send>> {
+        let checks = self.0.clone();
+        Box::pin(async move {
+            let kept = checks.last().await.map_err(|error| error.to_string())?;
+            let mut bytes = 0;
+            let fits = |value: &Value| {
+                bytes += value.to_string().len();
+                bytes <= MAX_KEPT_BYTES
+            };
+            Ok(kept.into_iter().take_while(fits).collect())
+        })
+    }
+}
 
 impl Opened {
     pub(super) fn checks(&self, ice: IceServers) -> Checks {

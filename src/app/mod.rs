@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod asks;
 mod build;
 mod checks;
 mod cors;

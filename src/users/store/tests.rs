@@ -5,8 +5,8 @@ use super::error::StoreError;
 use crate::config::secret::Secret;
 use crate::turn::Scope::{Anyone, Clients};
 use crate::users::name::UserName;
-use crate::users::store::CheckKind;
 use crate::users::password::PasswordKeys;
+use crate::users::store::CheckKind;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
