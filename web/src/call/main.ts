@@ -5,8 +5,9 @@ import { showFigures } from '../lib/figures';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
+import { relayOnly } from '../lib/peer';
 import { Player } from '../lib/player';
-import { makeProblem, showProblem, type Problem } from '../lib/problem';
+import { makeProblem, onVerdict, showProblem, type Problem } from '../lib/problem';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
@@ -132,6 +133,7 @@ function enterRoom(room: string): void {
   });
   byId('join').addEventListener('click', () => void enter());
   byId('notice-action').addEventListener('click', () => void prepare());
+  onVerdict(() => call.problem, () => call.sendToOperator(), () => call.retryTls());
   byId('sound').addEventListener('click', () => player.unmute());
   window.addEventListener('pagehide', () => {
     call.abandon();
@@ -149,6 +151,7 @@ function enterRoom(room: string): void {
   const showLink = () => view.link(room, `${reachableOrigin(info)}/r/${room}`);
   showFigures(byId('figures'), NO_FIGURES);
   show(byId('call'), true);
+  show(byId('relay-only'), relayOnly);
   showLink();
   void loadInfo().then((loaded) => {
     if (!loaded) return;

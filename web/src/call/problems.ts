@@ -2,6 +2,7 @@ import { t } from '../lib/i18n';
 import type { Info } from '../lib/info';
 import { insecure } from '../lib/insecure';
 import { makeProblem, type Problem } from '../lib/problem';
+import type { Verdict } from '../lib/verdict';
 import type { Lack } from './devices';
 import type { Refusal } from './room';
 
@@ -9,8 +10,7 @@ export const problems = {
   noWebsocket: () => makeProblem('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
   loopback: () => makeProblem('loopback', t.callLoopback, t.callLoopbackHint, { tone: 'info' }),
   loopbackTaken: () => makeProblem('loopback_taken', t.callLoopbackTaken, t.callLoopbackTakenHint),
-  iceFailed: (addresses: string[]) =>
-    makeProblem('ice_failed', t.callIceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay),
+  iceFailed: (verdict: Verdict, tls: boolean) => makeProblem('ice_failed', verdict.title, verdict.text, { verdict, tls }),
 };
 
 export function refusal(why: Exclude<Refusal, 'full'>): Problem {
