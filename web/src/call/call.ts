@@ -33,6 +33,8 @@ export class Call {
   private fullTimer = 0;
   private noteTimer = 0;
   private renewTimer = 0;
+  /** The connection that the shown verdict is about. */
+  private failed: RTCPeerConnection | null = null;
   /** When this page began to wait for the other side's offer. */
   private expecting = 0;
   private readonly ice = new IceServers();
@@ -113,11 +115,11 @@ export class Call {
     return this.reporter.sendToOperator();
   }
 
-  /** Another attempt, in which this side uses nothing but the relay over TLS. */
-  retryTls(): void {
-    if (!this.active) return this.enter(true);
+  /** Another attempt; `tls`: this side uses nothing but the relay over TLS. */
+  retry(tls = false): void {
+    if (!this.active) return this.enter(tls);
     this.problem = null;
-    this.link.tls = true;
+    this.link.tls = tls;
     void this.again();
   }
 
@@ -201,6 +203,8 @@ export class Call {
     }
     this.room.initiator = true;
     this.tell('peer_left');
+    // The verdict stays readable; a report would belong to no call any more.
+    if (this.problem && this.problem.verdict) this.problem = problems.iceFailed(this.problem.verdict, false, false);
     this.drop();
     this.link.call();
     this.renew();
@@ -212,6 +216,8 @@ export class Call {
       this.attempts = 0;
       this.problem = null;
       this.tell(null);
+    } else if (this.state === 'connecting' && this.pc && this.pc !== this.failed) {
+      this.problem = null;
     }
     this.changed();
   }
@@ -223,14 +229,16 @@ export class Call {
     // Once both descriptions are there, another attempt of the same kind changes nothing.
     const tried = this.link.state === 'connecting' && this.reporter.answered;
     if (!tried && ++this.attempts <= MAX_LINK_ATTEMPTS) return this.again();
-    await this.fail(this.problem ?? problems.iceFailed(ownVerdict(t.callIceFailed, null), false));
+    const verdict = (this.problem && this.problem.verdict) ?? ownVerdict(t.callIceFailed, null);
+    await this.fail(problems.iceFailed(verdict, this.reporter.canUseTls, false));
   }
 
   /** The connection stays open, since it may succeed late. */
   private showFailure(verdict: Verdict | null, peer: Peer): void {
     // While nobody else is in the room there is nothing to connect to.
-    if (this.link.up || this.state === 'waiting') return;
-    this.problem = problems.iceFailed(verdict ?? ownVerdict(t.callIceFailed, peer.evidence), this.reporter.canUseTls);
+    if (this.state !== 'connecting') return;
+    this.failed = peer.pc;
+    this.problem = problems.iceFailed(verdict ?? ownVerdict(t.callIceFailed, peer.evidence), this.reporter.canUseTls, true);
     this.changed();
   }
 

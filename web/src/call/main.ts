@@ -132,8 +132,11 @@ function enterRoom(room: string): void {
     act(event.key.toLowerCase());
   });
   byId('join').addEventListener('click', () => void enter());
-  byId('notice-action').addEventListener('click', () => void prepare());
-  onVerdict(() => call.problem, () => call.sendToOperator(), () => call.retryTls());
+  byId('notice-action').addEventListener('click', () => {
+    if (call.problem) call.retry();
+    else void prepare();
+  });
+  onVerdict(() => call.problem, () => call.sendToOperator(), () => call.retry(true));
   byId('sound').addEventListener('click', () => player.unmute());
   window.addEventListener('pagehide', () => {
     call.abandon();

@@ -10,7 +10,9 @@ export const problems = {
   noWebsocket: () => makeProblem('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
   loopback: () => makeProblem('loopback', t.callLoopback, t.callLoopbackHint, { tone: 'info' }),
   loopbackTaken: () => makeProblem('loopback_taken', t.callLoopbackTaken, t.callLoopbackTakenHint),
-  iceFailed: (verdict: Verdict, tls: boolean) => makeProblem('ice_failed', verdict.title, verdict.text, { verdict, tls }),
+  /** `inside`: this page still has its place in the room, so that the server takes its report. */
+  iceFailed: (verdict: Verdict, tls: boolean, inside: boolean) =>
+    makeProblem('ice_failed', verdict.title, verdict.text, inside ? { verdict, tls, sends: true, offer: 'retry' } : { verdict, tls }),
 };
 
 export function refusal(why: Exclude<Refusal, 'full'>): Problem {

@@ -10,8 +10,10 @@ export interface Problem {
   hint: string;
   link?: string;
   offer?: 'camera' | 'retry';
-  /** What stopped the connection: the page offers to send it to the operator. */
+  /** What stopped the connection. */
   verdict?: Verdict;
+  /** Offers to send the report to the operator. */
+  sends?: boolean;
   /** Offers another attempt over TLS. */
   tls?: boolean;
   /** The earliest time of another attempt, as a time stamp. */
@@ -70,7 +72,7 @@ function showVerdict(problem: Problem): void {
   show(byId('retry-tls'), Boolean(problem.tls));
   const send = byId<HTMLButtonElement>('send-report');
   const mine = reported !== null && reported.verdict === verdict;
-  show(send, Boolean(verdict));
+  show(send, Boolean(problem.sends));
   send.disabled = mine && answer !== 'failed';
   setText(byId('report-sent'), mine && answer !== 'sending' ? (answer === 'sent' ? t.reportSent : t.reportNotSent) : '');
 }

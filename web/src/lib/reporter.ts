@@ -95,7 +95,9 @@ export class Reporter {
     if (this.phase === 'up') this.phase = 'trying';
     if (peer.closed) return;
     const { evidence } = peer;
-    if ((evidence.gathered || evidence.age >= GATHERED_MS) && this.phase === 'trying') void this.once(peer, 'gathered');
+    // Before that the server knows of no connection that the report could belong to.
+    const gathered = evidence.answered && (evidence.gathered || evidence.waited >= GATHERED_MS);
+    if (gathered && this.phase === 'trying') void this.once(peer, 'gathered');
     const failed = peer.pc.iceConnectionState === 'failed';
     const quiet = evidence.answered ? evidence.quiet >= this.quietMs : evidence.age >= this.unansweredMs;
     // A connection that has worked is recovered by its page, which gives up itself.
