@@ -182,3 +182,7 @@ impl<T> Outcomes<T> {
         Some(result)
     }
 }
+
+#[cfg(test)]
+#[path = "outcomes_tests.rs"]
+mod tests;
