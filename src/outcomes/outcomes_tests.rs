@@ -193,8 +193,13 @@ fn a_line_has_what_the_pages_have_said_and_waits_for_the_totals() {
     world.now += SECOND;
     let last = Report { bytes: Some(7), ..report(Outcome::Ended) };
     world.report(record, Role::Tv, last, "tv").unwrap();
-    let ended = world.ended();
-    assert_eq!((ended.route, ended.protocol), (Some(Route::Relay), Some(Protocol::Tcp)), "one end does not see the other's relay");
+    let happened = world.happened();
+    let [ended] = &happened.ended[..] else { panic!("one line: {happened:?}") };
+    assert_eq!(
+        (ended.route, ended.protocol),
+        (Some(Route::Relay), Some(Protocol::Tcp)),
+        "one end does not see the other's relay"
+    );
     assert_eq!((ended.bytes, ended.duration, ended.reason), (Some(7), 60 * SECOND, "caster_left"));
     assert_eq!((ended.result, ended.verdict), (CastResult::Connected, None));
     assert_eq!(world.table.next_timeout(), None);
@@ -268,9 +273,8 @@ fn the_oldest_casts_forget_the_details_of_reports_when_too_much_is_kept() {
         world.report(*record, Role::Tv, large(), "tv").unwrap();
         assert!(world.table.kept_bytes <= MAX_KEPT_BYTES);
     }
-    let kept = |table: &mut Outcomes<_>, id: RecordId| {
-        table.records.get_mut(&id).unwrap().party_mut(Role::Tv).report_bytes() > 1000
-    };
+    let kept =
+        |table: &mut Outcomes<_>, id: RecordId| table.records.get_mut(&id).unwrap().party_mut(Role::Tv).report_bytes() > 1000;
     assert!(!kept(&mut world.table, records[0]) && kept(&mut world.table, records[count - 1]));
     world.table.end_all("server_stopped", world.now);
     assert_eq!((world.table.kept_bytes, world.table.ended, world.table.timers.len()), (0, 0, 0));

@@ -9,7 +9,9 @@ impl World {
         self.agree();
         std::iter::from_fn(|| self.rooms.poll_cast_event())
             .map(|event| match event {
-                CastEvent::Began { caster, tv, .. } => format!("{caster} casts to {}", tv.map_or(0.to_string(), |tv| tv.to_string())),
+                CastEvent::Began { caster, tv, .. } => {
+                    format!("{caster} casts to {}", tv.map_or(0.to_string(), |tv| tv.to_string()))
+                }
                 CastEvent::Returned { role, client, .. } => format!("{client} is {role:?}"),
                 CastEvent::Ended { reason: CastEnd::Caster(reason), .. } => format!("caster {reason:?}"),
                 CastEvent::Ended { reason: CastEnd::Tv(reason), .. } => format!("TV {reason:?}"),
