@@ -67,6 +67,7 @@ impl FactsSource for ServerFacts {
             wall.checked_sub(now.saturating_duration_since(at))
         };
         Facts {
+            client: Some(client.to_canonical()),
             udp_port: self.udp_port,
             tcp_port: self.tcp_port,
             tls_port: self.https_port.filter(|_| trusted == Some(true)),

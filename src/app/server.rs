@@ -18,6 +18,7 @@ use crate::clock::WallClock;
 use crate::config::Config;
 use crate::control::ControlSocket;
 use crate::http::proxy_sightings::ProxySightings;
+use crate::diagnosis::watch::Watch;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::MultiConnectionGateway;
@@ -99,6 +100,11 @@ impl App {
     /// The relay's test of its own listeners.
     pub const fn self_test(&self) -> &SelfTest {
         &self.self_test
+    }
+
+    /// What the relay sees of clients that somebody watches.
+    pub const fn watch(&self) -> &Watch {
+        self.relay.watch()
     }
 
     /// The address of Collider's own port, with the bound one where 0 was set.

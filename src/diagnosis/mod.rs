@@ -7,6 +7,7 @@ mod address_form;
 pub mod decide;
 pub mod observation;
 mod other_networks;
+mod read;
 pub mod report;
 pub mod verdict;
 pub mod watch;

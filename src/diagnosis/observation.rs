@@ -86,6 +86,8 @@ pub struct End {
 /// What the server knows about itself, at the moment of a verdict.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The client that these facts are collected for.
+    pub client: Option<IpAddr>,
     /// The ports of the relay that are advertised; `None`: the path is not offered.
     pub udp_port: Option<u16>,
     pub tcp_port: Option<u16>,

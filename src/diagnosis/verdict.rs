@@ -58,7 +58,7 @@ pub enum Fault {
     /// Relayed candidates, or the URLs of the relay, have an address that does not lead here. `reached`: where the client found the pages.
     WrongExternalAddress { reached: Option<IpAddr>, advertised: IpAddr },
     /// Requests arrived, and our answers did not reach the client.
-    AnswersLost { from: IpAddr, path: Path },
+    AnswersLost { from: Option<IpAddr>, path: Path },
     /// The name leads to a proxy that carries no UDP.
     ProxyBeforeName { name: String },
     /// TURN over TLS needs a certificate that devices trust. `known`: the server knows that they don't. `others_work`: other paths do.
@@ -155,20 +155,36 @@ impl Verdict {
     }
 }
 
-/// The pairs that [`super::decide`] makes. A pair that has no name here has the code of its first cause.
+/// The code of two causes, of which [`super::decide`] makes these pairs only.
 fn pair_code(first: &Fault, second: &Fault) -> &'static str {
-    PAIRS.iter().find(|(one, other, _)| *one == first.code() && *other == second.code()).map_or(first.code(), |(.., code)| code)
+    let pair = ALL_CODES.iter().find(|code| code.split_once("_or_") == Some((first.code(), second.code())));
+    pair.copied().unwrap_or(first.code())
 }
 
-/// The codes of two causes, and the code of the verdict that names both.
-pub const PAIRS: [(&str, &str, &str); 9] = [
-    ("udp_closed", "visitor_blocks_udp", "udp_closed_or_visitor_blocks_udp"),
-    ("udp_closed", "visitor_blocks_all", "udp_closed_or_visitor_blocks_all"),
-    ("udp_closed", "untrusted_certificate", "udp_closed_or_untrusted_certificate"),
-    ("tcp_closed", "visitor_blocks_all", "tcp_closed_or_visitor_blocks_all"),
-    ("tcp_closed", "untrusted_certificate", "tcp_closed_or_untrusted_certificate"),
-    ("answers_lost", "visitor_blocks_udp", "answers_lost_or_visitor_blocks_udp"),
-    ("proxy_before_name", "udp_closed", "proxy_before_name_or_udp_closed"),
-    ("untrusted_certificate", "tcp_closed", "untrusted_certificate_or_tcp_closed"),
-    ("range_closed", "visitor_blocks_all", "range_closed_or_visitor_blocks_all"),
+/// The codes of all verdicts.
+pub const ALL_CODES: [&str; 24] = [
+    "fine",
+    "udp_closed",
+    "tcp_closed",
+    "range_closed",
+    "wrong_external_address",
+    "answers_lost",
+    "proxy_before_name",
+    "untrusted_certificate",
+    "visitor_blocks_udp",
+    "visitor_blocks_all",
+    "credentials_refused",
+    "relay_refused",
+    "no_pair_worked",
+    "not_tested",
+    "unknown",
+    "udp_closed_or_visitor_blocks_udp",
+    "udp_closed_or_visitor_blocks_all",
+    "udp_closed_or_untrusted_certificate",
+    "tcp_closed_or_visitor_blocks_all",
+    "tcp_closed_or_untrusted_certificate",
+    "answers_lost_or_visitor_blocks_udp",
+    "proxy_before_name_or_udp_closed",
+    "untrusted_certificate_or_tcp_closed",
+    "range_closed_or_visitor_blocks_all",
 ];

@@ -96,3 +96,28 @@ fn what_is_known_of_a_client_is_bounded() {
     assert_eq!((ports.len(), ports.last().unwrap().0.port()), (MAX_KNOWN_PORTS, 999));
     assert_eq!(handle.witness().path(Path::Udp).authenticated, 999);
 }
+
+/// What a flood can cause, and what forwarding does.
+#[test]
+fn counting_waits_for_no_lock() {
+    let (watch, now) = (Watch::default(), Instant::now());
+    let handle = open(&watch, "198.51.100.1", "alice");
+    let (_, entry) = handle.entry.as_ref().unwrap();
+    let (table, rare) = (watch.table(), entry.rare());
+    let (done, counted) = std::sync::mpsc::channel();
+    let noting = watch.clone();
+    let thread = std::thread::spawn(move || {
+        for from in ["198.51.100.1:1", "198.51.100.2:1"] {
+            for seen in [Seen::Request, Seen::Answer, Seen::Challenge, Seen::Allocated, Seen::RelayedIn, Seen::RelayedOut] {
+                noting.note(at(from), None, Path::Udp, seen, now);
+                noting.note(at(from), Some("alice"), Path::Udp, seen, now);
+            }
+        }
+        done.send(()).unwrap();
+    });
+    let finished = counted.recv_timeout(Duration::from_secs(60));
+    drop((table, rare));
+    thread.join().unwrap();
+    assert!(finished.is_ok());
+    assert_eq!((handle.witness().relayed_in, handle.witness().path(Path::Udp).requests), (3, 3));
+}

@@ -326,3 +326,27 @@ async fn a_panic_of_one_shard_leaves_the_clients_of_the_others() {
     assert_eq!(survivor.receive().await, (channel, b"here again".to_vec()));
     assert_eq!(handle.stats().panics, 1);
 }
+
+/// Those of clients on one shard and on two, over UDP and TCP; one address is watched, which all clients have.
+#[tokio::test]
+async fn a_check_between_two_clients_is_noted_as_out_and_in_and_media_are_not() {
+    let (handle, mut clients) = agreed(&shards(), Arc::default(), |index| index % 3 == 2).await;
+    let watched = handle.watch().open(LOCALHOST, None);
+    let mut check = Message::new();
+    check
+        .build(&[Box::new(TransactionId::new()) as Box<dyn Setter>, Box::new(MessageType::new(METHOD_BINDING, CLASS_REQUEST))])
+        .unwrap();
+    let everybody: Vec<usize> = (0..CLIENTS).collect();
+    exchange(&mut clients, &everybody).await;
+    for from in 0..CLIENTS {
+        for to in 0..CLIENTS {
+            clients[from].send(channel_of(to), &check.raw).await;
+            assert_eq!(clients[to].receive().await, (channel_of(from), check.raw.clone()), "{from} to {to}");
+        }
+    }
+    let count = (CLIENTS * CLIENTS) as u64;
+    until(|| watched.witness().relayed_in == count).await;
+    let seen = watched.witness();
+    assert_eq!((seen.relayed_out, seen.relayed_in), (count, count));
+    assert!(seen.last_relayed_in.is_some() && !seen.has_seen(), "{seen:?}");
+}

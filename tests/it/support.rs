@@ -93,6 +93,8 @@ pub(crate) struct Server {
     pub(crate) collider: SocketAddr,
     pub(crate) certificates: Option<castway::tls::Certificates>,
     pub(crate) greeting: String,
+    pub(crate) self_test: castway::app::self_test::SelfTest,
+    pub(crate) watch: castway::diagnosis::watch::Watch,
     pub(crate) folder: Option<tempfile::TempDir>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
@@ -118,12 +120,27 @@ impl Server {
         let (http, certificates) = (app.http_addr(), app.certificates().cloned());
         let (https, turns) = (app.https_addr().unwrap_or(http), app.turns_addr().unwrap_or(http));
         let (turn, collider) = (app.turn_addr(), app.collider_addr().unwrap_or(http));
-        let (more_http, greeting) = (app.more_http_addrs(), app.startup_report());
+        let (more_http, greeting, self_test) = (app.more_http_addrs(), app.startup_report(), app.self_test().clone());
+        let watch = app.watch().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async move {
             let _ = stopped.await;
         }));
-        Self { http, more_http, https, turns, turn, collider, certificates, greeting, folder: Some(folder), stop, running }
+        Self {
+            http,
+            more_http,
+            https,
+            turns,
+            turn,
+            collider,
+            certificates,
+            greeting,
+            self_test,
+            watch,
+            folder: Some(folder),
+            stop,
+            running,
+        }
     }
 
     /// Stops the server, and returns its folder.

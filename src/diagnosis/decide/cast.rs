@@ -1,5 +1,7 @@
 //! Why two ends do not connect.
 
+use std::net::IpAddr;
+
 use super::evidence::Evidence;
 use super::missing::{self, Elsewhere};
 use super::server;
@@ -8,7 +10,7 @@ use crate::diagnosis::report::{Outcome, Report};
 use crate::diagnosis::verdict::{Fault, Finding, Side, Verdict};
 use crate::limits::ip_prefix;
 
-/// Why a cast or a call between two ends does not connect. `tv` is the callee of a call. `facts` are those for the caster.
+/// Why a cast or a call between two ends does not connect. `tv` is the callee of a call. `facts` are those for one of them.
 ///
 /// Credentials of scope *clients* reach relayed addresses of this server only, so both ends need one where no direct path exists. Packets
 /// between two relayed addresses of this server do not leave it; neither the range of ports nor the external address matters to them.
@@ -66,15 +68,20 @@ fn range_unreached(lacking: &Evidence<'_>, other: &Evidence<'_>, sent: u64, fact
     Verdict::Either(closed, Finding::new(blocks, lacking.end, lacking.end))
 }
 
-/// What clients of other networks than this end's have used. The facts speak of the caster's network.
+fn are_addresses_apart(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    one.map(ip_prefix::of_site) != other.map(ip_prefix::of_site)
+}
+
+/// What clients of other networks than this end's have used.
 fn elsewhere_of(end: &Evidence<'_>, other: &Evidence<'_>, facts: &Facts) -> Elsewhere {
-    let known = if end.end == Side::Caster || !are_apart(end, other) { Elsewhere::of(facts) } else { Elsewhere::default() };
+    // The facts speak of other networks than that of the client which they were collected for.
+    let known = if are_addresses_apart(end.address, facts.client) { Elsewhere::default() } else { Elsewhere::of(facts) };
     let now = |path| facts.now.filter(|_| are_apart(end, other) && other.seen(path).authenticated > 0);
     Elsewhere { udp: now(Path::Udp).or(known.udp), tcp: now(Path::Tcp).or(known.tcp) }
 }
 
 fn are_apart(one: &Evidence<'_>, other: &Evidence<'_>) -> bool {
-    ip_prefix::of_site(one.address) != ip_prefix::of_site(other.address)
+    are_addresses_apart(one.address, other.address)
 }
 
 fn both_lack(caster: &Evidence<'_>, tv: &Evidence<'_>, facts: &Facts) -> Verdict {

@@ -1,7 +1,5 @@
 //! What the check of one device shows.
 
-use std::net::IpAddr;
-
 use super::evidence::{Evidence, offered};
 use super::missing::{self, Elsewhere};
 use super::server;
@@ -9,12 +7,12 @@ use crate::diagnosis::observation::{Facts, Path, Witness};
 use crate::diagnosis::report::{CheckReport, PathKind, PathResult, RangeResult, Route};
 use crate::diagnosis::verdict::{Fault, Finding, NotTested, Side, Verdict};
 
-/// What the check of one device shows. `witness`: what the relay has seen of it meanwhile. `address`: where its HTTP requests came from.
+/// What the check of one device shows. `witness`: what the relay has seen of it meanwhile. `facts` are those for the device.
 ///
 /// The fault that stops the most comes first. A path that does not work is a fault even where another one does, since other devices may
 /// have that path only.
-pub fn check(report: &CheckReport, witness: &Witness, address: IpAddr, facts: &Facts) -> Verdict {
-    let device = Evidence::of_check(report, witness, address, facts);
+pub fn check(report: &CheckReport, witness: &Witness, facts: &Facts) -> Verdict {
+    let device = Evidence::of_check(report, witness, facts);
     let tested: Vec<&PathResult> = report.paths.iter().filter(|result| !result.unsupported).collect();
     let of_turn = |result: &&&PathResult| result.kind != PathKind::Stun;
     if tested.iter().filter(of_turn).count() == 0 {
@@ -34,7 +32,7 @@ pub fn check(report: &CheckReport, witness: &Witness, address: IpAddr, facts: &F
     let streams =
         [PathKind::Tcp, PathKind::Tls].into_iter().find_map(|kind| stream_fails(&tested, kind, &device, facts, elsewhere));
     let range = || report.range.and_then(|range| range_fails(range, witness, facts));
-    let links = || links_fail(report, witness);
+    let links = || links_fail(report);
     if let Some(verdict) = streams.or_else(range).or_else(links) {
         return verdict;
     }
@@ -104,18 +102,12 @@ fn range_fails(range: RangeResult, witness: &Witness, facts: &Facts) -> Option<V
     Some(fault.map_or(Verdict::Unknown, |fault| Verdict::Fault(Finding::of_server(fault, Side::Caster))))
 }
 
-/// The second step: not one relayed link of two devices works.
-fn links_fail(report: &CheckReport, witness: &Witness) -> Option<Verdict> {
+/// The second step: not one relayed link of two devices works. What the relay has seen of the other one is not known here.
+fn links_fail(report: &CheckReport) -> Option<Verdict> {
     let mut relayed = report.links.iter().filter(|link| link.route == Route::Relay).peekable();
     relayed.peek()?;
     if relayed.any(|link| link.connected) {
         return None;
     }
-    let last = (witness.relayed_out > 0).then_some(Side::Caster);
-    let path = Path::ALL.into_iter().filter(|path| witness.path(*path).allocated > 0).max_by_key(|path| witness.path(*path).last);
-    Some(Verdict::Fault(Finding::new(
-        Fault::NoPairWorked { last, path: path.filter(|_| last.is_some()) },
-        Side::Unknown,
-        Side::Both,
-    )))
+    Some(Verdict::Fault(Finding::new(Fault::NoPairWorked { last: None, path: None }, Side::Unknown, Side::Unknown)))
 }

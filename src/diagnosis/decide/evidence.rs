@@ -17,7 +17,7 @@ const NO_ANSWER: u16 = 701;
 pub(super) struct Evidence<'a> {
     /// Which end it is.
     pub(super) end: Side,
-    pub(super) address: IpAddr,
+    pub(super) address: Option<IpAddr>,
     pub(super) witness: &'a Witness,
     pages: [Page; 3],
     /// The page has said which paths it tries.
@@ -53,7 +53,7 @@ impl<'a> Evidence<'a> {
         let pages = end.report.as_ref().map(pages_of_report).unwrap_or_default();
         Self {
             end: side,
-            address: end.address.to_canonical(),
+            address: Some(end.address.to_canonical()),
             witness: &end.witness,
             pages,
             reported: end.report.is_some(),
@@ -62,21 +62,14 @@ impl<'a> Evidence<'a> {
     }
 
     /// The device that makes a check is its only end.
-    pub(super) fn of_check(report: &CheckReport, witness: &'a Witness, address: IpAddr, facts: &Facts) -> Self {
+    pub(super) fn of_check(report: &CheckReport, witness: &'a Witness, facts: &Facts) -> Self {
         let mut pages = [Page::default(); 3];
         for result in report.paths.iter().filter(|result| !result.unsupported) {
             if let Some(path) = path_of_kind(result.kind) {
                 pages[path as usize].note(result.ms.is_some(), result.code);
             }
         }
-        Self {
-            end: Side::Caster,
-            address: address.to_canonical(),
-            witness,
-            pages,
-            reported: true,
-            doubt: may_differ(witness, facts),
-        }
+        Self { end: Side::Caster, address: facts.client, witness, pages, reported: true, doubt: may_differ(witness, facts) }
     }
 
     pub(super) fn page(&self, path: Path) -> Page {
@@ -109,20 +102,29 @@ impl<'a> Evidence<'a> {
         if Path::ALL.iter().any(|path| self.works(*path)) {
             return None;
         }
-        let witnessed = Path::ALL.iter().find_map(|path| match self.seen(*path).refused {
-            Some(RefusalReason::Credentials(why)) => Some(why),
+        let witnessed = self.witnessed(|reason| match reason {
+            RefusalReason::Credentials(why) => Some(why),
             _ => None,
         });
         let reported = Path::ALL.iter().any(|path| self.page(*path).refused == Some(401));
         (witnessed.is_some() || reported).then_some(witnessed)
     }
 
+    /// What the relay refused over a path that gave no allocation. Where the page got no answer over that path, the relay refused another
+    /// program of the same address.
+    fn witnessed<T>(&self, wanted: impl Fn(RefusalReason) -> Option<T>) -> Option<T> {
+        let is_own = |path: &&Path| {
+            let page = self.page(**path);
+            self.seen(**path).allocated == 0 && !page.worked && (page.refused.is_some() || !page.no_answer)
+        };
+        Path::ALL.iter().filter(is_own).find_map(|path| wanted(self.seen(*path).refused?))
+    }
+
     /// Why the relay made no allocation though the credentials may have been right, and the code of its error response.
     pub(super) fn refused_allocation(&self) -> Option<(Option<RefusalReason>, u16)> {
-        let witnessed = Path::ALL.iter().filter(|path| self.seen(**path).allocated == 0).find_map(|path| {
-            let reason = self.seen(*path).refused.filter(|reason| keeps_from_allocating(*reason))?;
-            Some((Some(reason), reason.code().number()))
-        });
+        let witnessed = self
+            .witnessed(|reason| keeps_from_allocating(reason).then_some(reason))
+            .map(|reason| (Some(reason), reason.code().number()));
         witnessed.or_else(|| Path::ALL.iter().find_map(|path| self.page(*path).refused).map(|code| (None, code)))
     }
 }

@@ -11,3 +11,6 @@ mod server;
 
 pub use cast::cast;
 pub use check::check;
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ pub(super) fn leads_elsewhere(facts: &Facts) -> LeadsElsewhere {
     if named().next().is_none() || named().any(|named| own().any(|own| own == named)) {
         return LeadsElsewhere::No;
     }
-    let comparable = named().any(|named| own().any(|own| is_public(own) && own.is_ipv4() == named.is_ipv4()));
+    let comparable = named().any(|named| is_public(named) && own().any(|own| is_public(own) && own.is_ipv4() == named.is_ipv4()));
     match (comparable, facts.proxied) {
         (true, _) => LeadsElsewhere::Certainly,
         (false, true) => LeadsElsewhere::Perhaps,

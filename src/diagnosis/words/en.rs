@@ -1,12 +1,12 @@
 //! English.
 
 use super::figures::{duration, path, path_name, time};
-use super::{Connection, Language, Text, command};
+use super::{Language, Reader, Text, command};
 use crate::diagnosis::verdict::{Fault, Finding, Side};
 use crate::turn::{CredentialRefusal, RefusalReason};
 
 pub(super) struct English {
-    pub(super) connection: Connection,
+    pub(super) reader: Reader,
 }
 
 const OPEN: &str = "in the machine's firewall and in the cloud's security group";
@@ -14,14 +14,14 @@ const OTHER_NETWORK: &str = "A check from another network, such as a phone with 
 
 impl English {
     fn other(&self) -> &'static str {
-        match self.connection {
-            Connection::Cast => "the TV",
-            Connection::Call => "the other side",
+        match self.reader {
+            Reader::Caster => "the TV",
+            Reader::Caller | Reader::Callee => "the other side",
         }
     }
 
     fn who(&self, end: Side) -> String {
-        match end {
+        match self.reader.sees(end) {
             Side::Tv => self.other().to_owned(),
             Side::Both => format!("you and {}", self.other()),
             Side::Caster | Side::Server | Side::Unknown => "you".to_owned(),
@@ -29,7 +29,7 @@ impl English {
     }
 
     fn whose(&self, end: Side) -> String {
-        match end {
+        match self.reader.sees(end) {
             Side::Tv => format!("{}'s", self.other()),
             Side::Both => format!("your and {}'s", self.other()),
             Side::Caster | Side::Server | Side::Unknown => "your".to_owned(),
@@ -175,8 +175,9 @@ impl Language for English {
                 format!("This server advertises {advertised}, and nothing came to it there.")
             }
             Fault::AnswersLost { from, .. } => format!(
-                "{} packets arrived (from {from}), our answers did not reach {who}: they leave over a second address or route, or something on the way back drops them.",
-                capital(&whose)
+                "{} packets arrived{}, our answers did not reach {who}: they leave over a second address or route, or something on the way back drops them.",
+                capital(&whose),
+                from.map(|from| format!(" (from {from})")).unwrap_or_default()
             ),
             Fault::ProxyBeforeName { name } => format!("{name} leads to a proxy that carries no UDP."),
             Fault::UntrustedCertificate { known: true, others_work: true } => {
@@ -206,6 +207,9 @@ impl Language for English {
             Fault::CredentialsRefused { reason, static_secret } => Self::refused_credentials(*reason, *static_secret),
             Fault::RelayRefused { reason, code } => {
                 format!("The relay refused {who} with the error {code}: {}.", Self::refused(*reason, *code))
+            }
+            Fault::NoPairWorked { .. } if finding.seen_by == Side::Unknown => {
+                "This device reaches the relay, and no relayed connection with the second device came about.".to_owned()
             }
             Fault::NoPairWorked { last, path } => {
                 let both = format!("You and {} have relayed addresses, and no connection came about between them.", self.other());

@@ -5,6 +5,9 @@ mod en;
 mod figures;
 mod zh;
 
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 
 use super::verdict::{Finding, Side, Verdict};
@@ -36,33 +39,44 @@ pub struct Text {
     pub fix: Option<String>,
 }
 
-/// What the two ends are to each other.
+/// Who reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Connection {
-    /// The reader is the caster, or makes a check.
-    Cast,
-    /// The reader is the caller.
-    Call,
+enum Reader {
+    /// The caster, or the device that makes a check.
+    Caster,
+    Caller,
+    Callee,
+}
+
+impl Reader {
+    /// Which end this is for the reader: the caster is the reader's own, the TV the other one.
+    fn sees(self, end: Side) -> Side {
+        match (self, end) {
+            (Self::Callee, Side::Caster) => Side::Tv,
+            (Self::Callee, Side::Tv) => Side::Caster,
+            (_, end) => end,
+        }
+    }
 }
 
 impl VerdictReply {
     /// For the caster, or for the device of a check.
     pub fn of(verdict: &Verdict) -> Self {
-        Self::about(verdict, Connection::Cast)
+        Self::about(verdict, Reader::Caster)
     }
 
-    /// For the caller: the other end is no TV.
-    pub fn of_call(verdict: &Verdict) -> Self {
-        Self::about(verdict, Connection::Call)
+    /// For one end of a call: the caller, which stands as the caster in the verdict, or the callee, which stands as the TV.
+    pub fn of_call(verdict: &Verdict, reader: Side) -> Self {
+        Self::about(verdict, if reader == Side::Tv { Reader::Callee } else { Reader::Caller })
     }
 
-    fn about(verdict: &Verdict, connection: Connection) -> Self {
+    fn about(verdict: &Verdict, reader: Reader) -> Self {
         Self {
             code: verdict.code(),
             side: verdict.side(),
             doubt: verdict.doubt(),
-            en: text(verdict, &en::English { connection }),
-            zh: text(verdict, &zh::Chinese { connection }),
+            en: text(verdict, &en::English { reader }),
+            zh: text(verdict, &zh::Chinese { reader }),
             command: command::of(verdict),
         }
     }

@@ -1,12 +1,12 @@
 //! Chinese.
 
 use super::figures::{duration, path, path_name, time};
-use super::{Connection, Language, Text, command};
+use super::{Language, Reader, Text, command};
 use crate::diagnosis::verdict::{Fault, Finding, Side};
 use crate::turn::{CredentialRefusal, RefusalReason};
 
 pub(super) struct Chinese {
-    pub(super) connection: Connection,
+    pub(super) reader: Reader,
 }
 
 const OPEN: &str = "请在服务器的防火墙和云平台的安全组中同时放行";
@@ -14,14 +14,14 @@ const OTHER_NETWORK: &str = "换一个网络（例如关闭 Wi-Fi 的手机）�
 
 impl Chinese {
     fn other(&self) -> &'static str {
-        match self.connection {
-            Connection::Cast => "电视",
-            Connection::Call => "对方",
+        match self.reader {
+            Reader::Caster => "电视",
+            Reader::Caller | Reader::Callee => "对方",
         }
     }
 
     fn who(&self, end: Side) -> String {
-        match end {
+        match self.reader.sees(end) {
             Side::Tv => self.other().to_owned(),
             Side::Both => format!("您和{}", self.other()),
             Side::Caster | Side::Server | Side::Unknown => "您".to_owned(),
@@ -155,7 +155,8 @@ impl Language for Chinese {
                 format!("本服务器公布的地址是 {advertised}，但没有任何数据经该地址到达。")
             }
             Fault::AnswersLost { from, .. } => format!(
-                "{who}的数据包已到达（来自 {from}），但我们的应答没有回到{who}：应答从另一个地址或路由发出，或在返回途中被丢弃。"
+                "{who}的数据包已到达{}，但我们的应答没有回到{who}：应答从另一个地址或路由发出，或在返回途中被丢弃。",
+                from.map(|from| format!("（来自 {from}）")).unwrap_or_default()
             ),
             Fault::ProxyBeforeName { name } => format!("{name} 指向一个不转发 UDP 的代理。"),
             Fault::UntrustedCertificate { known: true, others_work: true } => {
@@ -182,6 +183,9 @@ impl Language for Chinese {
             }
             Fault::CredentialsRefused { reason, static_secret } => Self::refused_credentials(*reason, *static_secret),
             Fault::RelayRefused { reason, code } => format!("中继以错误 {code} 拒绝了{who}：{}。", Self::refused(*reason, *code)),
+            Fault::NoPairWorked { .. } if finding.seen_by == Side::Unknown => {
+                "本设备可以到达中继，但未能与第二台设备建立经由中继的连接。".to_owned()
+            }
             Fault::NoPairWorked { last, path } => {
                 let both = format!("您和{}都有中继地址，但两者之间未能建立连接。", self.other());
                 let over = path.map(|over| format!("经 {} ", path_name(over))).unwrap_or_default();
