@@ -239,7 +239,7 @@ impl Checks {
             report.range = report.range.map(|range| RangeResult { denied: range.denied || range.arrived == 0, ..range });
         }
         let facts = self.0.parts.facts.facts(client.host.as_deref(), of.address, client.reached);
-        let verdict = reply(&decide::check(&report, &of.witness, of.address, &facts));
+        let verdict = reply(&decide::check(&report, &of.witness, &facts));
         tracing::info!(address = %of.address, verdict = verdict["code"].as_str(), "check finished");
         self.keep(of.address, of.device, &report, &verdict);
         if of.device == 1 {
