@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 
-use crate::outcomes::reporter::{Kind, ReportSink};
+use crate::outcomes::output::Kind;
+use crate::outcomes::reporter::ReportSink;
 use crate::users::{CheckKind, Store};
 
 /// Reports that wait for being written, of at most 16 KiB each.

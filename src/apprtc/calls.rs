@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 use super::model::{CallEnd, CallEvent, CallMember, Refusal};
 use crate::diagnosis::report::Report;
 use crate::diagnosis::words::VerdictReply;
-use crate::outcomes::output::{Output, RecordId};
+use crate::outcomes::output::{Kind, Output, RecordId};
 use crate::outcomes::party::{Member, PageReport, ReportRefusal, Role};
-use crate::outcomes::reporter::{Kind, Reporter};
+use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::{Outcomes, Sources};
 
 /// A room and a client in it.

@@ -13,9 +13,9 @@ use super::resume_token;
 use super::wire::Failure;
 use crate::diagnosis::verdict::Side;
 use crate::diagnosis::words::VerdictReply;
-use crate::outcomes::output::{Output, RecordId};
+use crate::outcomes::output::{Kind, Output, RecordId};
 use crate::outcomes::party::{Member, PageReport, Role};
-use crate::outcomes::reporter::{Kind, Reporter};
+use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::{Outcomes, Sources};
 use crate::socketio::gateway::client_id::ClientId;
 

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::output::{CastResult, Ended, SentReport};
-use super::reporter::Kind;
+use super::output::{CastResult, Ended, Kind, SentReport};
 use crate::diagnosis::report::{Protocol, Route};
 
 /// A line that waits for being written.

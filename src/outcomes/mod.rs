@@ -28,7 +28,8 @@ pub(crate) mod unknown {
     use std::net::IpAddr;
     use std::sync::Arc;
 
-    use super::reporter::{Kind, ReportSink, Reporter};
+    use super::output::Kind;
+    use super::reporter::{ReportSink, Reporter};
     use super::table::Sources;
     use crate::diagnosis::observation::{Facts, FactsSource};
     use crate::diagnosis::watch::Watch;

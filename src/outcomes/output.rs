@@ -7,6 +7,22 @@ use crate::diagnosis::report::{Protocol, Route};
 use crate::diagnosis::verdict::Side;
 use crate::diagnosis::words::VerdictReply;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Cast,
+    Call,
+}
+
+impl Kind {
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Cast => "cast",
+            Self::Call => "call",
+        }
+    }
+}
+
 /// Names a cast or call for as long as the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId(pub(super) u64);

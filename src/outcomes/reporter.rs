@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::counts::ResultCounts;
 use super::line::Line;
-use super::output::{Ended, RecordId, Reported, SentReport};
+use super::output::{Ended, Kind, RecordId, Reported, SentReport};
 use crate::limits::ip_prefix;
 use crate::limits::line_limit::LineLimit;
 
@@ -38,22 +38,6 @@ const VERDICTS: [&str; 14] = [
     "visitor_blocks_udp",
     "wrong_external_address",
 ];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Cast,
-    Call,
-}
-
-impl Kind {
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Cast => "cast",
-            Self::Call => "call",
-        }
-    }
-}
 
 /// Keeps the reports that pages send to the operator. It must not block.
 pub trait ReportSink: Send + Sync + 'static {

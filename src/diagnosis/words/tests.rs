@@ -93,7 +93,9 @@ fn both_languages_name_the_same_ports_addresses_and_settings() {
         let whole = format!("{} {} {}", text.title, text.text, text.fix.clone().unwrap_or_default());
         let is_part = |character: char| character.is_ascii_alphanumeric() || "._".contains(character);
         let words = whole.split(|character| !is_part(character)).map(|word| word.trim_matches('.').to_owned());
-        words.filter(|word| word.contains(|c: char| c.is_ascii_digit()) || word.starts_with("CASTWAY_")).collect::<std::collections::BTreeSet<_>>()
+        words
+            .filter(|word| word.contains(|c: char| c.is_ascii_digit()) || word.starts_with("CASTWAY_"))
+            .collect::<std::collections::BTreeSet<_>>()
     };
     for finding in findings() {
         let reply = reply(finding);
@@ -104,7 +106,8 @@ fn both_languages_name_the_same_ports_addresses_and_settings() {
 
 #[test]
 fn a_text_speaks_to_its_reader() {
-    let of_tv = Finding::new(Fault::VisitorBlocksUdp { port: 3478, last_elsewhere: Some(at_two()), instead: None }, Side::Tv, Side::Tv);
+    let of_tv =
+        Finding::new(Fault::VisitorBlocksUdp { port: 3478, last_elsewhere: Some(at_two()), instead: None }, Side::Tv, Side::Tv);
     let verdict = Verdict::Fault(of_tv);
     let titles = |reply: VerdictReply| (reply.en.title, reply.zh.title, reply.side);
     let expected = |en: &str, zh: &str| (en.to_owned(), zh.to_owned(), Side::Tv);
