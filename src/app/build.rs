@@ -12,6 +12,7 @@ use socketioxide::SocketIo;
 
 use super::facts::ServerFacts;
 use super::flows;
+use super::kept_reports::KeptReports;
 use super::metrics::CountedParts;
 use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
@@ -25,11 +26,14 @@ use crate::api::state::{ApiState, PublicAddress, Readiness, ReadinessCheck};
 use crate::apprtc;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::apprtc::room_server::RoomServer;
-use crate::cast::gateway::{CastGateway, Issuer};
+use crate::cast::gateway::CastGateway;
+use crate::cast::issuer::Issuer;
 use crate::cast::model::RoomsConfig;
 use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
+use crate::check::{self, Checks};
 use crate::config::{CertificateSource, Config};
+use crate::control::ControlSocket;
 use crate::diagnosis::observation::FactsSource;
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
@@ -43,6 +47,8 @@ use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::outcomes::reporter::Reporter;
+use crate::outcomes::table::Sources;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
@@ -59,9 +65,12 @@ impl App {
         let ice = opened.ice_servers();
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
-        let api = opened.api(ice, &gateways, &limits, &relay_alive);
-        let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
+        let checks = opened.checks(ice.clone());
+        let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive, &checks);
+        let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
+        let proxies = limits.requests.proxies.clone();
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
+        let control = ControlSocket::bind(&opened.config.data_dir);
         opened.self_test.test_relay().await;
         let Opened {
             config,
@@ -95,7 +104,12 @@ impl App {
             descriptors,
             clock,
             public_names,
+            reporter,
             self_test,
+            checks,
+            ice,
+            proxies,
+            control,
         })
     }
 }
@@ -127,6 +141,7 @@ struct Gateways {
     apprtc: AppRtcGateway,
     signaling: socketio::Server,
     io: SocketIo,
+    reporter: Reporter,
 }
 
 impl Gateways {
@@ -137,12 +152,20 @@ impl Gateways {
             limiter: limits.credentials.clone(),
             names: RandomState::new(),
         };
-        let cast = opened.cast_gateway(issuer, &limits.ledger);
+        let sources = Sources { watch: opened.watch.clone(), facts: opened.facts() };
+        let reporter = Reporter::new(KeptReports::new(&opened.store));
+        let cast = opened.cast_gateway(issuer, &limits.ledger, &sources, &reporter);
         let multiconnection = opened.multiconnection_gateway(&limits.ledger);
-        let apprtc = AppRtcGateway::new(&opened.config.apprtc, limits.ledger.clone(), limits.kept_buffers.clone());
+        let apprtc = AppRtcGateway::new(
+            &opened.config.apprtc,
+            limits.ledger.clone(),
+            limits.kept_buffers.clone(),
+            sources,
+            reporter.clone(),
+        );
         let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
         flows::attach(&io, &cast, &multiconnection);
-        Self { cast, multiconnection, apprtc, signaling, io }
+        Self { cast, multiconnection, apprtc, signaling, io, reporter }
     }
 }
 
@@ -184,7 +207,7 @@ impl Opened {
         })
     }
 
-    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> CastGateway {
+    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger, sources: &Sources, reporter: &Reporter) -> CastGateway {
         let Config { cast, credentials, .. } = &self.config;
         let config = RoomsConfig {
             alphabet: cast.alphabet,
@@ -201,7 +224,7 @@ impl Opened {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
             rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
-        CastGateway::new(empty, self.clock, issuer)
+        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone())
     }
 
     fn multiconnection_gateway(&self, ledger: &Ledger) -> MultiConnectionGateway {
@@ -260,12 +283,20 @@ impl Opened {
             descriptors: self.descriptors.clone(),
             reports: self.relay.reports().clone(),
             certificates: self.certificates.clone(),
+            reporter: gateways.reporter.clone(),
         };
         sources.into_metrics()
     }
 
-    /// The REST API and AppRTC's room server.
-    fn api(&self, ice: IceServers, gateways: &Gateways, limits: &SharedLimits, relay_alive: &Arc<AtomicBool>) -> Router {
+    /// The REST API, AppRTC's room server and checks.
+    fn api(
+        &self,
+        ice: IceServers,
+        gateways: &Gateways,
+        limits: &SharedLimits,
+        relay_alive: &Arc<AtomicBool>,
+        checks: &Checks,
+    ) -> Router {
         let Config { credentials, cast, http, .. } = &self.config;
         let state = ApiState {
             directory: self.directory.clone(),
@@ -289,6 +320,7 @@ impl Opened {
         let rooms =
             RoomServer { gateway: gateways.apprtc.clone(), public_url: self.public_origin(), http: self.listeners.http.addr };
         let api = api::router::router(Arc::new(state)).merge(apprtc::room_server::router(rooms));
+        let api = api.merge(check::routes::router(checks.clone()));
         api.layer(middleware::from_fn(response_bytes::count))
     }
 
@@ -360,6 +392,10 @@ impl Issuer for CastIssuer {
 
     fn join_room(&self, username: &str, code: &str) {
         self.directory.join_group(&self.secret_name(username), self.names.hash_one(code));
+    }
+
+    fn user(&self, username: &str) -> String {
+        self.secret_name(username)
     }
 
     fn end_lease(&self, username: &str) {

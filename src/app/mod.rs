@@ -22,10 +22,13 @@
 //! # }
 //! ```
 
+mod asks;
 mod build;
+mod checks;
 mod cors;
 mod facts;
 mod flows;
+mod kept_reports;
 mod listeners;
 mod memory;
 pub mod metrics;

@@ -10,10 +10,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::memory;
 use super::server::App;
 use super::signals::ReloadSignal;
+use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
+use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, RealmMismatches};
@@ -30,6 +32,8 @@ struct Monitor {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     cast: CastGateway,
+    apprtc: AppRtcGateway,
+    reporter: Reporter,
     certificates: Option<Certificates>,
     clock: WallClock,
     /// The clock when clients last got new credentials because the clock was set.
@@ -45,6 +49,7 @@ impl App {
     /// # Errors
     /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let asks = self.asks();
         let Self {
             config,
             mut listeners,
@@ -58,7 +63,9 @@ impl App {
             external,
             relay,
             public_names,
+            reporter,
             self_test,
+            control,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -66,11 +73,14 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(cast.clone().run());
         tasks.spawn(multiconnection.run());
-        tasks.spawn(apprtc.run());
+        tasks.spawn(apprtc.clone().run());
         tasks.spawn(external.keep_looking_up());
         tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
+        if let Ok(control) = control {
+            tasks.spawn(control.serve(asks));
+        }
         if let Some(listener) = listeners.collider.take() {
             tasks.spawn(ingress::serve(vec![listener], collider_dispatcher, std::future::pending()));
         }
@@ -90,8 +100,19 @@ impl App {
         directory.watch_clock(clock);
         let signing = directory.signing_secret();
         let renewed_clock = clock;
-        let mut monitor =
-            Monitor { relay, relay_alive, directory, cast, certificates, clock, renewed_clock, signing, other_realms };
+        let mut monitor = Monitor {
+            relay,
+            relay_alive,
+            directory,
+            cast,
+            apprtc,
+            reporter,
+            certificates,
+            clock,
+            renewed_clock,
+            signing,
+            other_realms,
+        };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         monitor.stop(config.drain).await;
@@ -132,6 +153,7 @@ impl Monitor {
     fn check(&mut self) {
         log_wrong_guesses(self.relay.reports());
         self.relay.refusals().log(Instant::now());
+        self.reporter.log(Instant::now());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         self.follow_clock(Instant::now(), SystemTime::now());
         let signing = self.directory.signing_secret();
@@ -166,6 +188,7 @@ impl Monitor {
         tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
         self.relay_alive.store(false, Ordering::Relaxed);
         self.cast.announce_shutdown();
+        self.apprtc.end_calls();
         // Allocates are refused while the relay drains.
         let refusals = self.relay.refusals().clone();
         let mut interval = tokio::time::interval(MONITOR_INTERVAL);
@@ -173,8 +196,10 @@ impl Monitor {
         tokio::pin!(stopped);
         while tokio::select! { () = &mut stopped => false, _ = interval.tick() => true } {
             refusals.log(Instant::now());
+            self.reporter.log(Instant::now());
         }
         refusals.log_last(Instant::now());
+        self.reporter.log_last(Instant::now());
     }
 }
 

@@ -3,7 +3,6 @@
 //! Owner of the rooms and of the table of clients, behind the lock of [`Connections`].
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use serde::ser::SerializeMap as _;
@@ -11,11 +10,18 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
-use super::model::{Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated};
+use super::client::{Client, NO_ARGUMENTS, WaitingRequest, username};
+use super::issuer::Issuer;
+use super::model::{Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated, Signal};
+use super::reports::{CastReports, Reporting, Told};
 use super::room::Rooms;
 use super::wire::{self, Content, Delivery, EntryEvent, Failure, JoinArguments, OpenArguments, Request, WireEvent};
 use crate::clock::WallClock;
 use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::LocalAddress;
+use crate::outcomes::party::PageReport;
+use crate::outcomes::reporter::Reporter;
+use crate::outcomes::table::Sources;
 use crate::room_driver::DrivenState;
 use crate::socketio::gateway::client_budget::ClientBudget;
 use crate::socketio::gateway::client_id::ClientId;
@@ -26,22 +32,6 @@ use crate::socketio::gateway::packet::{EventArguments, ForwardedJson};
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
-
-/// An event without arguments: the parser takes an array for the list of them.
-const NO_ARGUMENTS: [(); 0] = [];
-
-/// Issues TURN credentials for the clients of the gateway.
-pub trait Issuer: Send + Sync + 'static {
-    /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
-    fn check_rate(&self, from: IpAddr) -> Result<(), u64>;
-    /// An `iceServers` array with fresh credentials for `username`, which stay valid at least until [`Self::end_lease`]; `host` is the name by
-    /// which the client reached us.
-    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
-    /// The client that has credentials as `username` has a seat in the room with this code. The clients of a room belong together.
-    fn join_room(&self, username: &str, code: &str);
-    /// The client that had credentials as `username` is gone.
-    fn end_lease(&self, username: &str);
-}
 
 /// What the gateway serves now, and has evicted since the start.
 #[derive(Debug, Clone, Copy)]
@@ -66,29 +56,9 @@ struct State {
     new_rooms: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
     clients: HashMap<ClientId, Client>,
     issuer: Box<dyn Issuer>,
-}
-
-struct Client {
-    id: ClientId,
-    socket: SocketRef,
-    budget: ClientBudget,
-    from: IpAddr,
-    /// The host name by which the client reached us.
-    host: Option<String>,
-    /// A dialect B TV has been asked for its device token and has answered.
-    verified: bool,
-    /// The event by which the client last asked for a code.
-    tv_event: Option<EntryEvent>,
-    /// The client's requests for a code that are not answered yet: one for each event.
-    waiting: Vec<WaitingRequest>,
-}
-
-/// A TV's request that is answered when the TV has its code.
-struct WaitingRequest {
-    event: EntryEvent,
-    /// The front end sent a token of its own.
-    had_token: bool,
-    ack: Option<AckSender>,
+    reports: CastReports,
+    sources: Sources,
+    reporter: Reporter,
 }
 
 /// How a request that was not refused is acknowledged.
@@ -99,6 +69,8 @@ enum Answer {
         event: EntryEvent,
         had_token: bool,
     },
+    /// When the verdict is made, if the report is one of a failure.
+    AfterReport(PageReport),
 }
 
 /// An event of a client, read; `request`: `None` for one that is not of this flow.
@@ -108,13 +80,22 @@ struct ReadEvent {
 }
 
 impl CastGateway {
-    /// `new_rooms` makes rooms without clients.
-    pub fn new(new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static, clock: WallClock, issuer: impl Issuer) -> Self {
+    /// `new_rooms` makes rooms without clients. Verdicts are made from `sources`, and `reporter` is told what becomes of each cast.
+    pub fn new(
+        new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static,
+        clock: WallClock,
+        issuer: impl Issuer,
+        sources: Sources,
+        reporter: Reporter,
+    ) -> Self {
         Self(Connections::new(State {
             rooms: new_rooms(clock),
             new_rooms: Box::new(new_rooms),
             clients: HashMap::new(),
             issuer: Box::new(issuer),
+            reports: CastReports::new(sources.clone(), reporter.clone()),
+            sources,
+            reporter,
         }))
     }
 
@@ -133,20 +114,30 @@ impl CastGateway {
             if socket.ns() == RTC {
                 sender.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
             }
+            let reached = socket.req_parts().extensions.get::<LocalAddress>().and_then(|local| local.0);
             let from = connections::address(&socket);
             let (budget, waiting) = (ClientBudget::default(), Vec::new());
-            state.clients.insert(id, Client { id, socket, budget, from, host, verified: false, tv_event: None, waiting });
+            state
+                .clients
+                .insert(id, Client { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting });
         });
     }
 
     /// Runs the rooms' time-outs; never returns.
     pub async fn run(self) {
-        self.0.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
+        self.0
+            .run(|state, _| {
+                let now = Instant::now();
+                state.rooms.handle_timeout(now);
+                state.reports.handle_timeout(now);
+            })
+            .await;
     }
 
-    /// Tells all clients that the server is shutting down.
+    /// Tells all clients that the server is shutting down. For the log their casts end.
     pub fn announce_shutdown(&self) {
         self.0.with(|state, sender| {
+            state.reports.stop(Instant::now());
             state.clients.values().for_each(|client| sender.emit(client.id, &client.socket, "SERVER_SHUTDOWN", json!({})));
         });
     }
@@ -176,12 +167,13 @@ impl DrivenState for State {
     const NAME: &'static str = "cast";
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.rooms.next_timeout()
+        self.rooms.next_timeout().into_iter().chain(self.reports.next_timeout()).min()
     }
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
         self.rooms = (self.new_rooms)(self.rooms.clock());
+        self.reports = CastReports::new(self.sources.clone(), self.reporter.clone());
         for (id, client) in clients {
             self.issuer.end_lease(&username(id));
             connections::disconnect(client.socket);
@@ -204,6 +196,7 @@ impl GatewayState for State {
         match result {
             Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sender),
             Ok(Answer::Later { event, had_token }) => self.keep_waiting(id, WaitingRequest { event, had_token, ack }),
+            Ok(Answer::AfterReport(report)) => self.take_report(id, &name, report, ack, sender),
             Err(failure) => self.refuse(id, &name, ack, &failure, sender),
         }
         self.send_outputs(sender);
@@ -234,6 +227,7 @@ impl GatewayState for State {
                 }
             }
         }
+        self.send_verdicts(sender);
     }
 
     fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {
@@ -242,6 +236,7 @@ impl GatewayState for State {
             Disconnect::Dropped => self.rooms.handle_drop(id, Instant::now()),
         }
         self.issuer.end_lease(&username(id));
+        self.reports.remove_client(id);
         self.clients.remove(&id).map(|client| client.socket)
     }
 }
@@ -268,9 +263,13 @@ impl State {
             Request::Open(arguments) => return self.open(id, &arguments, sender),
             Request::Join(arguments) => return self.join(id, &arguments, sender).map(Answer::Now),
             Request::Signal(signal) => {
-                let bytes = signal.payload().bytes();
+                let (bytes, is_offer) = (signal.payload().bytes(), matches!(signal, Signal::Offer(_)));
                 self.rooms.handle_signal(id, signal, bytes)?;
+                if let Some(code) = self.rooms.code_of(id).filter(|_| is_offer) {
+                    self.reports.offered(code, Instant::now());
+                }
             }
+            Request::Report(report) => return Ok(Answer::AfterReport(*report)),
             Request::NewCode => return self.new_code(id).map(Answer::Now),
             Request::Leave => {
                 client.waiting.clear();
@@ -278,6 +277,37 @@ impl State {
             }
         }
         Ok(Answer::Now(json!({"ok": true})))
+    }
+
+    fn take_report(&mut self, id: ClientId, event: &str, report: PageReport, ack: Option<AckSender>, sender: &mut EventSender) {
+        let has_seat = self.rooms.code_of(id).is_some();
+        match self.reports.report(report, Reporting { client: id, ack }, has_seat, Instant::now()) {
+            Ok(told) => told.into_iter().for_each(|told| self.tell(told, sender)),
+            Err((Reporting { ack, .. }, failure)) => self.refuse(id, event, ack, &failure, sender),
+        }
+    }
+
+    /// Follows what has happened to the casts, and sends what that leads to.
+    fn send_verdicts(&mut self, sender: &mut EventSender) {
+        let now = Instant::now();
+        while let Some(event) = self.rooms.poll_cast_event() {
+            let member = |id| self.clients.get(&id).map(|client| client.member(&*self.issuer));
+            self.reports.handle(event, member, now);
+        }
+        while let Some(told) = self.reports.poll(now) {
+            self.tell(told, sender);
+        }
+    }
+
+    fn tell(&self, told: Told, sender: &mut EventSender) {
+        match told {
+            Told::Answer { to, verdict } => {
+                self.acknowledge(to.client, to.ack, wire::report_answer(verdict.as_ref()), sender);
+            }
+            Told::Verdict { to, side, code } => {
+                self.clients.get(&to).inspect(|client| client.emit(sender, wire::cast_verdict(side, code)));
+            }
+        }
     }
 
     fn open(&mut self, id: ClientId, arguments: &OpenArguments, sender: &mut EventSender) -> Result<Answer, Failure> {
@@ -406,36 +436,6 @@ impl State {
             sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
         }
     }
-}
-
-impl Client {
-    fn emit(&self, sender: &mut EventSender, event: WireEvent) {
-        match event.argument {
-            Some(argument) => sender.emit(self.id, &self.socket, event.name, argument),
-            None => sender.emit(self.id, &self.socket, event.name, NO_ARGUMENTS),
-        }
-    }
-
-    /// The argument of an `RTCPeerConnection`.
-    fn config(&self, issuer: &dyn Issuer, dialect: Dialect) -> Value {
-        match dialect {
-            Dialect::A => json!({"iceServers": self.ice_servers(issuer)}),
-            Dialect::B => self.pooled_config(issuer),
-        }
-    }
-
-    fn pooled_config(&self, issuer: &dyn Issuer) -> Value {
-        json!({"iceServers": self.ice_servers(issuer), "iceCandidatePoolSize": 2})
-    }
-
-    fn ice_servers(&self, issuer: &dyn Issuer) -> Value {
-        issuer.ice_servers(&username(self.id), self.host.as_deref())
-    }
-}
-
-/// The name that a client's credentials are for; it tells nothing about the room.
-fn username(id: ClientId) -> String {
-    format!("cast-{id:x}")
 }
 
 fn accepted(seated: &Seated) -> Value {

@@ -3,15 +3,19 @@
 //! - [`model`]: what goes into the rooms and what comes out; [`code`] and [`resume_token`] belong to it.
 //! - [`room`]: all rooms as one state machine, pure.
 //! - [`wire`]: event names and argument shapes of both dialects.
-//! - [`gateway`]: the Socket.IO shell, which owns the rooms.
+//! - `reports`: what pages report of their casts, and what becomes of each cast.
+//! - [`gateway`]: the Socket.IO shell, which owns the rooms and the table of connected clients (`client`); [`issuer`] signs their credentials.
 //!
 //! **The path of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
 //! [`room::Rooms`], whose return value becomes the ack; then the gateway drains the rooms' [`model::Output`]s, has `wire` write each one
 //! in its receiver's dialect and emits it.
 
+mod client;
 pub mod code;
 pub mod gateway;
+pub mod issuer;
 pub mod model;
+mod reports;
 pub mod resume_token;
 pub mod room;
 pub mod wire;

@@ -27,7 +27,9 @@ use crate::tls::Certificates;
 use crate::turn::{RelayedIp, Scope, Transport};
 use crate::users::Directory;
 
-/// How long a test of all listeners may take.
+/// How long the test at the start may take, which clients wait for.
+const START_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a test of all listeners may take later.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// From the end of a test to the next one.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -112,7 +114,7 @@ impl SelfTest {
 
     /// Tests the listeners that the relay serves without the ingress. No other client is there yet.
     pub(super) async fn test_relay(&self) {
-        self.test(|listener| self.is_of_relay(listener), true).await;
+        self.test(|listener| self.is_of_relay(listener), START_TIMEOUT, true).await;
     }
 
     /// Tests the listeners of the ingress, then everything whenever something may have changed; never returns.
@@ -131,7 +133,7 @@ impl SelfTest {
 
     async fn test_and_log(&self, is_chosen: impl Fn(&Tested) -> bool) {
         let before = self.problems();
-        self.test(is_chosen, false).await;
+        self.test(is_chosen, TIMEOUT, false).await;
         let after = self.problems();
         after.iter().filter(|problem| !before.contains(problem)).for_each(|problem| tracing::warn!("{problem}"));
         if after.is_empty() && !before.is_empty() {
@@ -154,8 +156,8 @@ impl SelfTest {
     }
 
     /// `is_alone`: no client holds anything, so what is missing is missing.
-    async fn test(&self, is_chosen: impl Fn(&Tested) -> bool, is_alone: bool) {
-        let deadline = Instant::now() + TIMEOUT;
+    async fn test(&self, is_chosen: impl Fn(&Tested) -> bool, within: Duration, is_alone: bool) {
+        let deadline = Instant::now() + within;
         // One allocation at a time, so that small quotas and ranges are enough.
         let allocating = Mutex::new(());
         let tests = self.0.listeners.iter().enumerate().filter(|(_, listener)| is_chosen(listener));
@@ -219,8 +221,7 @@ impl Tested {
 
     fn silent(&self) -> String {
         let protocol = if self.transport == Transport::Udp { "UDP" } else { "TCP" };
-        let (seconds, port) = (TIMEOUT.as_secs(), self.address.port());
-        format!("nothing was answered within {seconds} s. Does a firewall of this machine drop {protocol} {port}?")
+        format!("nothing was answered. Does a firewall of this machine drop {protocol} {}?", self.address.port())
     }
 }
 
