@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
-import { assertPicture, DEVICES, inState, openPage, openSource, openTv, statistics, until } from './support/browser.mjs';
+import { assertPicture, DEVICES, inState, openPage, openSource, openTv, shownCode, statistics, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 import { DEAD_RELAY, openTheWay } from './support/dead-relay.mjs';
 import { homeThatTrusts } from './support/trust.mjs';
@@ -24,6 +24,17 @@ const said = (page) => page.evaluate(() => window.said);
 const attribute = (page, id, name) => page.locator(`#${id}`).getAttribute(name);
 const isCode = (code) => /^[a-z_]+$/.test(code ?? '');
 const verdict = (page, id = 'notice') => until('the page shows a verdict', () => attribute(page, id, 'data-verdict'), isCode);
+
+// The reports that a page sends over its WebSocket, as they are sent.
+function reportsOf(page) {
+  const reports = [];
+  page.on('websocket', (socket) =>
+    socket.on('framesent', ({ payload }) => {
+      const event = /^\d+(\["CAST_REPORT".*)$/s.exec(String(payload));
+      if (event) reports.push(JSON.parse(event[1])[1]);
+    }));
+  return reports;
+}
 
 async function failingCast(fixture, server, { tvLocale = 'en-US', casterHome } = {}) {
   const [tvBrowser, castBrowser] = [await fixture.browser(), await fixture.browser(casterHome ? { home: casterHome } : {})];
@@ -108,6 +119,33 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
       assert.equal(await attribute(page, 'notice', 'data-verdict'), null);
     }
     await assertPicture(pages[0], 2);
+  });
+
+  browserTest('both ends report how a cast went, without addresses and credentials', {}, async (fixture, server) => {
+    const [tvBrowser, castBrowser] = [await fixture.browser(), await fixture.browser()];
+    await openSource(castBrowser);
+    const tv = await openPage(tvBrowser, 'about:blank');
+    const caster = await openPage(castBrowser, 'about:blank');
+    const reports = [tv, caster].map(reportsOf);
+    await tv.goto(`${server.url}/tv?ice=relay`);
+    await caster.goto(`${server.url}/cast?ice=relay&code=${await shownCode(tv)}`);
+    await caster.locator('#start').click();
+    await inState(tv, 'playing');
+    await assertPicture(tv, 2);
+    const outcomes = (list) => list.map(({ outcome }) => outcome);
+    for (const list of reports) await until('the connection is reported', () => outcomes(list), (seen) => seen.includes('connected'));
+    await caster.locator('#stop').click();
+    for (const list of reports) await until('the end is reported', () => outcomes(list), (seen) => seen.at(-1) === 'ended');
+    for (const list of reports) {
+      const last = list.at(-1);
+      assert.equal(last.route, 'relay');
+      assert.match(last.protocol, /^(udp|tcp)$/);
+      assert.ok(last.bytes > 0 && last.rttMs >= 0 && last.seconds > 0 && last.checks.answered > 0, JSON.stringify(last));
+      assert.ok(last.servers.length > 0 && last.servers.every(({ candidates, code }) => candidates > 0 && code === null), JSON.stringify(last.servers));
+      assert.ok(last.local.relay > 0 && last.remote.relay > 0 && last.local.host === 0, JSON.stringify(last));
+      assert.doesNotMatch(JSON.stringify(list), /credential|username|ufrag|candidate:|v=0/);
+      assert.ok(JSON.stringify(last).length < 16 * 1024);
+    }
   });
 
   browserTest('the pages say that they use nothing but the relay', {}, async (fixture, server) => {
