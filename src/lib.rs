@@ -15,6 +15,7 @@ pub mod http;
 pub mod ingress;
 pub mod limits;
 pub mod multiconnection;
+pub mod outcomes;
 pub mod relay;
 pub mod room_driver;
 pub mod socketio;

@@ -10,7 +10,9 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use socketioxide::SocketIo;
 
+use super::facts::ServerFacts;
 use super::flows;
+use super::kept_reports::KeptReports;
 use super::metrics::CountedParts;
 use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
@@ -29,6 +31,7 @@ use crate::cast::model::RoomsConfig;
 use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
 use crate::config::{CertificateSource, Config};
+use crate::diagnosis::observation::FactsSource;
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
 use crate::http::server::HttpServer;
@@ -41,6 +44,8 @@ use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::outcomes::reporter::Reporter;
+use crate::outcomes::table::Sources;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
 use crate::users::Directory;
@@ -58,9 +63,23 @@ impl App {
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
         let api = opened.api(ice, &gateways, &limits, &relay_alive);
-        let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
+        let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
-        let Opened { config, listeners, store, directory, external, certificates, relay, descriptors, clock, .. } = opened;
+        opened.self_test.test_relay().await;
+        let Opened {
+            config,
+            listeners,
+            store,
+            directory,
+            external,
+            certificates,
+            relay,
+            descriptors,
+            clock,
+            public_names,
+            self_test,
+            ..
+        } = opened;
         Ok(Self {
             config,
             listeners,
@@ -78,6 +97,9 @@ impl App {
             store,
             descriptors,
             clock,
+            public_names,
+            reporter,
+            self_test,
         })
     }
 }
@@ -109,6 +131,7 @@ struct Gateways {
     apprtc: AppRtcGateway,
     signaling: socketio::Server,
     io: SocketIo,
+    reporter: Reporter,
 }
 
 impl Gateways {
@@ -119,12 +142,20 @@ impl Gateways {
             limiter: limits.credentials.clone(),
             names: RandomState::new(),
         };
-        let cast = opened.cast_gateway(issuer, &limits.ledger);
+        let sources = Sources { watch: opened.watch.clone(), facts: opened.facts() };
+        let reporter = Reporter::new(KeptReports::new(&opened.store));
+        let cast = opened.cast_gateway(issuer, &limits.ledger, &sources, &reporter);
         let multiconnection = opened.multiconnection_gateway(&limits.ledger);
-        let apprtc = AppRtcGateway::new(&opened.config.apprtc, limits.ledger.clone(), limits.kept_buffers.clone());
+        let apprtc = AppRtcGateway::new(
+            &opened.config.apprtc,
+            limits.ledger.clone(),
+            limits.kept_buffers.clone(),
+            sources,
+            reporter.clone(),
+        );
         let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
         flows::attach(&io, &cast, &multiconnection);
-        Self { cast, multiconnection, apprtc, signaling, io }
+        Self { cast, multiconnection, apprtc, signaling, io, reporter }
     }
 }
 
@@ -147,7 +178,26 @@ impl Opened {
         }
     }
 
-    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> CastGateway {
+    /// What verdicts are made from, besides what the relay and the pages see.
+    pub(super) fn facts(&self) -> Arc<dyn FactsSource> {
+        let (config, relay) = (&self.config.relay, &self.relay);
+        let port = |listens: bool| listens.then(|| relay.listening().port());
+        Arc::new(ServerFacts {
+            udp_port: port(relay.has_udp()),
+            tcp_port: port(relay.has_tcp()),
+            https_port: self.https_port,
+            relayed_ports: (*config.ports.start(), *config.ports.end()),
+            range_needed: config.clients_need_range(),
+            ice: self.ice_servers(),
+            external: self.external.clone(),
+            certificates: self.certificates.clone(),
+            directory: self.directory.clone(),
+            watch: self.watch.clone(),
+            names: self.public_names.clone(),
+        })
+    }
+
+    fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger, sources: &Sources, reporter: &Reporter) -> CastGateway {
         let Config { cast, credentials, .. } = &self.config;
         let config = RoomsConfig {
             alphabet: cast.alphabet,
@@ -164,7 +214,7 @@ impl Opened {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
             rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
-        CastGateway::new(empty, self.clock, issuer)
+        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone())
     }
 
     fn multiconnection_gateway(&self, ledger: &Ledger) -> MultiConnectionGateway {
@@ -190,6 +240,12 @@ impl Opened {
         let address = self.relay.address_check();
         let address = move || address.problem().map_or(Readiness::Ready, Readiness::NotReadyBecause);
         checks.push(check("relayed_address".to_owned(), Box::new(address)));
+        let self_test = self.self_test.clone();
+        let listeners = move || match self_test.problems() {
+            problems if problems.is_empty() => Readiness::Ready,
+            problems => Readiness::NotReadyBecause(problems.join(". ")),
+        };
+        checks.push(check("listeners".to_owned(), Box::new(listeners)));
         let relay_stats = self.relay.stats_reader();
         checks.extend((0..relay_stats.shard_count()).map(|shard| {
             let relay_stats = relay_stats.clone();
@@ -217,6 +273,7 @@ impl Opened {
             descriptors: self.descriptors.clone(),
             reports: self.relay.reports().clone(),
             certificates: self.certificates.clone(),
+            reporter: gateways.reporter.clone(),
         };
         sources.into_metrics()
     }
@@ -316,6 +373,10 @@ impl Issuer for CastIssuer {
 
     fn join_room(&self, username: &str, code: &str) {
         self.directory.join_group(&self.secret_name(username), self.names.hash_one(code));
+    }
+
+    fn user(&self, username: &str) -> String {
+        self.secret_name(username)
     }
 
     fn end_lease(&self, username: &str) {

@@ -24,13 +24,16 @@
 
 mod build;
 mod cors;
+mod facts;
 mod flows;
+mod kept_reports;
 mod listeners;
 mod memory;
 pub mod metrics;
 mod open;
 mod router;
 mod run;
+pub mod self_test;
 mod server;
 pub mod signals;
 mod startup_report;

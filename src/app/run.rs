@@ -14,6 +14,7 @@ use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
+use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, RealmMismatches};
@@ -30,6 +31,7 @@ struct Monitor {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     cast: CastGateway,
+    reporter: Reporter,
     certificates: Option<Certificates>,
     clock: WallClock,
     /// The clock when clients last got new credentials because the clock was set.
@@ -57,6 +59,9 @@ impl App {
             io,
             external,
             relay,
+            public_names,
+            reporter,
+            self_test,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -66,6 +71,7 @@ impl App {
         tasks.spawn(multiconnection.run());
         tasks.spawn(apprtc.run());
         tasks.spawn(external.keep_looking_up());
+        tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
         if let Some(listener) = listeners.collider.take() {
@@ -79,6 +85,8 @@ impl App {
             stopped.await.ok();
         }));
 
+        tasks.spawn(self_test.keep_testing());
+
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
@@ -86,7 +94,7 @@ impl App {
         let signing = directory.signing_secret();
         let renewed_clock = clock;
         let mut monitor =
-            Monitor { relay, relay_alive, directory, cast, certificates, clock, renewed_clock, signing, other_realms };
+            Monitor { relay, relay_alive, directory, cast, reporter, certificates, clock, renewed_clock, signing, other_realms };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         monitor.stop(config.drain).await;
@@ -127,6 +135,7 @@ impl Monitor {
     fn check(&mut self) {
         log_wrong_guesses(self.relay.reports());
         self.relay.refusals().log(Instant::now());
+        self.reporter.log(Instant::now());
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         self.follow_clock(Instant::now(), SystemTime::now());
         let signing = self.directory.signing_secret();
@@ -161,6 +170,7 @@ impl Monitor {
         tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
         self.relay_alive.store(false, Ordering::Relaxed);
         self.cast.announce_shutdown();
+        self.reporter.log_last(Instant::now());
         // Allocates are refused while the relay drains.
         let refusals = self.relay.refusals().clone();
         let mut interval = tokio::time::interval(MONITOR_INTERVAL);

@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicBool;
 
 use socketioxide::SocketIo;
 
+use super::facts::PublicNames;
 use super::listeners::TcpListeners;
+use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
@@ -15,6 +17,7 @@ use crate::config::Config;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store};
@@ -38,6 +41,9 @@ pub struct App {
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    pub(super) public_names: PublicNames,
+    pub(super) reporter: Reporter,
+    pub(super) self_test: SelfTest,
 }
 
 impl App {
@@ -74,6 +80,11 @@ impl App {
     /// The alternate port of STUN and TURN, with the bound one where 0 was set.
     pub const fn alternate_turn_port(&self) -> Option<u16> {
         self.relay.alternate_port()
+    }
+
+    /// The relay's test of its own listeners.
+    pub const fn self_test(&self) -> &SelfTest {
+        &self.self_test
     }
 
     /// The address of Collider's own port, with the bound one where 0 was set.

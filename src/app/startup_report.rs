@@ -247,6 +247,7 @@ impl App {
             ));
         }
         warnings.extend(self.certificates.as_ref().and_then(|certificates| nameless(&certificates.current())));
+        warnings.extend(self.self_test.problems());
         warnings.extend(self.external.problems());
         warnings.extend(self.config.warnings());
         warnings.extend(RealmMismatches::new(self.config.relay.realm.clone()).new_warning(&self.directory));

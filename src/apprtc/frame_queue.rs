@@ -14,7 +14,7 @@ const FRAME_OVERHEAD_BYTES: usize = 64;
 
 /// Clones are the same socket.
 #[derive(Debug, Clone)]
-pub struct FrameSender(Arc<Inner>);
+pub(super) struct FrameSender(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {

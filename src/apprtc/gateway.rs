@@ -9,16 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
+use super::calls::{CallReports, ReportError, SeenClient};
 use super::frame_queue::FrameSender;
 use super::model::{EventContext, EvictionCounts, Output, RoomCounts};
 use super::rooms::Rooms;
 use super::wire;
 use crate::config::AppRtcConfig;
+use crate::diagnosis::words::VerdictReply;
 use crate::limits::concurrency::ClientCounter;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::log_interval::LogInterval;
 use crate::limits::rate::ClientLimiter;
 use crate::limits::waiting_bytes::{Account, Ledger};
+use crate::outcomes::party::PageReport;
+use crate::outcomes::reporter::Reporter;
+use crate::outcomes::table::Sources;
 use crate::room_driver::{DrivenState, RoomDriver};
 
 /// Messages, leaves and DELETEs over HTTP that an address may send for each join. A caller sends an offer and about forty candidates
@@ -33,7 +40,7 @@ pub struct AppRtcGateway(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    rooms: RoomDriver<Rooms<FrameSender>>,
+    rooms: RoomDriver<State>,
     /// The rate limit of joins and new rooms.
     joins: ClientLimiter,
     /// The rate limit of messages, leaves and DELETEs over HTTP.
@@ -45,6 +52,14 @@ struct Inner {
     ledger: Ledger,
     kept: KeptBuffers,
     start: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    rooms: Rooms<FrameSender>,
+    calls: CallReports,
+    sources: Sources,
+    reporter: Reporter,
 }
 
 /// Counted since the start.
@@ -81,10 +96,13 @@ pub struct AppRtcCounts {
 }
 
 impl AppRtcGateway {
-    /// `ledger` counts the bytes that wait for clients, and `kept` the buffers of their sockets.
-    pub fn new(config: &AppRtcConfig, ledger: Ledger, kept: KeptBuffers) -> Self {
+    /// `ledger` counts the bytes that wait for clients, and `kept` the buffers of their sockets. Verdicts are made from `sources`, and
+    /// `reporter` is told what becomes of each call.
+    pub fn new(config: &AppRtcConfig, ledger: Ledger, kept: KeptBuffers, sources: Sources, reporter: Reporter) -> Self {
+        let rooms = Rooms::new(config.max_rooms, rand::random());
+        let calls = CallReports::new(sources.clone(), reporter.clone());
         Self(Arc::new(Inner {
-            rooms: RoomDriver::new(Rooms::new(config.max_rooms, rand::random())),
+            rooms: RoomDriver::new(State { rooms, calls, sources, reporter }),
             joins: ClientLimiter::per_minute(config.joins),
             signals: ClientLimiter::per_minute(config.joins.saturating_mul(SIGNALS_PER_JOIN)),
             sockets: ClientCounter::new(config.sockets),
@@ -98,12 +116,20 @@ impl AppRtcGateway {
 
     /// Handles the time-outs of the rooms; never returns.
     pub async fn run(self) {
-        self.0.rooms.run(|| self.with(Rooms::handle_timeout)).await;
+        self.0
+            .rooms
+            .run(|| {
+                self.with_state(|state, now| {
+                    state.rooms.handle_timeout(now);
+                    state.calls.handle_timeout(now);
+                });
+            })
+            .await;
     }
 
     pub fn counts(&self) -> AppRtcCounts {
         let Inner { counters, start, .. } = &*self.0;
-        let (now, evictions) = self.0.rooms.with(|rooms| (rooms.counts(), rooms.evictions()));
+        let (now, evictions) = self.0.rooms.with(|state| (state.rooms.counts(), state.rooms.evictions()));
         AppRtcCounts {
             now,
             evictions,
@@ -120,15 +146,46 @@ impl AppRtcGateway {
         self.with(|rooms, now| event(rooms, EventContext { from, now }))
     }
 
+    /// A page reports of its call. The answer comes when the verdict is made, if the report is one of a failure.
+    ///
+    /// # Errors
+    /// [`ReportError`].
+    pub(super) fn report(
+        &self,
+        room: &str,
+        client: &str,
+        sent: PageReport,
+        seen: &SeenClient,
+    ) -> Result<oneshot::Receiver<Option<VerdictReply>>, ReportError> {
+        self.with_state(|State { rooms, calls, .. }, now| {
+            calls.report((room, client), sent, seen, rooms.has_member(room, client), now)
+        })
+    }
+
+    /// The server stops: for the log all calls end.
+    pub fn end_calls(&self) {
+        self.with_state(|state, now| state.calls.stop(now));
+    }
+
     fn with<T>(&self, event: impl FnOnce(&mut Rooms<FrameSender>, Instant) -> T) -> T {
-        let (result, evictions) = self.0.rooms.with(|rooms| {
-            let result = event(rooms, Instant::now());
+        self.with_state(|state, now| event(&mut state.rooms, now))
+    }
+
+    fn with_state<T>(&self, event: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let (result, evictions) = self.0.rooms.with(|state| {
+            let now = Instant::now();
+            let result = event(state, now);
+            let State { rooms, calls, .. } = state;
             while let Some(output) = rooms.poll_output() {
                 match output {
                     Output::Send { to, message } => to.send(wire::message_frame(&message)),
                     Output::Close { socket } => socket.close(),
                 }
             }
+            while let Some(event) = rooms.poll_call_event() {
+                calls.handle(event, now);
+            }
+            calls.perform_outputs(now);
             (result, rooms.evictions())
         });
         self.log_evictions(evictions);
@@ -168,7 +225,7 @@ impl AppRtcGateway {
     /// # Errors
     /// As [`Self::check_join`].
     pub(super) fn check_open(&self, room: &str, from: IpAddr) -> Result<(), Duration> {
-        if self.0.rooms.with(|rooms| rooms.contains(room)) { Ok(()) } else { self.check_join(from) }
+        if self.0.rooms.with(|state| state.rooms.contains(room)) { Ok(()) } else { self.check_join(from) }
     }
 
     /// Checks the rate limit of messages, leaves and DELETEs over HTTP.
@@ -212,15 +269,16 @@ impl AppRtcGateway {
     }
 }
 
-impl DrivenState for Rooms<FrameSender> {
+impl DrivenState for State {
     const NAME: &'static str = "apprtc";
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.next_timeout()
+        self.rooms.next_timeout().into_iter().chain(self.calls.next_timeout()).min()
     }
 
     fn reset(&mut self) {
-        self.clear(rand::random()).iter().for_each(FrameSender::close);
+        self.calls = CallReports::new(self.sources.clone(), self.reporter.clone());
+        self.rooms.clear(rand::random()).iter().for_each(FrameSender::close);
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! The pure core: [`rooms`] (all rooms) · `room` (one room) · `slots` (a room as Collider sees it) · `queue` (messages that wait for a
 //! client) · `eviction` and `shares` (which room or message is dropped at a bound) · [`model`] (inputs, verdicts and outputs) · [`wire`]
-//! and [`params`] (texts). The shell: [`gateway`] · [`room_server`] · [`collider`] (routes) · `collider_socket` (one WebSocket) ·
+//! and [`params`] (texts). The shell: [`gateway`] · `calls` (what pages report) · [`room_server`] · [`collider`] (routes) · `collider_socket` (one WebSocket) ·
 //! `websocket` · `frame_queue`.
 //!
 //! A frame passes through the files like this: `websocket` reads it within its bounds, `collider_socket` parses it with [`wire`] and
@@ -37,6 +37,7 @@
 //! rooms.handle_timeout(due);
 //! ```
 
+mod calls;
 pub mod collider;
 mod collider_socket;
 mod eviction;

@@ -1,6 +1,7 @@
 //! The values that the pure core of the calls takes and returns. PURE.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The client that causes an event, and the time of the event.
@@ -15,6 +16,36 @@ pub struct EventContext {
 pub enum Output<S> {
     Send { to: S, message: String },
     Close { socket: S },
+}
+
+/// What happens to the calls, for the log and for the reports of pages. A call lasts as long as its two members are in the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallEvent {
+    Began {
+        room: Arc<str>,
+        /// The one that has waited first.
+        members: [CallMember; 2],
+    },
+    Ended { room: Arc<str>, reason: CallEnd },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallMember {
+    pub client: String,
+    pub address: IpAddr,
+}
+
+/// Why a call has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CallEnd {
+    #[default]
+    Left,
+    /// A member's connection was closed for too long.
+    Lost,
+    /// The server had no place left.
+    Evicted,
+    /// The room was not used for a day.
+    Expired,
 }
 
 /// The verdict of a join that succeeds.

@@ -21,7 +21,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::eviction::RoomUsage;
-use super::model::{Joined, Output, Refusal, RoomCounts, SlotError};
+use super::model::{CallEnd, CallEvent, CallMember, Joined, Output, Refusal, RoomCounts, SlotError};
 use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES, Queue};
 use super::slots::{BYE, Slot, Slots, is_bye};
 
@@ -39,6 +39,8 @@ pub(super) const LOOPBACK_CLIENT: &str = "LOOPBACK_CLIENT_ID";
 /// The inputs and outputs of an event in one room.
 pub(super) struct RoomContext<'a, S> {
     pub(super) now: Instant,
+    /// The address of the client that causes the event.
+    pub(super) from: IpAddr,
     pub(super) allowance: Allowance,
     pub(super) rng: &'a mut StdRng,
     pub(super) outputs: &'a mut VecDeque<Output<S>>,
@@ -54,6 +56,10 @@ pub(super) struct Room<S> {
     /// When all members are removed.
     pub(super) expires: Instant,
     pub(super) slots: Slots<S>,
+    /// The two members of the call that was reported last.
+    call: Option<[String; 2]>,
+    /// Why the call ends, if it does.
+    end: CallEnd,
     /// The room's entry in the timers of all rooms.
     pub(super) due: Option<Instant>,
 }
@@ -61,6 +67,7 @@ pub(super) struct Room<S> {
 #[derive(Debug)]
 pub(super) struct Member {
     id: String,
+    from: IpAddr,
     /// The messages that the member sent while it was alone, or since its peer's bye.
     queue: Queue,
     /// `None` while the member has a socket, and for the loopback member.
@@ -72,15 +79,15 @@ pub(super) struct Member {
 }
 
 impl Member {
-    const fn new(id: String, stale_at: Option<Instant>) -> Self {
-        Self { id, queue: Queue::new(), stale_at, unmet: false, owed_bye: false }
+    const fn new(id: String, from: IpAddr, stale_at: Option<Instant>) -> Self {
+        Self { id, from, queue: Queue::new(), stale_at, unmet: false, owed_bye: false }
     }
 }
 
 impl<S: Clone + PartialEq> Room<S> {
     /// A room without members and slots.
     pub(super) fn new(name: Arc<str>, opened_from: IpAddr, now: Instant) -> Self {
-        Self { name, opened_from, used: now, members: Vec::new(), expires: now, slots: Slots::default(), due: None }
+        Self { name, opened_from, used: now, members: Vec::new(), expires: now, slots: Slots::default(), call: None, end: CallEnd::default(), due: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -100,9 +107,9 @@ impl<S: Clone + PartialEq> Room<S> {
             other.queue.take().collect()
         });
         self.members.reserve_exact(MAX_MEMBERS - self.members.len());
-        self.members.push(Member::new(client.clone(), Some(context.now + STALE_AFTER_JOIN)));
+        self.members.push(Member::new(client.clone(), context.from, Some(context.now + STALE_AFTER_JOIN)));
         if initiator && loopback {
-            self.members.push(Member::new(LOOPBACK_CLIENT.to_owned(), None));
+            self.members.push(Member::new(LOOPBACK_CLIENT.to_owned(), context.from, None));
         }
         self.used = context.now;
         self.expires = context.now + MEMBERS_LIFETIME;
@@ -123,6 +130,7 @@ impl<S: Clone + PartialEq> Room<S> {
         let stale = |member: &&Member| member.stale_at.is_some_and(|at| at <= context.now) && selected(member);
         let gone: Vec<String> = self.members.iter().filter(stale).map(|member| member.id.clone()).collect();
         for client in &gone {
+            self.end = CallEnd::Lost;
             self.leave(client, context.now);
             self.close(client, context);
         }
@@ -291,6 +299,7 @@ impl<S: Clone + PartialEq> Room<S> {
 
     /// Removes all members and slots, and sends no bye.
     pub(super) fn end(&mut self, context: &mut RoomContext<'_, S>) {
+        self.end = CallEnd::Evicted;
         self.members.clear();
         context.outputs.extend(self.slots.close_all());
     }
@@ -305,6 +314,7 @@ impl<S: Clone + PartialEq> Room<S> {
         self.evict_stale(|member| member.unmet, context);
         self.slots.expire(context.now);
         if self.expires <= context.now {
+            self.end = CallEnd::Expired;
             self.members.clear();
         }
     }
@@ -319,7 +329,24 @@ impl<S: Clone + PartialEq> Room<S> {
         RoomCounts { rooms: 1, members: self.members.len(), sockets: self.slots.socket_count(), waiting: self.text_bytes() }
     }
 
-    fn is_member(&self, client: &str) -> bool {
+    /// Whether the event has begun or ended a call: the one that has ended, and the one that has begun.
+    pub(super) fn changed_call(&mut self) -> [Option<CallEvent>; 2] {
+        let end = std::mem::take(&mut self.end);
+        let present = match &self.members[..] {
+            [first, second] if second.id != LOOPBACK_CLIENT => Some([first, second]),
+            _ => None,
+        };
+        let ids = present.map(|pair| pair.map(|member| member.id.as_str()));
+        if ids == self.call.as_ref().map(|call| call.each_ref().map(String::as_str)) {
+            return [None, None];
+        }
+        let of_call = |member: &Member| CallMember { client: member.id.clone(), address: member.from };
+        let began = present.map(|pair| CallEvent::Began { room: self.name.clone(), members: pair.map(of_call) });
+        let before = std::mem::replace(&mut self.call, ids.map(|ids| ids.map(str::to_owned)));
+        [before.map(|_| CallEvent::Ended { room: self.name.clone(), reason: end }), began]
+    }
+
+    pub(super) fn is_member(&self, client: &str) -> bool {
         self.members.iter().any(|member| member.id == client)
     }
 

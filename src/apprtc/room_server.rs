@@ -1,4 +1,4 @@
-//! The room server's routes: join, message, leave, params and analytics. The answers are those of the original, as
+//! The room server's routes: join, message, leave, report, params and analytics. The answers are those of the original, as
 //! `application/json`.
 
 use std::borrow::Cow;
@@ -16,13 +16,17 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
+use super::calls::{self, ReportError, SeenClient};
 use super::gateway::AppRtcGateway;
 use super::model::Refusal;
 use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
+use crate::diagnosis::report;
 use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::LocalAddress;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
+use crate::outcomes::party::ReportRefusal;
 
 /// What all handlers share.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ pub struct RoomServer {
     pub http: SocketAddr,
 }
 
-/// `/join`, `/message`, `/leave`, `/bye`, `/params` and `/a`. Clients request `/a/`, so this router needs
+/// `/join`, `/message`, `/leave`, `/bye`, `/report`, `/params` and `/a`. Clients request `/a/`, so this router needs
 /// [`crate::http::path_slashes::remove`] in front. Requests need a [`ClientInfo`] in their extensions.
 pub fn router(server: RoomServer) -> Router {
     Router::new()
@@ -43,6 +47,7 @@ pub fn router(server: RoomServer) -> Router {
         .route("/leave/{room}/{client}", post(leave))
         // Collider's name for it.
         .route("/bye/{room}/{client}", post(leave))
+        .route("/report/{room}/{client}", post(report).layer(DefaultBodyLimit::max(report::MAX_REPORT_BYTES)))
         .route("/params", get(params))
         .route("/a", post(analytics).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)))
         .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
@@ -103,6 +108,51 @@ async fn leave(
     }
     server.gateway.handle(from.address, |rooms, context| rooms.handle_leave(&room, &client, context));
     [(header::CACHE_CONTROL, "no-cache")].into_response()
+}
+
+/// 200, `{"ok": true}` with the verdict on a failure; otherwise `{"ok": false, "error"}`. Castway's own: the original has no such route.
+async fn report(
+    State(server): State<Arc<RoomServer>>,
+    Extension(from): Extension<ClientInfo>,
+    local: Option<Extension<LocalAddress>>,
+    MemberPath { room, client }: MemberPath,
+    RawQuery(query): RawQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    if let Err(wait) = server.gateway.check_signal(from.address) {
+        let failed = report_failed(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait before you try again");
+        return rate_limited(wait, failed);
+    }
+    let sent = match body.map(|body| calls::page_report(&body, query.as_deref().unwrap_or_default())) {
+        Ok(Ok(sent)) => sent,
+        Ok(Err(wrong)) => return report_failed(StatusCode::BAD_REQUEST, &wrong),
+        Err(rejection) => return report_failed(rejection.status(), &rejection.body_text()),
+    };
+    let seen = SeenClient { host: from.host, reached: local.and_then(|Extension(local)| local.0) };
+    let answered = match server.gateway.report(&room, &client, sent, &seen) {
+        Ok(answered) => answered,
+        Err(error) => return report_refused(error),
+    };
+    // The rooms answer in time. They are gone after a panic only.
+    match answered.await.ok().flatten() {
+        Some(verdict) => answer(StatusCode::OK, &json!({"ok": true, "verdict": verdict})),
+        None => answer(StatusCode::OK, &json!({"ok": true})),
+    }
+}
+
+fn report_refused(error: ReportError) -> Response {
+    let text = error.to_string();
+    match error {
+        ReportError::Report(ReportRefusal::TooSoon { wait } | ReportRefusal::TooMany { wait }) => {
+            rate_limited(wait, report_failed(StatusCode::TOO_MANY_REQUESTS, &text))
+        }
+        ReportError::Report(ReportRefusal::NothingToSend) => report_failed(StatusCode::CONFLICT, &text),
+        ReportError::Member(_) => report_failed(StatusCode::NOT_FOUND, &text),
+    }
+}
+
+fn report_failed(status: StatusCode, message: &str) -> Response {
+    answer(status, &json!({"ok": false, "error": {"message": message}}))
 }
 
 async fn params(

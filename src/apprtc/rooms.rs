@@ -18,7 +18,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::eviction::{EvictionIndex, MAX_QUEUED_BYTES};
-use super::model::{EventContext, EvictionCounts, Joined, Output, Refusal, RoomCounts, SlotError};
+use super::model::{CallEvent, EventContext, EvictionCounts, Joined, Output, Refusal, RoomCounts, SlotError};
 use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES};
 use super::room::{Room, RoomContext};
 use crate::limits::ip_prefix;
@@ -41,6 +41,7 @@ pub struct Rooms<S> {
     max_rooms: usize,
     rng: StdRng,
     outputs: VecDeque<Output<S>>,
+    call_events: VecDeque<CallEvent>,
 }
 
 impl<S: Clone + PartialEq> Rooms<S> {
@@ -55,6 +56,7 @@ impl<S: Clone + PartialEq> Rooms<S> {
             max_rooms,
             rng: StdRng::from_seed(seed),
             outputs: VecDeque::new(),
+            call_events: VecDeque::new(),
         }
     }
 
@@ -159,6 +161,16 @@ impl<S: Clone + PartialEq> Rooms<S> {
         self.outputs.pop_front()
     }
 
+    /// What has happened to the calls, in order. Drained like the outputs.
+    pub fn poll_call_event(&mut self) -> Option<CallEvent> {
+        self.call_events.pop_front()
+    }
+
+    /// Whether the client has joined the room.
+    pub fn has_member(&self, room: &str, client: &str) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.is_member(client))
+    }
+
     /// Whether the room has a member or a slot.
     pub fn contains(&self, room: &str) -> bool {
         self.rooms.contains_key(room)
@@ -249,7 +261,14 @@ impl<S: Clone + PartialEq> Rooms<S> {
         let text_bytes = (MAX_ROOM_TEXT_BYTES - before.waiting).min(self.eviction.free_text_bytes());
         let allowance = Allowance { from: ip_prefix::of_client(context.from), text_bytes };
         let result =
-            event(room, &mut RoomContext { now: context.now, allowance, rng: &mut self.rng, outputs: &mut self.outputs });
+            event(room, &mut RoomContext {
+                now: context.now,
+                from: context.from,
+                allowance,
+                rng: &mut self.rng,
+                outputs: &mut self.outputs,
+            });
+        self.call_events.extend(room.changed_call().into_iter().flatten());
         let (after, usage) = (room.counts(), room.usage());
         self.counts.members = self.counts.members - before.members + after.members;
         self.counts.sockets = self.counts.sockets - before.sockets + after.sockets;

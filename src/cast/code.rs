@@ -79,7 +79,7 @@ fn is_separator(character: char) -> bool {
 /// Prints the code with its middle hidden: a complete code in a log would let the log's readers cast.
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}····{}", self.0[0] as char, self.0[CODE_LENGTH - 1] as char)
+        write!(f, "{}{}•••{}", self.0[0] as char, self.0[1] as char, self.0[CODE_LENGTH - 1] as char)
     }
 }
 
@@ -161,6 +161,6 @@ mod tests {
     #[test]
     fn debug_hides_the_middle_of_a_code() {
         let code = Code::parse("K7Q2MX", CodeAlphabet::Letters).expect("a code");
-        assert_eq!(format!("{code:?}"), "K····X");
+        assert_eq!(format!("{code:?}"), "K7•••X");
     }
 }

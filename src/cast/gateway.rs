@@ -11,11 +11,16 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
-use super::model::{Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated};
+use super::model::{Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated, Signal};
+use super::reports::{CastReports, Reporting, Told};
 use super::room::Rooms;
 use super::wire::{self, Content, Delivery, EntryEvent, Failure, JoinArguments, OpenArguments, Request, WireEvent};
 use crate::clock::WallClock;
 use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::LocalAddress;
+use crate::outcomes::party::{Member, PageReport};
+use crate::outcomes::reporter::Reporter;
+use crate::outcomes::table::Sources;
 use crate::room_driver::DrivenState;
 use crate::socketio::gateway::client_budget::ClientBudget;
 use crate::socketio::gateway::client_id::ClientId;
@@ -39,6 +44,8 @@ pub trait Issuer: Send + Sync + 'static {
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
     /// The client that has credentials as `username` has a seat in the room with this code. The clients of a room belong together.
     fn join_room(&self, username: &str, code: &str);
+    /// The user of the credentials that the client gets as `username`, as the relay knows it.
+    fn user(&self, username: &str) -> String;
     /// The client that had credentials as `username` is gone.
     fn end_lease(&self, username: &str);
 }
@@ -66,6 +73,9 @@ struct State {
     new_rooms: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
     clients: HashMap<ClientId, Client>,
     issuer: Box<dyn Issuer>,
+    reports: CastReports,
+    sources: Sources,
+    reporter: Reporter,
 }
 
 struct Client {
@@ -75,6 +85,8 @@ struct Client {
     from: IpAddr,
     /// The host name by which the client reached us.
     host: Option<String>,
+    /// The address of this machine that the client's connection came to; `None` behind a proxy.
+    reached: Option<IpAddr>,
     /// A dialect B TV has been asked for its device token and has answered.
     verified: bool,
     /// The event by which the client last asked for a code.
@@ -99,6 +111,8 @@ enum Answer {
         event: EntryEvent,
         had_token: bool,
     },
+    /// When the verdict is made, if the report is one of a failure.
+    AfterReport(PageReport),
 }
 
 /// An event of a client, read; `request`: `None` for one that is not of this flow.
@@ -108,13 +122,22 @@ struct ReadEvent {
 }
 
 impl CastGateway {
-    /// `new_rooms` makes rooms without clients.
-    pub fn new(new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static, clock: WallClock, issuer: impl Issuer) -> Self {
+    /// `new_rooms` makes rooms without clients. Verdicts are made from `sources`, and `reporter` is told what becomes of each cast.
+    pub fn new(
+        new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static,
+        clock: WallClock,
+        issuer: impl Issuer,
+        sources: Sources,
+        reporter: Reporter,
+    ) -> Self {
         Self(Connections::new(State {
             rooms: new_rooms(clock),
             new_rooms: Box::new(new_rooms),
             clients: HashMap::new(),
             issuer: Box::new(issuer),
+            reports: CastReports::new(sources.clone(), reporter.clone()),
+            sources,
+            reporter,
         }))
     }
 
@@ -133,20 +156,28 @@ impl CastGateway {
             if socket.ns() == RTC {
                 sender.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
             }
+            let reached = socket.req_parts().extensions.get::<LocalAddress>().and_then(|local| local.0);
             let from = connections::address(&socket);
             let (budget, waiting) = (ClientBudget::default(), Vec::new());
-            state.clients.insert(id, Client { id, socket, budget, from, host, verified: false, tv_event: None, waiting });
+            state.clients.insert(id, Client { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting });
         });
     }
 
     /// Runs the rooms' time-outs; never returns.
     pub async fn run(self) {
-        self.0.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
+        self.0
+            .run(|state, _| {
+                let now = Instant::now();
+                state.rooms.handle_timeout(now);
+                state.reports.handle_timeout(now);
+            })
+            .await;
     }
 
-    /// Tells all clients that the server is shutting down.
+    /// Tells all clients that the server is shutting down. For the log their casts end.
     pub fn announce_shutdown(&self) {
         self.0.with(|state, sender| {
+            state.reports.stop(Instant::now());
             state.clients.values().for_each(|client| sender.emit(client.id, &client.socket, "SERVER_SHUTDOWN", json!({})));
         });
     }
@@ -176,12 +207,13 @@ impl DrivenState for State {
     const NAME: &'static str = "cast";
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.rooms.next_timeout()
+        self.rooms.next_timeout().into_iter().chain(self.reports.next_timeout()).min()
     }
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
         self.rooms = (self.new_rooms)(self.rooms.clock());
+        self.reports = CastReports::new(self.sources.clone(), self.reporter.clone());
         for (id, client) in clients {
             self.issuer.end_lease(&username(id));
             connections::disconnect(client.socket);
@@ -204,6 +236,7 @@ impl GatewayState for State {
         match result {
             Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sender),
             Ok(Answer::Later { event, had_token }) => self.keep_waiting(id, WaitingRequest { event, had_token, ack }),
+            Ok(Answer::AfterReport(report)) => self.take_report(id, &name, report, ack, sender),
             Err(failure) => self.refuse(id, &name, ack, &failure, sender),
         }
         self.send_outputs(sender);
@@ -234,6 +267,7 @@ impl GatewayState for State {
                 }
             }
         }
+        self.send_verdicts(sender);
     }
 
     fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {
@@ -242,6 +276,7 @@ impl GatewayState for State {
             Disconnect::Dropped => self.rooms.handle_drop(id, Instant::now()),
         }
         self.issuer.end_lease(&username(id));
+        self.reports.remove_client(id);
         self.clients.remove(&id).map(|client| client.socket)
     }
 }
@@ -268,9 +303,13 @@ impl State {
             Request::Open(arguments) => return self.open(id, &arguments, sender),
             Request::Join(arguments) => return self.join(id, &arguments, sender).map(Answer::Now),
             Request::Signal(signal) => {
-                let bytes = signal.payload().bytes();
+                let (bytes, is_offer) = (signal.payload().bytes(), matches!(signal, Signal::Offer(_)));
                 self.rooms.handle_signal(id, signal, bytes)?;
+                if let Some(code) = self.rooms.code_of(id).filter(|_| is_offer) {
+                    self.reports.offered(code, Instant::now());
+                }
             }
+            Request::Report(report) => return Ok(Answer::AfterReport(*report)),
             Request::NewCode => return self.new_code(id).map(Answer::Now),
             Request::Leave => {
                 client.waiting.clear();
@@ -278,6 +317,37 @@ impl State {
             }
         }
         Ok(Answer::Now(json!({"ok": true})))
+    }
+
+    fn take_report(&mut self, id: ClientId, event: &str, report: PageReport, ack: Option<AckSender>, sender: &mut EventSender) {
+        let has_seat = self.rooms.code_of(id).is_some();
+        match self.reports.report(report, Reporting { client: id, ack }, has_seat, Instant::now()) {
+            Ok(told) => told.into_iter().for_each(|told| self.tell(told, sender)),
+            Err((Reporting { ack, .. }, failure)) => self.refuse(id, event, ack, &failure, sender),
+        }
+    }
+
+    /// Follows what has happened to the casts, and sends what that leads to.
+    fn send_verdicts(&mut self, sender: &mut EventSender) {
+        let now = Instant::now();
+        while let Some(event) = self.rooms.poll_cast_event() {
+            let member = |id| self.clients.get(&id).map(|client| client.member(&*self.issuer));
+            self.reports.handle(event, member, now);
+        }
+        while let Some(told) = self.reports.poll(now) {
+            self.tell(told, sender);
+        }
+    }
+
+    fn tell(&self, told: Told, sender: &mut EventSender) {
+        match told {
+            Told::Answer { to, verdict } => {
+                self.acknowledge(to.client, to.ack, wire::report_answer(verdict.as_ref()), sender);
+            }
+            Told::Verdict { to, side, code } => {
+                self.clients.get(&to).inspect(|client| client.emit(sender, wire::cast_verdict(side, code)));
+            }
+        }
     }
 
     fn open(&mut self, id: ClientId, arguments: &OpenArguments, sender: &mut EventSender) -> Result<Answer, Failure> {
@@ -414,6 +484,12 @@ impl Client {
             Some(argument) => sender.emit(self.id, &self.socket, event.name, argument),
             None => sender.emit(self.id, &self.socket, event.name, NO_ARGUMENTS),
         }
+    }
+
+    /// The client, for those who follow its cast.
+    fn member(&self, issuer: &dyn Issuer) -> Member {
+        let Self { from, host, reached, .. } = self;
+        Member { address: *from, user: Some(issuer.user(&username(self.id))), host: host.clone(), reached: *reached }
     }
 
     /// The argument of an `RTCPeerConnection`.

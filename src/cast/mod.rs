@@ -3,6 +3,7 @@
 //! - [`model`]: what goes into the rooms and what comes out; [`code`] and [`resume_token`] belong to it.
 //! - [`room`]: all rooms as one state machine, pure.
 //! - [`wire`]: event names and argument shapes of both dialects.
+//! - `reports`: what pages report of their casts, and what becomes of each cast.
 //! - [`gateway`]: the Socket.IO shell, which owns the rooms.
 //!
 //! **The path of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
@@ -12,6 +13,7 @@
 pub mod code;
 pub mod gateway;
 pub mod model;
+mod reports;
 pub mod resume_token;
 pub mod room;
 pub mod wire;

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::code::{Code, CodeAlphabet, NewCodePolicy};
+use super::resume_token::Role;
 use crate::socketio::gateway::client_id::ClientId;
 
 /// Which event names and wrappings a client uses.
@@ -227,6 +228,27 @@ pub enum Notice {
     Evicted,
     /// To a TV or a caster of dialect A: fresh TURN credentials are due.
     Credentials,
+}
+
+/// What happens to the casts, for the log and for the reports of pages. A cast lasts from a caster's join to the end of its seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CastEvent {
+    Began {
+        code: Code,
+        caster: ClientId,
+        /// `None`: the TV is away.
+        tv: Option<ClientId>,
+    },
+    /// A client has come back to its seat by another connection.
+    Returned { code: Code, role: Role, client: ClientId },
+    Ended { code: Code, reason: CastEnd },
+}
+
+/// Why a cast has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CastEnd {
+    Caster(LeaveReason),
+    Tv(LeaveReason),
 }
 
 /// What the gateway has to send.

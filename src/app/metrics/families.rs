@@ -11,6 +11,8 @@ use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::UnfinishedCounts;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionCounts;
+use crate::outcomes::counts::ResultCounts;
+use crate::outcomes::reporter::Reporter;
 use crate::relay::RelayStats;
 use crate::relay::stats::labels::{CloseReason, DropCause, TrafficDirection};
 use crate::room_driver;
@@ -190,6 +192,31 @@ pub fn calls(apprtc: &AppRtcCounts) -> Vec<MetricFamily> {
             help: "AppRTC requests that were refused because an address sent too many, and rooms and messages that no space was left for",
             kind: MetricKind::Counter,
             samples: refused.map(by("reason")).into(),
+        },
+    ]
+}
+
+/// The casts and calls that have ended, and why attempts to connect have failed.
+#[must_use]
+pub fn outcomes(reporter: &Reporter) -> Vec<MetricFamily> {
+    let results = |name, help, counts: &ResultCounts| {
+        let sample = |([route, protocol, result], count): ([&str; 3], u64)| Sample {
+            labels: vec![("route", route.to_owned()), ("protocol", protocol.to_owned()), ("result", result.to_owned())],
+            value: count as f64,
+        };
+        MetricFamily { name, help, kind: MetricKind::Counter, samples: counts.all().map(sample).collect() }
+    };
+    let failures = reporter.failures_by_verdict().into_iter();
+    vec![
+        results("castway_casts", "Casts that have ended, by route, protocol and result as their pages have reported them", reporter.casts()),
+        results("castway_calls", "AppRTC calls that have ended, by route, protocol and result as their pages have reported them", reporter.calls()),
+        MetricFamily {
+            name: "castway_failures",
+            help: "Attempts to connect a cast or a call that have failed, by verdict",
+            kind: MetricKind::Counter,
+            samples: failures
+                .map(|(code, count)| Sample { labels: vec![("verdict", code.to_owned())], value: count as f64 })
+                .collect(),
         },
     ]
 }

@@ -13,6 +13,7 @@ use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::unfinished::UnfinishedMessages;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::outcomes::reporter::Reporter;
 use crate::relay::StatsReader;
 use crate::socketio::sessions::Sessions;
 use crate::socketio::stream::Traffic;
@@ -32,6 +33,7 @@ pub(super) struct CountedParts {
     pub(super) descriptors: DescriptorPools,
     pub(super) reports: GuessReports,
     pub(super) certificates: Option<Certificates>,
+    pub(super) reporter: Reporter,
 }
 
 impl CountedParts {
@@ -46,6 +48,7 @@ impl CountedParts {
         families.extend(families::kept(&self.kept_buffers));
         families.extend(families::incoming(&self.sessions.counts(), &self.unfinished.counts()));
         families.extend(families::calls(&self.apprtc.counts()));
+        families.extend(families::outcomes(&self.reporter));
         families.extend(families::relay(&self.relay_stats.stats()));
         families.extend(families::process(&self.descriptors));
         families.push(families::wrong_guesses(&self.reports));

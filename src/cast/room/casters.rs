@@ -8,7 +8,7 @@ use super::rooms::Rooms;
 use super::signal_buffer::SignalBuffer;
 use super::state::Caster;
 use crate::cast::code::Code;
-use crate::cast::model::{JoinRequest, LeaveReason, Notice, Output, Refusal, Seated};
+use crate::cast::model::{CastEnd, CastEvent, JoinRequest, LeaveReason, Notice, Output, Refusal, Seated};
 use crate::cast::resume_token::{Role, Times};
 use crate::socketio::gateway::client_id::ClientId;
 
@@ -70,6 +70,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     fn seat_caster(&mut self, code: Code, join: &JoinRequest<'_>, claim: CasterClaim<'_>, now: Instant) -> Seated {
+        let continues = self.rooms[&code].caster.is_some() && claim != CasterClaim::Code;
         self.replace_caster(code, join.client, claim);
         let (token, resumed) = match claim {
             CasterClaim::OwnSeat { token } => (token.to_owned(), true),
@@ -83,7 +84,12 @@ impl<P: Send + 'static> Rooms<P> {
         let room = self.rooms.get_mut(&code).expect("the code is live");
         room.caster = Some(Caster { seat, token: token.clone(), username: username.clone() });
         let reloaded = std::mem::take(&mut room.reloaded);
-        let tv_is_away = room.tv.client.is_none();
+        let (tv, caster) = (room.tv.client, join.client);
+        self.cast_events.push_back(match continues {
+            true => CastEvent::Returned { code, role: Role::Caster, client: caster },
+            false => CastEvent::Began { code, caster, tv },
+        });
+        let tv_is_away = tv.is_none();
         if !resumed {
             room.answers_previous_caster |= room.to_caster.is_open();
             room.to_tv = SignalBuffer::default();
@@ -125,6 +131,9 @@ impl<P: Send + 'static> Rooms<P> {
         let Some(old) = room.caster.take() else { return };
         self.release_seat(code, Role::Caster, &old.seat);
         let is_takeover = claim == CasterClaim::Code;
+        if is_takeover {
+            self.cast_events.push_back(CastEvent::Ended { code, reason: CastEnd::Caster(LeaveReason::TakenOver) });
+        }
         if let Some(to) = old.seat.client.filter(|&to| to != by) {
             let notice = if is_takeover { Notice::TakenOver } else { Notice::Replaced };
             self.outputs.push_back(Output::Notify { to, dialect: old.seat.dialect, notice });
@@ -148,6 +157,7 @@ impl<P: Send + 'static> Rooms<P> {
         room.to_tv = SignalBuffer::default();
         room.to_caster = SignalBuffer::default();
         self.release_seat(code, Role::Caster, &caster.seat);
+        self.cast_events.push_back(CastEvent::Ended { code, reason: CastEnd::Caster(reason) });
         self.update_eviction_class(code, now);
         self.notify_tv(code, Notice::CasterLeft { username: caster.username, reason });
         self.cast_ended(code, now);

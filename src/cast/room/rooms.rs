@@ -14,7 +14,7 @@ use super::retired_codes::RetiredCodes;
 use super::state::{Caster, Room, Seat};
 use super::waiting_tvs::WaitingTvs;
 use crate::cast::code::Code;
-use crate::cast::model::{Dialect, LeaveReason, Notice, Output, Refusal, RoomsConfig};
+use crate::cast::model::{CastEnd, CastEvent, Dialect, LeaveReason, Notice, Output, Refusal, RoomsConfig};
 use crate::cast::resume_token::{Role, TokenKey};
 use crate::clock::WallClock;
 use crate::limits::guesses::GuessReports;
@@ -39,6 +39,7 @@ pub struct Rooms<P> {
     pub(super) guess_limits: GuessLimits,
     pub(super) ledger: Ledger,
     pub(super) outputs: VecDeque<Output<P>>,
+    pub(super) cast_events: VecDeque<CastEvent>,
 }
 
 /// When a seat's credentials or its grace period end.
@@ -69,6 +70,7 @@ impl<P: Send + 'static> Rooms<P> {
             guess_limits: GuessLimits::new(config.max_wrong_codes_per_minute, &GuessReports::default()),
             ledger: Ledger::default(),
             outputs: VecDeque::new(),
+            cast_events: VecDeque::new(),
         }
     }
 
@@ -157,6 +159,16 @@ impl<P: Send + 'static> Rooms<P> {
         self.outputs.pop_front()
     }
 
+    /// What has happened to the casts, in order. Drained like the outputs.
+    pub fn poll_cast_event(&mut self) -> Option<CastEvent> {
+        self.cast_events.pop_front()
+    }
+
+    /// The code of the room in which the client has a seat.
+    pub fn code_of(&self, client: ClientId) -> Option<Code> {
+        self.seats.get(&client).map(|(code, _)| *code)
+    }
+
     /// The clock that dates tokens.
     pub const fn clock(&self) -> WallClock {
         self.clock
@@ -218,6 +230,7 @@ impl<P: Send + 'static> Rooms<P> {
         self.retire_after_cast(code, &room);
         if let Some(caster) = room.caster {
             self.release_seat(code, Role::Caster, &caster.seat);
+            self.cast_events.push_back(CastEvent::Ended { code, reason: CastEnd::Tv(reason) });
         }
     }
 

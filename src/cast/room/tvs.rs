@@ -11,7 +11,7 @@ use super::rooms::{Rooms, SeatTimer};
 use super::signal_buffer::SignalBuffer;
 use super::state::{Caster, Room, Seat, VerifiedOpen, rejoin_bucket};
 use crate::cast::code::Code;
-use crate::cast::model::{CapacityReached, Dialect, LeaveReason, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated};
+use crate::cast::model::{CapacityReached, CastEvent, Dialect, LeaveReason, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated};
 use crate::cast::resume_token::{Issued, Role, Times};
 use crate::socketio::gateway::client_id::ClientId;
 
@@ -288,6 +288,9 @@ impl<P: Send + 'static> Rooms<P> {
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
         if !request.shows_picture {
             room.to_tv.expect_offer();
+        }
+        if room.caster.is_some() {
+            self.cast_events.push_back(CastEvent::Returned { code, role: Role::Tv, client });
         }
         match &room.caster {
             Some(Caster { seat: Seat { client: Some(_), .. }, username, .. }) => {

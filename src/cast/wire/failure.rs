@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::cast::model::Refusal;
 use crate::limits::message_size::TooLarge;
 use crate::limits::retry_after;
+use crate::outcomes::party::ReportRefusal;
 
 /// Seconds that a TV is told to wait when too many wait already.
 const TOO_MANY_TVS_WAIT_SECONDS: u64 = 10;
@@ -52,6 +53,16 @@ impl Failure {
     /// Whether the same request would fail later, too.
     pub fn is_final(&self) -> bool {
         !matches!(self.code, "rate_limited" | "too_many_attempts" | "server_full")
+    }
+}
+
+impl From<ReportRefusal> for Failure {
+    fn from(refusal: ReportRefusal) -> Self {
+        let (code, wait) = match refusal {
+            ReportRefusal::TooSoon { wait } | ReportRefusal::TooMany { wait } => ("rate_limited", Some(wait)),
+            ReportRefusal::NothingToSend => ("no_report", None),
+        };
+        Self { code, message: refusal.to_string(), retry_after: wait.map(retry_after::seconds) }
     }
 }
 

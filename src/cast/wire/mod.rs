@@ -10,7 +10,7 @@
 //!
 //! **The files.** `request` has the requests, `read` finds the reader of an event, `arguments` gives it the event's arguments, `dialect_a`
 //! and `dialect_b` have the events of one dialect in both directions, `entering` reads what both have in common of opening and joining,
-//! `description` what crosses a room. `outgoing` writes signals and the answers to entries, `notice` notices, `failure` errors; `event` is
+//! `description` what crosses a room. `report` reads what pages report. `outgoing` writes signals and the answers to entries, `notice` notices, `failure` errors; `event` is
 //! an event that the server sends.
 
 mod arguments;
@@ -23,6 +23,7 @@ mod failure;
 mod notice;
 mod outgoing;
 mod read;
+mod report;
 mod request;
 #[cfg(test)]
 mod wire_tests;
@@ -34,4 +35,5 @@ pub use failure::Failure;
 pub use notice::notice_events;
 pub use outgoing::{Delivery, delivery, welcome};
 pub use read::read;
+pub use report::{cast_verdict, report_answer};
 pub use request::{EntryEvent, JoinArguments, OpenArguments, Request};

@@ -10,6 +10,7 @@ use super::description;
 use super::dialect_a;
 use super::dialect_b;
 use super::failure::Failure;
+use super::report;
 use super::request::{CANDIDATE_EVENT, EventReader, Request};
 use crate::cast::model::Signal;
 use crate::limits::message_size;
@@ -39,6 +40,7 @@ fn common_reader(event: &str) -> Option<EventReader> {
             Ok(Request::Signal(Signal::Candidate(candidate)))
         }),
         "LEAVE_ROOM" => EventReader::of_event(|_, _| Ok(Request::Leave)),
+        "CAST_REPORT" => EventReader::of_report(|arguments, _| report::read(arguments)),
         "NEW_CODE" => EventReader::of_event(|_, _| Ok(Request::NewCode)),
         _ => return None,
     })

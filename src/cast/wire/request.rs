@@ -7,8 +7,10 @@ use bytes::Bytes;
 use super::arguments::Arguments;
 use super::description::Content;
 use super::failure::Failure;
+use super::report::REPORT_KIB;
 use crate::cast::model::{Dialect, Signal};
 use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
+use crate::outcomes::party::PageReport;
 
 /// The event that tells a TV of its new code. A front end that announces it in `understands` gets new codes.
 pub(super) const CODE_CHANGED: &str = "TV_CODE_CHANGED";
@@ -27,6 +29,11 @@ pub(super) struct EventReader {
 impl EventReader {
     pub(super) const fn of_event(read: ReadArguments) -> Self {
         Self { max_kib: EVENT_KIB, read }
+    }
+
+    /// The reader of a report.
+    pub(super) const fn of_report(read: ReadArguments) -> Self {
+        Self { max_kib: REPORT_KIB, read }
     }
 
     /// The reader of an event that carries an offer or an answer.
@@ -49,6 +56,8 @@ pub enum Request {
     Leave,
     /// The TV asks for another code.
     NewCode,
+    /// A page says how its connection goes.
+    Report(Box<PageReport>),
 }
 
 #[derive(Debug)]
