@@ -22,7 +22,9 @@
 //! # }
 //! ```
 
+mod asks;
 mod build;
+mod checks;
 mod cors;
 mod facts;
 mod flows;

@@ -10,10 +10,14 @@ use super::facts::PublicNames;
 use super::listeners::TcpListeners;
 use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
+use crate::addresses::ice_servers::IceServers;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
+use crate::check::Checks;
 use crate::clock::WallClock;
 use crate::config::Config;
+use crate::control::ControlSocket;
+use crate::http::proxy_sightings::ProxySightings;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::MultiConnectionGateway;
@@ -41,9 +45,14 @@ pub struct App {
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    pub(super) checks: Checks,
     pub(super) public_names: PublicNames,
     pub(super) reporter: Reporter,
     pub(super) self_test: SelfTest,
+    pub(super) ice: IceServers,
+    pub(super) proxies: ProxySightings,
+    /// Through it commands ask this server; a sentence says why it is missing.
+    pub(super) control: Result<ControlSocket, String>,
 }
 
 impl App {
@@ -65,6 +74,11 @@ impl App {
     /// The address of TURN over TLS at its standard port.
     pub fn turns_addr(&self) -> Option<SocketAddr> {
         self.listeners.turns.as_ref().map(|listener| listener.addr)
+    }
+
+    /// The checks of devices: keys, and results.
+    pub const fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// The certificates, unless TLS is off.

@@ -12,7 +12,9 @@
 
 mod command_line;
 mod credentials;
+mod data_folder;
 mod database;
+mod doctor;
 mod env_file;
 mod error;
 mod health;
