@@ -13,9 +13,10 @@ use crate::http::client_info::Scheme;
 use crate::http::pages;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::waiting_bytes::Ledger;
+use crate::outcomes::unknown;
 
 /// The first segments of routes, of pages and of files, and names that are not in use.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 31] = [
     "a",
     "api",
     "assets",
@@ -34,6 +35,7 @@ const NAMES: [&str; 30] = [
     "params",
     "r",
     "readyz",
+    "report",
     "robots.txt",
     "room",
     "socket.io",
@@ -52,7 +54,8 @@ const POSTED: [&str; 3] = ["/join/c", "/v1alpha/iceconfig", "/v1alpha/turn"];
 
 fn gateway() -> AppRtcGateway {
     let settings = Settings { call_rate: Some("1000000".into()), ..Settings::default() };
-    AppRtcGateway::new(&Config::read(&settings).unwrap().apprtc, Ledger::default(), KeptBuffers::default())
+    let config = Config::read(&settings).unwrap().apprtc;
+    AppRtcGateway::new(&config, Ledger::default(), KeptBuffers::default(), unknown::sources(), unknown::reporter())
 }
 
 /// All routes of the main port; those of the REST API answer "REST".

@@ -294,6 +294,8 @@ mod tests {
             &crate::config::Config::read(&crate::config::Settings::default()).unwrap().apprtc,
             ledger.clone(),
             KeptBuffers::default(),
+            crate::outcomes::unknown::sources(),
+            crate::outcomes::unknown::reporter(),
         );
         let (sender, mut receiver) = FrameSender::new(ledger.open(None));
         let context = |now| EventContext { from: std::net::Ipv4Addr::LOCALHOST.into(), now };

@@ -26,7 +26,10 @@ pub enum CallEvent {
         /// The one that has waited first.
         members: [CallMember; 2],
     },
-    Ended { room: Arc<str>, reason: CallEnd },
+    Ended {
+        room: Arc<str>,
+        reason: CallEnd,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

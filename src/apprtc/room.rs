@@ -87,7 +87,17 @@ impl Member {
 impl<S: Clone + PartialEq> Room<S> {
     /// A room without members and slots.
     pub(super) fn new(name: Arc<str>, opened_from: IpAddr, now: Instant) -> Self {
-        Self { name, opened_from, used: now, members: Vec::new(), expires: now, slots: Slots::default(), call: None, end: CallEnd::default(), due: None }
+        Self {
+            name,
+            opened_from,
+            used: now,
+            members: Vec::new(),
+            expires: now,
+            slots: Slots::default(),
+            call: None,
+            end: CallEnd::default(),
+            due: None,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -120,7 +120,8 @@ async fn report(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     if let Err(wait) = server.gateway.check_signal(from.address) {
-        let failed = report_failed(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait before you try again");
+        let failed =
+            report_failed(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait before you try again");
         return rate_limited(wait, failed);
     }
     let sent = match body.map(|body| calls::page_report(&body, query.as_deref().unwrap_or_default())) {

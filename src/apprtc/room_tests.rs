@@ -15,6 +15,8 @@ use super::super::room::{LOOPBACK_CLIENT, MAX_MEMBERS};
 use super::super::slots::{BYE, SLOT_GRACE};
 use super::*;
 
+#[path = "call_event_tests.rs"]
+mod call_events;
 #[path = "eviction_tests.rs"]
 mod eviction;
 #[path = "farewell_tests.rs"]

@@ -260,14 +260,10 @@ impl<S: Clone + PartialEq> Rooms<S> {
         let (before, usage_before) = (room.counts(), room.usage());
         let text_bytes = (MAX_ROOM_TEXT_BYTES - before.waiting).min(self.eviction.free_text_bytes());
         let allowance = Allowance { from: ip_prefix::of_client(context.from), text_bytes };
-        let result =
-            event(room, &mut RoomContext {
-                now: context.now,
-                from: context.from,
-                allowance,
-                rng: &mut self.rng,
-                outputs: &mut self.outputs,
-            });
+        let result = event(
+            room,
+            &mut RoomContext { now: context.now, from: context.from, allowance, rng: &mut self.rng, outputs: &mut self.outputs },
+        );
         self.call_events.extend(room.changed_call().into_iter().flatten());
         let (after, usage) = (room.counts(), room.usage());
         self.counts.members = self.counts.members - before.members + after.members;

@@ -159,7 +159,9 @@ impl CastGateway {
             let reached = socket.req_parts().extensions.get::<LocalAddress>().and_then(|local| local.0);
             let from = connections::address(&socket);
             let (budget, waiting) = (ClientBudget::default(), Vec::new());
-            state.clients.insert(id, Client { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting });
+            state
+                .clients
+                .insert(id, Client { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting });
         });
     }
 

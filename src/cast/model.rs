@@ -240,8 +240,15 @@ pub enum CastEvent {
         tv: Option<ClientId>,
     },
     /// A client has come back to its seat by another connection.
-    Returned { code: Code, role: Role, client: ClientId },
-    Ended { code: Code, reason: CastEnd },
+    Returned {
+        code: Code,
+        role: Role,
+        client: ClientId,
+    },
+    Ended {
+        code: Code,
+        reason: CastEnd,
+    },
 }
 
 /// Why a cast has ended.

@@ -38,9 +38,16 @@ pub(super) struct Reporting {
 
 /// What the gateway has to send.
 pub(super) enum Told {
-    Answer { to: Reporting, verdict: Option<VerdictReply> },
+    Answer {
+        to: Reporting,
+        verdict: Option<VerdictReply>,
+    },
     /// To a TV.
-    Verdict { to: ClientId, side: Side, code: &'static str },
+    Verdict {
+        to: ClientId,
+        side: Side,
+        code: &'static str,
+    },
 }
 
 impl CastReports {

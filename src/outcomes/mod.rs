@@ -21,3 +21,35 @@ pub mod party;
 pub mod record;
 pub mod reporter;
 pub mod table;
+
+/// For tests of the gateways: nothing is known of the server, and nothing is kept.
+#[cfg(test)]
+pub(crate) mod unknown {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use super::reporter::{Kind, ReportSink, Reporter};
+    use super::table::Sources;
+    use crate::diagnosis::observation::{Facts, FactsSource};
+    use crate::diagnosis::watch::Watch;
+
+    struct Unknown;
+
+    impl FactsSource for Unknown {
+        fn facts(&self, _host: Option<&str>, _client: IpAddr, _reached: Option<IpAddr>) -> Facts {
+            Facts::default()
+        }
+    }
+
+    impl ReportSink for Unknown {
+        fn keep(&self, _kind: Kind, _address: IpAddr, _json: String) {}
+    }
+
+    pub(crate) fn sources() -> Sources {
+        Sources { watch: Watch::default(), facts: Arc::new(Unknown) }
+    }
+
+    pub(crate) fn reporter() -> Reporter {
+        Reporter::new(Unknown)
+    }
+}

@@ -203,9 +203,10 @@ impl<T> Party<T> {
 }
 
 pub(super) fn report_bytes(report: &Report) -> usize {
-    let servers = report.servers.iter().map(|server| {
-        size_of_val(server) + server.url.capacity() + server.text.as_ref().map_or(0, String::capacity)
-    });
+    let servers = report
+        .servers
+        .iter()
+        .map(|server| size_of_val(server) + server.url.capacity() + server.text.as_ref().map_or(0, String::capacity));
     REPORT_OVERHEAD_BYTES + report.ice.capacity() + servers.sum::<usize>()
 }
 

@@ -124,7 +124,7 @@ impl<T> Record<T> {
         self.verdict = None;
     }
 
-    /// A page reports. `to` gets the answer.
+    /// A page reports. `to` gets the answer, at once or by [`Self::settle`].
     pub(super) fn report(
         &mut self,
         role: Role,
@@ -166,7 +166,6 @@ impl<T> Record<T> {
             }
             outputs.extend([self.answer(to, false)]);
         }
-        self.settle(evidence, now, outputs);
         Ok(())
     }
 
@@ -292,7 +291,8 @@ impl<T> Record<T> {
         };
         let both = [caster.totals, tv.totals];
         // One end may not see that the other one uses a relay.
-        let route = [Route::Relay, Route::Direct].into_iter().find(|route| both.iter().any(|totals| totals.route == Some(*route)));
+        let route =
+            [Route::Relay, Route::Direct].into_iter().find(|route| both.iter().any(|totals| totals.route == Some(*route)));
         // The end that can't reach its relay over UDP tells more than the other one.
         let protocols = both.into_iter().filter(|totals| totals.route == route).filter_map(|totals| totals.protocol);
         let protocol = protocols.max_by_key(|protocol| *protocol as usize);

@@ -87,11 +87,8 @@ impl fmt::Debug for Reporter {
 
 impl Reporter {
     pub fn new(sink: impl ReportSink) -> Self {
-        let lines = Lines {
-            waiting: Vec::new(),
-            ended: LineLimit::new(MAX_LINES_PER_MINUTE),
-            sent: LineLimit::new(MAX_SENT_PER_MINUTE),
-        };
+        let lines =
+            Lines { waiting: Vec::new(), ended: LineLimit::new(MAX_LINES_PER_MINUTE), sent: LineLimit::new(MAX_SENT_PER_MINUTE) };
         Self(Arc::new(Inner {
             casts: ResultCounts::default(),
             calls: ResultCounts::default(),

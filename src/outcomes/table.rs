@@ -91,14 +91,7 @@ impl<T> Outcomes<T> {
     ///
     /// # Errors
     /// [`ReportRefusal`], and who is told of it.
-    pub fn report(
-        &mut self,
-        id: RecordId,
-        role: Role,
-        sent: PageReport,
-        to: T,
-        now: Instant,
-    ) -> Result<(), (T, ReportRefusal)> {
+    pub fn report(&mut self, id: RecordId, role: Role, sent: PageReport, to: T, now: Instant) -> Result<(), (T, ReportRefusal)> {
         if !self.records.contains_key(&id) {
             self.outputs.push_back(Output::Answer { to, verdict: None });
             return Ok(());
@@ -182,3 +175,7 @@ impl<T> Outcomes<T> {
         Some(result)
     }
 }
+
+#[cfg(test)]
+#[path = "outcomes_tests.rs"]
+mod tests;

@@ -208,8 +208,16 @@ pub fn outcomes(reporter: &Reporter) -> Vec<MetricFamily> {
     };
     let failures = reporter.failures_by_verdict().into_iter();
     vec![
-        results("castway_casts", "Casts that have ended, by route, protocol and result as their pages have reported them", reporter.casts()),
-        results("castway_calls", "AppRTC calls that have ended, by route, protocol and result as their pages have reported them", reporter.calls()),
+        results(
+            "castway_casts",
+            "Casts that have ended, by route, protocol and result as their pages have reported them",
+            reporter.casts(),
+        ),
+        results(
+            "castway_calls",
+            "AppRTC calls that have ended, by route, protocol and result as their pages have reported them",
+            reporter.calls(),
+        ),
         MetricFamily {
             name: "castway_failures",
             help: "Attempts to connect a cast or a call that have failed, by verdict",

@@ -28,6 +28,8 @@ const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 5));
 const GRACE: Duration = Duration::from_secs(60);
 const REFRESH: Duration = Duration::from_secs(600);
 
+#[path = "cast_event_tests.rs"]
+mod cast_events;
 #[path = "new_code_tests.rs"]
 mod new_code;
 

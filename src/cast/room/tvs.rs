@@ -11,7 +11,9 @@ use super::rooms::{Rooms, SeatTimer};
 use super::signal_buffer::SignalBuffer;
 use super::state::{Caster, Room, Seat, VerifiedOpen, rejoin_bucket};
 use crate::cast::code::Code;
-use crate::cast::model::{CapacityReached, CastEvent, Dialect, LeaveReason, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated};
+use crate::cast::model::{
+    CapacityReached, CastEvent, Dialect, LeaveReason, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated,
+};
 use crate::cast::resume_token::{Issued, Role, Times};
 use crate::socketio::gateway::client_id::ClientId;
 
