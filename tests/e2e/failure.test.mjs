@@ -61,16 +61,19 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
   browserTest('the caster reads why, and the TV says who has the problem', DEAD_RELAY, async (fixture, server) => {
     const { tv, caster } = await failingCast(fixture, server);
     assert.equal(await attribute(caster, 'notice', 'data-error'), 'ice_failed');
+    assert.equal(await attribute(caster, 'notice', 'data-verdict'), 'wrong_external_address');
     assert.equal(await caster.evaluate(() => window.castway.state()), 'failed');
+    assert.match(await caster.locator('#notice-hint').innerText(), /127\.0\.0\.1 but it advertises 127\.0\.0\.77/);
     assert.notEqual(await caster.locator('#notice-title').innerText(), '');
-    assert.notEqual(await caster.locator('#notice-hint').innerText(), '');
+    await caster.locator('#notice-more summary').click();
+    assert.match(await caster.locator('#notice-fix').innerText(), /CASTWAY_EXTERNAL_IP/);
     assert.equal(await caster.locator('#retry-tls').isVisible(), false, 'this server offers no TLS');
     assert.equal(await caster.locator('#notice-action').isVisible(), true);
     assert.ok((await said(caster)).some((text) => /^Still trying: /.test(text)), 'the caster has said before what it waits for');
 
     await until('the TV has the verdict', () => tv.locator('#status').innerText(), (text) => /The caster’s screen says why\.$/.test(text));
-    assert.ok(isCode(await attribute(tv, 'status', 'data-verdict')));
-    assert.match(await attribute(tv, 'status', 'data-side'), /^(caster|tv|both|server|unknown)$/);
+    assert.equal(await attribute(tv, 'status', 'data-verdict'), 'wrong_external_address');
+    assert.equal(await attribute(tv, 'status', 'data-side'), 'server');
 
     await caster.locator('#send-report').click();
     await until('the operator has the report', () => caster.locator('#report-sent').innerText(), (text) => /^Thank you/.test(text));
@@ -108,6 +111,7 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
     const pages = await failingCall(fixture, server, 'late');
     for (const page of pages) {
       assert.equal(await attribute(page, 'notice', 'data-error'), 'ice_failed');
+      assert.equal(await attribute(page, 'notice', 'data-verdict'), 'wrong_external_address');
       assert.notEqual(await page.locator('#notice-title').innerText(), '');
       assert.ok((await said(page)).some((text) => /^Still trying: /.test(text)), 'the page has said before what it waits for');
     }
