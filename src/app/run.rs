@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::memory;
 use super::server::App;
 use super::signals::ReloadSignal;
+use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::ingress;
@@ -31,6 +32,7 @@ struct Monitor {
     relay_alive: Arc<AtomicBool>,
     directory: Directory,
     cast: CastGateway,
+    apprtc: AppRtcGateway,
     reporter: Reporter,
     certificates: Option<Certificates>,
     clock: WallClock,
@@ -71,7 +73,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(cast.clone().run());
         tasks.spawn(multiconnection.run());
-        tasks.spawn(apprtc.run());
+        tasks.spawn(apprtc.clone().run());
         tasks.spawn(external.keep_looking_up());
         tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
@@ -98,8 +100,19 @@ impl App {
         directory.watch_clock(clock);
         let signing = directory.signing_secret();
         let renewed_clock = clock;
-        let mut monitor =
-            Monitor { relay, relay_alive, directory, cast, reporter, certificates, clock, renewed_clock, signing, other_realms };
+        let mut monitor = Monitor {
+            relay,
+            relay_alive,
+            directory,
+            cast,
+            apprtc,
+            reporter,
+            certificates,
+            clock,
+            renewed_clock,
+            signing,
+            other_realms,
+        };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         monitor.stop(config.drain).await;
@@ -175,7 +188,7 @@ impl Monitor {
         tracing::info!(casts.tvs, casts.clients, allocations = self.relay.allocations(), "stopping");
         self.relay_alive.store(false, Ordering::Relaxed);
         self.cast.announce_shutdown();
-        self.reporter.log_last(Instant::now());
+        self.apprtc.end_calls();
         // Allocates are refused while the relay drains.
         let refusals = self.relay.refusals().clone();
         let mut interval = tokio::time::interval(MONITOR_INTERVAL);
@@ -183,8 +196,10 @@ impl Monitor {
         tokio::pin!(stopped);
         while tokio::select! { () = &mut stopped => false, _ = interval.tick() => true } {
             refusals.log(Instant::now());
+            self.reporter.log(Instant::now());
         }
         refusals.log_last(Instant::now());
+        self.reporter.log_last(Instant::now());
     }
 }
 

@@ -3,7 +3,6 @@
 //! Owner of the rooms and of the table of clients, behind the lock of [`Connections`].
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use serde::ser::SerializeMap as _;
@@ -11,6 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
+use super::client::{Client, NO_ARGUMENTS, WaitingRequest, username};
+use super::issuer::Issuer;
 use super::model::{Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated, Signal};
 use super::reports::{CastReports, Reporting, Told};
 use super::room::Rooms;
@@ -18,7 +19,7 @@ use super::wire::{self, Content, Delivery, EntryEvent, Failure, JoinArguments, O
 use crate::clock::WallClock;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
-use crate::outcomes::party::{Member, PageReport};
+use crate::outcomes::party::PageReport;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::room_driver::DrivenState;
@@ -31,24 +32,6 @@ use crate::socketio::gateway::packet::{EventArguments, ForwardedJson};
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
-
-/// An event without arguments: the parser takes an array for the list of them.
-const NO_ARGUMENTS: [(); 0] = [];
-
-/// Issues TURN credentials for the clients of the gateway.
-pub trait Issuer: Send + Sync + 'static {
-    /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
-    fn check_rate(&self, from: IpAddr) -> Result<(), u64>;
-    /// An `iceServers` array with fresh credentials for `username`, which stay valid at least until [`Self::end_lease`]; `host` is the name by
-    /// which the client reached us.
-    fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;
-    /// The client that has credentials as `username` has a seat in the room with this code. The clients of a room belong together.
-    fn join_room(&self, username: &str, code: &str);
-    /// The user of the credentials that the client gets as `username`, as the relay knows it.
-    fn user(&self, username: &str) -> String;
-    /// The client that had credentials as `username` is gone.
-    fn end_lease(&self, username: &str);
-}
 
 /// What the gateway serves now, and has evicted since the start.
 #[derive(Debug, Clone, Copy)]
@@ -76,31 +59,6 @@ struct State {
     reports: CastReports,
     sources: Sources,
     reporter: Reporter,
-}
-
-struct Client {
-    id: ClientId,
-    socket: SocketRef,
-    budget: ClientBudget,
-    from: IpAddr,
-    /// The host name by which the client reached us.
-    host: Option<String>,
-    /// The address of this machine that the client's connection came to; `None` behind a proxy.
-    reached: Option<IpAddr>,
-    /// A dialect B TV has been asked for its device token and has answered.
-    verified: bool,
-    /// The event by which the client last asked for a code.
-    tv_event: Option<EntryEvent>,
-    /// The client's requests for a code that are not answered yet: one for each event.
-    waiting: Vec<WaitingRequest>,
-}
-
-/// A TV's request that is answered when the TV has its code.
-struct WaitingRequest {
-    event: EntryEvent,
-    /// The front end sent a token of its own.
-    had_token: bool,
-    ack: Option<AckSender>,
 }
 
 /// How a request that was not refused is acknowledged.
@@ -478,42 +436,6 @@ impl State {
             sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
         }
     }
-}
-
-impl Client {
-    fn emit(&self, sender: &mut EventSender, event: WireEvent) {
-        match event.argument {
-            Some(argument) => sender.emit(self.id, &self.socket, event.name, argument),
-            None => sender.emit(self.id, &self.socket, event.name, NO_ARGUMENTS),
-        }
-    }
-
-    /// The client, for those who follow its cast.
-    fn member(&self, issuer: &dyn Issuer) -> Member {
-        let Self { from, host, reached, .. } = self;
-        Member { address: *from, user: Some(issuer.user(&username(self.id))), host: host.clone(), reached: *reached }
-    }
-
-    /// The argument of an `RTCPeerConnection`.
-    fn config(&self, issuer: &dyn Issuer, dialect: Dialect) -> Value {
-        match dialect {
-            Dialect::A => json!({"iceServers": self.ice_servers(issuer)}),
-            Dialect::B => self.pooled_config(issuer),
-        }
-    }
-
-    fn pooled_config(&self, issuer: &dyn Issuer) -> Value {
-        json!({"iceServers": self.ice_servers(issuer), "iceCandidatePoolSize": 2})
-    }
-
-    fn ice_servers(&self, issuer: &dyn Issuer) -> Value {
-        issuer.ice_servers(&username(self.id), self.host.as_deref())
-    }
-}
-
-/// The name that a client's credentials are for; it tells nothing about the room.
-fn username(id: ClientId) -> String {
-    format!("cast-{id:x}")
 }
 
 fn accepted(seated: &Seated) -> Value {

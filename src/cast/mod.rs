@@ -4,14 +4,16 @@
 //! - [`room`]: all rooms as one state machine, pure.
 //! - [`wire`]: event names and argument shapes of both dialects.
 //! - `reports`: what pages report of their casts, and what becomes of each cast.
-//! - [`gateway`]: the Socket.IO shell, which owns the rooms.
+//! - [`gateway`]: the Socket.IO shell, which owns the rooms and the table of connected clients (`client`); [`issuer`] signs their credentials.
 //!
 //! **The path of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
 //! [`room::Rooms`], whose return value becomes the ack; then the gateway drains the rooms' [`model::Output`]s, has `wire` write each one
 //! in its receiver's dialect and emits it.
 
+mod client;
 pub mod code;
 pub mod gateway;
+pub mod issuer;
 pub mod model;
 mod reports;
 pub mod resume_token;

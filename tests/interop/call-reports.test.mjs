@@ -42,6 +42,7 @@ test('a call leaves one line and is counted, and both members get one verdict', 
     // The last report may come after the other member has left.
     assert.equal((await post(server, 'bad-room', bad.callerId, report('ended'))).ok, true);
     await bad.caller.hangUp();
+    await callOf(server, 'last-room');
 
     const [connected, failed] = await endedLines(server, 2);
     assert.deepEqual(['room', 'caller_ip', 'callee_ip', 'route', 'bytes', 'result', 'reason'].map((name) => field(connected, name)), ['go•••m', '127.0.0.1', '127.0.0.1', 'relay/udp', '3MB', 'connected', 'left']);
@@ -49,6 +50,9 @@ test('a call leaves one line and is counted, and both members get one verdict', 
     assert.equal(await server.metric('castway_calls_total{route="relay",protocol="udp",result="connected"}'), 1);
     assert.equal(await server.metric('castway_calls_total{route="unknown",protocol="unknown",result="failed"}'), 1);
     assert.equal(await server.metric('castway_casts_total{route="unknown",protocol="unknown",result="failed"}'), 0);
+    await server.stop();
+    const last = server.logged(/call ended/)[2];
+    assert.deepEqual(['result', 'reason'].map((name) => field(last, name)), [undefined, 'server_stopped']);
   }));
 
 test('a report is for members only, bounded, and what is wrong with it is said', () =>

@@ -7,13 +7,10 @@ use super::arguments::Arguments;
 use super::event::WireEvent;
 use super::failure::Failure;
 use super::request::Request;
-use crate::diagnosis::report::{MAX_REPORT_BYTES, Report};
+use crate::diagnosis::report::Report;
 use crate::diagnosis::verdict::Side;
 use crate::diagnosis::words::VerdictReply;
 use crate::outcomes::party::PageReport;
-
-/// KiB of a report.
-pub(super) const REPORT_KIB: usize = MAX_REPORT_BYTES / 1024;
 
 /// A report with or without `send: true`, or `{send: true}` for the report that the client has sent before.
 pub(super) fn read(arguments: &Arguments<'_>) -> Result<Request, Failure> {

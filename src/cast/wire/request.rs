@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::arguments::Arguments;
 use super::description::Content;
 use super::failure::Failure;
-use super::report::REPORT_KIB;
 use crate::cast::model::{Dialect, Signal};
+use crate::diagnosis::report::MAX_REPORT_BYTES;
 use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
 use crate::outcomes::party::PageReport;
 
@@ -33,7 +33,7 @@ impl EventReader {
 
     /// The reader of a report.
     pub(super) const fn of_report(read: ReadArguments) -> Self {
-        Self { max_kib: REPORT_KIB, read }
+        Self { max_kib: MAX_REPORT_BYTES / 1024, read }
     }
 
     /// The reader of an event that carries an offer or an answer.

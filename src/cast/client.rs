@@ -1,0 +1,78 @@
+//! A connected client of the gateway.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+use socketioxide::extract::{AckSender, SocketRef};
+
+use super::issuer::Issuer;
+use super::model::Dialect;
+use super::wire::{EntryEvent, WireEvent};
+use crate::outcomes::party::Member;
+use crate::socketio::gateway::client_budget::ClientBudget;
+use crate::socketio::gateway::client_id::ClientId;
+use crate::socketio::gateway::event_sender::EventSender;
+
+/// An event without arguments: the parser takes an array for the list of them.
+pub(super) const NO_ARGUMENTS: [(); 0] = [];
+
+pub(super) struct Client {
+    pub(super) id: ClientId,
+    pub(super) socket: SocketRef,
+    pub(super) budget: ClientBudget,
+    pub(super) from: IpAddr,
+    /// The host name by which the client reached us.
+    pub(super) host: Option<String>,
+    /// The address of this machine that the client's connection came to; `None` behind a proxy.
+    pub(super) reached: Option<IpAddr>,
+    /// A dialect B TV has been asked for its device token and has answered.
+    pub(super) verified: bool,
+    /// The event by which the client last asked for a code.
+    pub(super) tv_event: Option<EntryEvent>,
+    /// The client's requests for a code that are not answered yet: one for each event.
+    pub(super) waiting: Vec<WaitingRequest>,
+}
+
+/// A TV's request that is answered when the TV has its code.
+pub(super) struct WaitingRequest {
+    pub(super) event: EntryEvent,
+    /// The front end sent a token of its own.
+    pub(super) had_token: bool,
+    pub(super) ack: Option<AckSender>,
+}
+
+impl Client {
+    pub(super) fn emit(&self, sender: &mut EventSender, event: WireEvent) {
+        match event.argument {
+            Some(argument) => sender.emit(self.id, &self.socket, event.name, argument),
+            None => sender.emit(self.id, &self.socket, event.name, NO_ARGUMENTS),
+        }
+    }
+
+    /// The client, for those who follow its cast.
+    pub(super) fn member(&self, issuer: &dyn Issuer) -> Member {
+        let Self { from, host, reached, .. } = self;
+        Member { address: *from, user: Some(issuer.user(&username(self.id))), host: host.clone(), reached: *reached }
+    }
+
+    /// The argument of an `RTCPeerConnection`.
+    pub(super) fn config(&self, issuer: &dyn Issuer, dialect: Dialect) -> Value {
+        match dialect {
+            Dialect::A => json!({"iceServers": self.ice_servers(issuer)}),
+            Dialect::B => self.pooled_config(issuer),
+        }
+    }
+
+    pub(super) fn pooled_config(&self, issuer: &dyn Issuer) -> Value {
+        json!({"iceServers": self.ice_servers(issuer), "iceCandidatePoolSize": 2})
+    }
+
+    fn ice_servers(&self, issuer: &dyn Issuer) -> Value {
+        issuer.ice_servers(&username(self.id), self.host.as_deref())
+    }
+}
+
+/// The name that a client's credentials are for; it tells nothing about the room.
+pub(super) fn username(id: ClientId) -> String {
+    format!("cast-{id:x}")
+}
