@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::LocalAddress;
 
 /// Headers that Engine.IO and the gateways read.
 const KEPT_HEADERS: [HeaderName; 6] =
@@ -42,6 +43,9 @@ pub(super) fn lean(request: &Request) -> Request<()> {
     }
     if let Some(client) = request.extensions().get::<ClientInfo>() {
         lean.extensions_mut().insert(client.clone());
+    }
+    if let Some(local) = request.extensions().get::<LocalAddress>() {
+        lean.extensions_mut().insert(*local);
     }
     lean
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
-import { assertPicture, DEVICES, inState, openPage, openSource, openTv, statistics, until } from './support/browser.mjs';
+import { assertPicture, DEVICES, inState, openPage, openSource, openTv, shownCode, statistics, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 import { DEAD_RELAY, openTheWay } from './support/dead-relay.mjs';
 import { homeThatTrusts } from './support/trust.mjs';
@@ -24,6 +24,17 @@ const said = (page) => page.evaluate(() => window.said);
 const attribute = (page, id, name) => page.locator(`#${id}`).getAttribute(name);
 const isCode = (code) => /^[a-z_]+$/.test(code ?? '');
 const verdict = (page, id = 'notice') => until('the page shows a verdict', () => attribute(page, id, 'data-verdict'), isCode);
+
+// The reports that a page sends over its WebSocket, as they are sent.
+function reportsOf(page) {
+  const reports = [];
+  page.on('websocket', (socket) =>
+    socket.on('framesent', ({ payload }) => {
+      const event = /^\d+(\["CAST_REPORT".*)$/s.exec(String(payload));
+      if (event) reports.push(JSON.parse(event[1])[1]);
+    }));
+  return reports;
+}
 
 async function failingCast(fixture, server, { tvLocale = 'en-US', casterHome } = {}) {
   const [tvBrowser, castBrowser] = [await fixture.browser(), await fixture.browser(casterHome ? { home: casterHome } : {})];
@@ -50,16 +61,19 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
   browserTest('the caster reads why, and the TV says who has the problem', DEAD_RELAY, async (fixture, server) => {
     const { tv, caster } = await failingCast(fixture, server);
     assert.equal(await attribute(caster, 'notice', 'data-error'), 'ice_failed');
+    assert.equal(await attribute(caster, 'notice', 'data-verdict'), 'wrong_external_address');
     assert.equal(await caster.evaluate(() => window.castway.state()), 'failed');
+    assert.match(await caster.locator('#notice-hint').innerText(), /127\.0\.0\.1 but it advertises 127\.0\.0\.77/);
     assert.notEqual(await caster.locator('#notice-title').innerText(), '');
-    assert.notEqual(await caster.locator('#notice-hint').innerText(), '');
+    await caster.locator('#notice-more summary').click();
+    assert.match(await caster.locator('#notice-fix').innerText(), /CASTWAY_EXTERNAL_IP/);
     assert.equal(await caster.locator('#retry-tls').isVisible(), false, 'this server offers no TLS');
     assert.equal(await caster.locator('#notice-action').isVisible(), true);
     assert.ok((await said(caster)).some((text) => /^Still trying: /.test(text)), 'the caster has said before what it waits for');
 
     await until('the TV has the verdict', () => tv.locator('#status').innerText(), (text) => /The caster’s screen says why\.$/.test(text));
-    assert.ok(isCode(await attribute(tv, 'status', 'data-verdict')));
-    assert.match(await attribute(tv, 'status', 'data-side'), /^(caster|tv|both|server|unknown)$/);
+    assert.equal(await attribute(tv, 'status', 'data-verdict'), 'wrong_external_address');
+    assert.equal(await attribute(tv, 'status', 'data-side'), 'server');
 
     await caster.locator('#send-report').click();
     await until('the operator has the report', () => caster.locator('#report-sent').innerText(), (text) => /^Thank you/.test(text));
@@ -97,6 +111,7 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
     const pages = await failingCall(fixture, server, 'late');
     for (const page of pages) {
       assert.equal(await attribute(page, 'notice', 'data-error'), 'ice_failed');
+      assert.equal(await attribute(page, 'notice', 'data-verdict'), 'wrong_external_address');
       assert.notEqual(await page.locator('#notice-title').innerText(), '');
       assert.ok((await said(page)).some((text) => /^Still trying: /.test(text)), 'the page has said before what it waits for');
     }
@@ -108,6 +123,33 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
       assert.equal(await attribute(page, 'notice', 'data-verdict'), null);
     }
     await assertPicture(pages[0], 2);
+  });
+
+  browserTest('both ends report how a cast went, without addresses and credentials', {}, async (fixture, server) => {
+    const [tvBrowser, castBrowser] = [await fixture.browser(), await fixture.browser()];
+    await openSource(castBrowser);
+    const tv = await openPage(tvBrowser, 'about:blank');
+    const caster = await openPage(castBrowser, 'about:blank');
+    const reports = [tv, caster].map(reportsOf);
+    await tv.goto(`${server.url}/tv?ice=relay`);
+    await caster.goto(`${server.url}/cast?ice=relay&code=${await shownCode(tv)}`);
+    await caster.locator('#start').click();
+    await inState(tv, 'playing');
+    await assertPicture(tv, 2);
+    const outcomes = (list) => list.map(({ outcome }) => outcome);
+    for (const list of reports) await until('the connection is reported', () => outcomes(list), (seen) => seen.includes('connected'));
+    await caster.locator('#stop').click();
+    for (const list of reports) await until('the end is reported', () => outcomes(list), (seen) => seen.at(-1) === 'ended');
+    for (const list of reports) {
+      const last = list.at(-1);
+      assert.equal(last.route, 'relay');
+      assert.match(last.protocol, /^(udp|tcp)$/);
+      assert.ok(last.bytes > 0 && last.rttMs >= 0 && last.seconds > 0 && last.checks.answered > 0, JSON.stringify(last));
+      assert.ok(last.servers.length > 0 && last.servers.every(({ candidates, code }) => candidates > 0 && code === null), JSON.stringify(last.servers));
+      assert.ok(last.local.relay > 0 && last.remote.relay > 0 && last.local.host === 0, JSON.stringify(last));
+      assert.doesNotMatch(JSON.stringify(list), /credential|username|ufrag|candidate:|v=0/);
+      assert.ok(JSON.stringify(last).length < 16 * 1024);
+    }
   });
 
   browserTest('the pages say that they use nothing but the relay', {}, async (fixture, server) => {

@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../interop/support/server.mjs';
 import { DEVICES, inState, launch, openSource, openTv, until } from './support/browser.mjs';
+import { DEAD_RELAY } from './support/dead-relay.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
 
 const out = fileURLToPath(new URL('out/screenshots/', import.meta.url));
@@ -12,6 +13,7 @@ mkdirSync(out, { recursive: true });
 
 const server = await startServer();
 const proxy = await startDowngradingProxy(server.url);
+const unreachable = await startServer(DEAD_RELAY);
 const browser = await launch(DEVICES);
 const errorIs = (page, id) => until(id, () => page.locator('#notice').getAttribute('data-error'), (error) => error === id);
 
@@ -89,6 +91,38 @@ try {
     await page.keyboard.press('i');
     await page.waitForTimeout(2000);
   });
+  const failingCast = async (page, context) => {
+    const caster = await context.newPage();
+    await page.goto(`${unreachable.url}/tv?ice=relay`);
+    await inState(page, 'waiting');
+    await caster.goto(`${unreachable.url}/cast?ice=relay&code=${await page.evaluate(() => window.castway.code())}`);
+    await caster.locator('#start').click();
+    return caster;
+  };
+  await each('cast-still-trying', async (page, context) => {
+    const caster = await failingCast(page, context);
+    await until('a sentence', () => caster.locator('#status').innerText(), (text) => /Still trying|仍在尝试/.test(text));
+    return caster;
+  });
+  await each('cast-failed', async (page, context) => {
+    const caster = await failingCast(page, context);
+    await errorIs(caster, 'ice_failed');
+    await caster.locator('#notice-more summary').click({ timeout: 500 }).catch(() => {});
+    return caster;
+  });
+  await each('cast-failed-reported', async (page, context) => {
+    const caster = await failingCast(page, context);
+    await errorIs(caster, 'ice_failed');
+    await caster.locator('#send-report').click();
+    await until('an answer', () => caster.locator('#report-sent').innerText());
+    return caster;
+  });
+  await each('tv-failed', async (page, context) => {
+    const caster = await failingCast(page, context);
+    await errorIs(caster, 'ice_failed');
+    await page.bringToFront();
+    await until('a verdict', () => page.locator('#status').getAttribute('data-verdict'));
+  });
   const allowed = ['camera', 'microphone'];
   let rooms = 0;
   const join = async (page, room) => {
@@ -153,6 +187,16 @@ try {
     await until('full', () => third.evaluate(() => document.body.dataset.state), (state) => state === 'full');
     return third;
   }, allowed);
+  await each('call-failed', async (page, context) => {
+    const room = `${unreachable.url}/r/screenshot-${(rooms += 1)}?ice=relay`;
+    const other = await context.newPage();
+    for (const one of [page, other]) {
+      await one.goto(room);
+      await one.locator('#join').click();
+    }
+    await page.bringToFront();
+    await errorIs(page, 'ice_failed');
+  }, allowed);
   await each('call-peer-left', async (page, context) => {
     const { other } = await call(page, context);
     await other.close({ runBeforeUnload: false });
@@ -178,6 +222,7 @@ try {
 } finally {
   await browser.close();
   await proxy.close();
+  await unreachable.close();
   await server.close();
 }
 console.log(out);

@@ -35,6 +35,8 @@ function panel(call: Call, devices: Devices): { title: string; hint: string; but
       return { title: t.callEnded, hint: t.callEndedHint, button: t.callAgain };
     case 'failed':
       return { title: t.callFailed, hint: '', button: t.castRetry };
+    case 'connecting':
+      return { title: t.callHeading, hint: '', button: null };
     default:
       return { title: t.callHeading, hint: t.callWaitingHint, button: null };
   }

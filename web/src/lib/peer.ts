@@ -43,7 +43,7 @@ export class Peer {
   constructor(config: IceConfig | null, private readonly send: (candidate: RTCIceCandidateInit) => void, private readonly tls = false) {
     const used = tls && config ? tlsOnly(config) : config;
     this.pc = new RTCPeerConnection(configuration(used, relayOnly || tls));
-    this.evidence = new Evidence(this.pc, used);
+    this.evidence = new Evidence(this.pc, used, relayOnly || tls);
     this.pc.onicecandidate = (event) => {
       this.evidence.localCandidate(event);
       const candidate = event.candidate;

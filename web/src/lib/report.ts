@@ -84,9 +84,11 @@ export class Evidence {
   private readonly remote = none();
   private measured: Measured = { route: null, protocol: null, rttMs: null, loss: null, bytes: null, checks: null };
 
-  constructor(private readonly pc: RTCPeerConnection, config: IceConfig | null) {
+  /** `relay`: STUN servers are not asked. */
+  constructor(private readonly pc: RTCPeerConnection, config: IceConfig | null, relay: boolean) {
     (config ? config.iceServers : []).forEach((server) =>
       ([] as string[]).concat(server.urls).forEach((url) => {
+        if (relay && /^stun/.test(url)) return;
         if (this.servers.length < MAX_SERVERS) this.servers.push({ url, candidates: 0, code: null, text: null, ms: null });
       }),
     );

@@ -28,6 +28,7 @@ export class Reporter {
   private phase: 'trying' | 'failing' | 'failed' | 'up' = 'trying';
   /** This attempt has succeeded, at least for a time. */
   private worked = false;
+  private upSince = 0;
   private sent: Outcome[] = [];
   private lastSent = -MIN_INTERVAL_MS;
   private lastRead = 0;
@@ -46,6 +47,11 @@ export class Reporter {
   get slow(): Peer | null {
     const peer = this.peer;
     return peer && this.phase !== 'up' && peer.evidence.waited >= SLOW_MS ? peer : null;
+  }
+
+  /** The connection works for so long that a picture should have arrived. */
+  get upLong(): boolean {
+    return this.phase === 'up' && performance.now() - this.upSince >= SLOW_MS;
   }
 
   get answered(): boolean {
@@ -106,11 +112,13 @@ export class Reporter {
   }
 
   private async connected(peer: Peer): Promise<void> {
+    if (this.phase !== 'up') this.upSince = performance.now();
     this.phase = 'up';
     this.worked = this.wasUp = true;
     const due = performance.now() - this.lastRead >= TOTALS_INTERVAL_MS;
     if (!due && this.sent.indexOf('connected') >= 0) return;
     this.lastRead = performance.now();
+    this.listener.changed();
     await peer.evidence.refresh();
     // A report right after that of the gathering would be refused; a later tick sends it.
     if (peer === this.peer && performance.now() - this.lastSent >= MIN_INTERVAL_MS) await this.once(peer, 'connected');

@@ -26,6 +26,8 @@ export const en = {
   tvServerDown: 'The server is restarting – one moment …',
   tvJoined: 'Somebody is about to share their screen …',
   tvStarting: 'The video is about to start …',
+  tvNoOffer: 'Somebody has joined, but their page has not sent a screen yet …',
+  tvNoFrames: 'The devices are connected, but no picture has arrived yet …',
   tvTakeover: 'Another device is taking over …',
   tvInterrupted: 'The video has stopped – trying again …',
   tvIceFailed: 'The connection to the caster was lost.',

@@ -26,6 +26,8 @@ export const zh: Text = {
   tvServerDown: '服务器正在重启，请稍候……',
   tvJoined: '有人即将共享屏幕……',
   tvStarting: '画面即将出现……',
+  tvNoOffer: '有人已加入，但对方的页面尚未发来屏幕……',
+  tvNoFrames: '设备已连通，但画面尚未到达……',
   tvTakeover: '另一台设备正在接管……',
   tvInterrupted: '画面中断，正在重试……',
   tvIceFailed: '与投屏设备的连接已断开。',

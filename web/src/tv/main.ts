@@ -6,7 +6,7 @@ import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { relayOnly } from '../lib/peer';
 import { Player } from '../lib/player';
-import { Reporter } from '../lib/reporter';
+import { Reporter, SLOW_MS } from '../lib/reporter';
 import { Signaling } from '../lib/signaling';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { asSide, progress } from '../lib/verdict';
@@ -45,6 +45,7 @@ let online = false;
 let restarting = false;
 let replaced = false;
 let joined = false;
+let joinedAt = 0;
 let takeover = false;
 let casterAway = false;
 let picture = false;
@@ -112,9 +113,9 @@ function update(_changed?: unknown): void {
   else if (refused) view.status(t.tvRefused(refused), 'bad');
   else if (!code) view.status(t.tvConnecting, 'busy');
   else if (failure && !picture) view.status(sentence(failure), 'bad');
-  else if (receiver.active) view.status(reporter.slow ? progress(reporter.slow.evidence, t.tvStarting) : t.tvStarting, 'busy');
+  else if (receiver.active) view.status(starting(), 'busy');
   else if (takeover) view.status(t.tvTakeover, 'busy');
-  else if (joined) view.status(t.tvJoined, 'busy');
+  else if (joined) view.status(performance.now() - joinedAt < SLOW_MS ? t.tvJoined : t.tvNoOffer, 'busy');
   else view.status(note ?? t.tvReady, 'good');
   view.failure(online && code && !refused && !picture ? failure : null);
   let banner: string | null = null;
@@ -127,6 +128,11 @@ function update(_changed?: unknown): void {
   view.newCodeButton(now === 'waiting' && online && !refused && canRenew);
   view.soundHint(now === 'playing' && player.silenced);
   awake();
+}
+
+function starting(): string {
+  if (reporter.slow) return progress(reporter.slow.evidence, t.tvStarting);
+  return reporter.upLong ? t.tvNoFrames : t.tvStarting;
 }
 
 function playing(): void {
@@ -238,6 +244,8 @@ signaling.on('CAST_REPLACED', () => {
 });
 signaling.on('CASTER_JOINED', () => {
   joined = true;
+  joinedAt = performance.now();
+  setTimeout(update, SLOW_MS);
   failure = null;
   casterAway = takeover = false;
   say(null);
