@@ -126,7 +126,8 @@ impl IceServers {
         names.into_iter().next().or_else(local).or_else(addresses).or_else(own)
     }
 
-    fn host(&self, request_host: Option<&str>) -> Host {
+    /// The host of [`Self::uris`], for URLs without TLS.
+    pub fn host(&self, request_host: Option<&str>) -> Host {
         // A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on
         // another machine.
         let usable = |host: &Host| !interfaces::is_loopback_host(host) && self.listens_on(host);

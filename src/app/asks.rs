@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
+use super::self_test::ListenerTest;
 use super::server::App;
 use crate::config::{Settings, variable_of};
 use crate::control::Ask;
 use crate::control::asks::credentials::CredentialsAsk;
 use crate::control::asks::facts::FactsAsk;
 use crate::control::facts::{
-    CertificateFacts, DescriptorFacts, ListenerFacts, ProxyFacts, ProxySighting, RelayFacts, ServerFacts, Service, Transport,
-    net_namespace,
+    CertificateFacts, DescriptorFacts, ListenerFacts, ProxyFacts, ProxySighting, RelayFacts, SelfTestFacts, ServerFacts, Service,
+    Transport, net_namespace,
 };
 use crate::limits::descriptors;
 use crate::tls::Certificates;
@@ -28,6 +29,7 @@ impl App {
         let fixed = self.fixed_facts();
         let (certificates, external, ice) = (self.certificates.clone(), self.external.clone(), self.ice.clone());
         let (proxies, descriptors, cost) = (self.proxies.clone(), self.descriptors.clone(), self.cast_cost());
+        let self_test = self.self_test.clone();
         let collect = move || {
             let (requests, with_headers) = proxies.counts();
             let last = proxies.last().map(|(address, header)| ProxySighting { address, header: header.to_owned() });
@@ -49,6 +51,7 @@ impl App {
                     casts: descriptors.casts(cost),
                 },
                 proxies: ProxyFacts { requests, with_headers, last },
+                self_test: Some(self_test.results().iter().map(self_test_facts).collect()),
                 now: unix_seconds(SystemTime::now()),
                 ..fixed.clone()
             }
@@ -97,6 +100,10 @@ impl App {
         }
         found
     }
+}
+
+fn self_test_facts(tested: &ListenerTest) -> SelfTestFacts {
+    SelfTestFacts { listener: tested.listener.clone(), ms: tested.ms, problem: tested.problem.clone() }
 }
 
 fn certificate_facts(certificates: &Certificates) -> CertificateFacts {

@@ -5,6 +5,7 @@
 
 pub mod decide;
 pub mod observation;
+mod other_networks;
 pub mod report;
 pub mod verdict;
 pub mod watch;
