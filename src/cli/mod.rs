@@ -13,6 +13,7 @@
 mod command_line;
 mod credentials;
 mod database;
+mod doctor;
 mod env_file;
 mod error;
 mod health;
