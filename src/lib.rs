@@ -10,6 +10,7 @@ pub mod cast;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod diagnosis;
 pub mod http;
 pub mod ingress;

@@ -29,6 +29,7 @@ use crate::cast::model::RoomsConfig;
 use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
 use crate::config::{CertificateSource, Config};
+use crate::control::ControlSocket;
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
 use crate::http::server::HttpServer;
@@ -57,9 +58,11 @@ impl App {
         let ice = opened.ice_servers();
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
-        let api = opened.api(ice, &gateways, &limits, &relay_alive);
+        let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive);
         let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
+        let proxies = limits.requests.proxies.clone();
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
+        let control = ControlSocket::bind(&opened.config.data_dir);
         let Opened { config, listeners, store, directory, external, certificates, relay, descriptors, clock, .. } = opened;
         Ok(Self {
             config,
@@ -78,6 +81,9 @@ impl App {
             store,
             descriptors,
             clock,
+            ice,
+            proxies,
+            control,
         })
     }
 }

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod asks;
 mod build;
 mod cors;
 mod flows;

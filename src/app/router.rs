@@ -18,6 +18,7 @@ use crate::apprtc::gateway::AppRtcGateway;
 use crate::config::HttpConfig;
 use crate::http::client_info;
 use crate::http::pages;
+use crate::http::proxy_sightings::{self, ProxySightings};
 use crate::http::redirect::{self, Redirect};
 use crate::http::request_bodies;
 use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
@@ -29,6 +30,7 @@ use crate::socketio;
 pub(super) struct RequestGuards {
     pub(super) broken_handshakes: Arc<BrokenHandshakeLog>,
     pub(super) unfinished: UnfinishedMessages,
+    pub(super) proxies: ProxySightings,
 }
 
 /// The services on the HTTP ports. Each one gets the requests that the ones before it don't serve.
@@ -71,6 +73,7 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
         // and redirects.
         .layer(cors::layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
+        .layer(middleware::from_fn_with_state((guards.proxies, trusted(config)), proxy_sightings::note))
         .layer(option_layer(hsts(permanent)))
 }
 

@@ -45,6 +45,7 @@ impl App {
     /// # Errors
     /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let asks = self.asks();
         let Self {
             config,
             mut listeners,
@@ -57,6 +58,7 @@ impl App {
             io,
             external,
             relay,
+            control,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -68,6 +70,9 @@ impl App {
         tasks.spawn(external.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
+        if let Ok(control) = control {
+            tasks.spawn(control.serve(asks));
+        }
         if let Some(listener) = listeners.collider.take() {
             tasks.spawn(ingress::serve(vec![listener], collider_dispatcher, std::future::pending()));
         }

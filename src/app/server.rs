@@ -8,10 +8,13 @@ use socketioxide::SocketIo;
 
 use super::listeners::TcpListeners;
 use crate::addresses::external::ExternalAddresses;
+use crate::addresses::ice_servers::IceServers;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
 use crate::config::Config;
+use crate::control::ControlSocket;
+use crate::http::proxy_sightings::ProxySightings;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::MultiConnectionGateway;
@@ -38,6 +41,10 @@ pub struct App {
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    pub(super) ice: IceServers,
+    pub(super) proxies: ProxySightings,
+    /// Through it commands ask this server; a sentence says why it is missing.
+    pub(super) control: Result<ControlSocket, String>,
 }
 
 impl App {

@@ -169,7 +169,7 @@ impl App {
     }
 
     /// The descriptors that a cast over the relay needs: browsers make an allocation at each URL that they get.
-    fn cast_cost(&self) -> CastCost {
+    pub(super) fn cast_cost(&self) -> CastCost {
         let turns = self.certificates.as_ref().is_some_and(|certificates| certificates.current().is_trusted());
         let (udp, streams) = (usize::from(self.relay.has_udp()), usize::from(self.relay.has_tcp()) + usize::from(turns));
         CastCost::of_urls(udp, streams, self.config.relay.clients_need_range())
@@ -249,9 +249,15 @@ impl App {
         warnings.extend(self.certificates.as_ref().and_then(|certificates| nameless(&certificates.current())));
         warnings.extend(self.external.problems());
         warnings.extend(self.config.warnings());
+        warnings.extend(self.control.as_ref().err().map(|problem| capitalized(problem)));
         warnings.extend(RealmMismatches::new(self.config.relay.realm.clone()).new_warning(&self.directory));
         warnings
     }
+}
+
+fn capitalized(sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
 }
 
 /// A warning about a certificate that no DNS name can be taken from.

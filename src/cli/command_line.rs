@@ -1,6 +1,7 @@
 //! The command line: its subcommands, its help, and the settings that it and the environment give.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -8,7 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::error::CliError;
 use super::installation::Given;
-use super::{credentials, secret, user};
+use super::{credentials, data_folder, doctor, secret, user};
 use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.
@@ -50,6 +51,11 @@ pub(super) enum Command {
     Secret(secret::Command),
     /// Ask the server that runs with these settings on this machine whether it is ready
     Health,
+    /// Say why casts don't work and what to do: settings, ports, name, certificate, relay, firewall, and a check from outside
+    Doctor(doctor::Arguments),
+    /// Answer the questions of another command about a data folder, with the rights of its owner
+    #[command(name = data_folder::COMMAND, hide = true)]
+    DataFolder { folder: PathBuf },
 }
 
 /// The command line, with the settings of the environment.

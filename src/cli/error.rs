@@ -13,6 +13,8 @@ pub(super) enum CliError {
     /// A setting or an argument can't be used.
     Usage(String),
     Failed(anyhow::Error),
+    /// What failed has been printed.
+    Reported,
 }
 
 impl<E: Into<anyhow::Error>> From<E> for CliError {

@@ -180,6 +180,16 @@ impl Installation {
         Ok(config)
     }
 
+    /// The settings of flags, the environment and files, without the server's record.
+    pub(super) fn settings(&self) -> Settings {
+        self.given.or(&self.service_settings())
+    }
+
+    /// The file of the service's settings, and what it says.
+    pub(super) fn service(&self) -> Option<(&Path, &Settings)> {
+        self.service.as_ref().map(|service| (service.file.as_path(), &service.settings))
+    }
+
     fn service_settings(&self) -> Settings {
         self.service.as_ref().map(|service| service.settings.clone()).unwrap_or_default()
     }
@@ -199,7 +209,8 @@ impl Installation {
         }
     }
 
-    fn settings_in_words(&self, recorded: bool) -> String {
+    /// Where the settings come from.
+    pub(super) fn settings_in_words(&self, recorded: bool) -> String {
         let mut sources = self.sources.clone();
         sources.extend(self.service.as_ref().map(|service| service.file.display().to_string()));
         if recorded {

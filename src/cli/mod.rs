@@ -12,6 +12,7 @@
 
 mod command_line;
 mod credentials;
+mod data_folder;
 mod database;
 mod doctor;
 mod env_file;

@@ -18,13 +18,25 @@ use crate::users::DATABASE_FILE_NAME;
 /// # Errors
 /// Where root may not (a container without `CAP_SETUID`).
 pub(super) fn become_owner(data_dir: &Path) -> anyhow::Result<()> {
+    // Still read and reach what root may: the folder may be a container's, below one that its owner can't enter here, and a
+    // certificate's key may be readable by a group of the service. Nothing can be written or made by that.
+    become_owner_who(data_dir, CapabilitySet::DAC_READ_SEARCH)
+}
+
+/// The same, without any right of root's: what the owner can't read, this process can't either.
+///
+/// # Errors
+/// Where root may not (a container without `CAP_SETUID`).
+pub(super) fn become_owner_without_rights(data_dir: &Path) -> anyhow::Result<()> {
+    become_owner_who(data_dir, CapabilitySet::empty())
+}
+
+/// Becomes the owner, who keeps the rights `kept` of root's.
+fn become_owner_who(data_dir: &Path, kept: CapabilitySet) -> anyhow::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    let paths = [data_dir.to_owned(), data_dir.join(DATABASE_FILE_NAME)];
-    // What is not there is for the database to complain about.
-    let mut owners = paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|found| (found.uid(), found.gid()));
-    let Some((uid, gid)) = owners.find(|(uid, _)| *uid != 0) else { return Ok(()) };
+    let Some((uid, gid)) = owner(data_dir) else { return Ok(()) };
     let become_it = || {
         set_keep_capabilities(true)?;
         set_thread_groups(&[])?;
@@ -32,10 +44,7 @@ pub(super) fn become_owner(data_dir: &Path) -> anyhow::Result<()> {
         set_thread_res_gid(gid, gid, gid)?;
         let uid = Uid::from_raw(uid);
         set_thread_res_uid(uid, uid, uid)?;
-        // Still read and reach what root may: the folder may be a container's, below one that its owner can't enter here, and a
-        // certificate's key may be readable by a group of the service. Nothing can be written or made by that.
-        let reads = CapabilitySet::DAC_READ_SEARCH;
-        let all = CapabilitySets { effective: reads, permitted: reads, inheritable: CapabilitySet::empty() };
+        let all = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
         set_capabilities(None, all).or_else(|_| {
             let none = CapabilitySet::empty();
             set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
@@ -44,4 +53,12 @@ pub(super) fn become_owner(data_dir: &Path) -> anyhow::Result<()> {
     become_it().with_context(|| {
         format!("root can't become the user {uid}, to whom {} belongs: run the command as that user", data_dir.display())
     })
+}
+
+/// The user and the group to whom the data belong, unless it is root.
+fn owner(data_dir: &Path) -> Option<(u32, u32)> {
+    // What is not there is for the database to complain about. A link to a database counts as its maker's.
+    let found = [fs::metadata(data_dir), fs::symlink_metadata(data_dir.join(DATABASE_FILE_NAME))];
+    let mut owners = found.into_iter().flatten().map(|found| (found.uid(), found.gid()));
+    owners.find(|(uid, _)| *uid != 0)
 }

@@ -11,7 +11,7 @@ use super::database::block_on;
 use super::error::CliError;
 use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
-use super::{credentials, env_file, health, secret, unknown_variables, user};
+use super::{credentials, data_folder, doctor, env_file, health, secret, unknown_variables, user};
 use crate::app::signals;
 use crate::config::{Config, Settings, variable_of};
 
@@ -35,6 +35,7 @@ pub fn run(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
             print_error(&message);
             EXIT_USAGE.into()
         }
+        Err(CliError::Reported) => EXIT_FAILED.into(),
         Err(CliError::Failed(error)) => {
             print_error(&format!("{error:#}"));
             EXIT_FAILED.into()
@@ -55,6 +56,8 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
             warn_of_secrets(&line.flags);
             Ok(serve(Config::read_to_serve(&line.cli.settings)?)?)
         }
+        // It comes before all that reads settings or looks for folders.
+        Some(Command::DataFolder { folder }) => Ok(data_folder::child::run(&folder)?),
         Some(_) => run_command(line),
     }
 }
@@ -67,12 +70,13 @@ fn run_command(line: CommandLine) -> Result<(), CliError> {
     warn_of_secrets(&line.flags);
     match line.cli.command {
         Some(Command::Health) => health::run(&installation.without_database()?),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments, &installation),
         Some(Command::User(command)) => block_on(&installation, user::run(command, &installation)),
         Some(Command::Credentials(arguments)) => {
             block_on(&installation, credentials::run(&arguments, line.requested_ttl, &installation))
         }
         Some(Command::Secret(command)) => block_on(&installation, secret::run(command, &installation)),
-        None | Some(Command::Run) => Ok(()),
+        None | Some(Command::Run | Command::DataFolder { .. }) => Ok(()),
     }
 }
 

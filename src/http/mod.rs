@@ -14,6 +14,8 @@
 //! 8. [`response_bytes::count`] counts the response's bytes for the client until they are written. Over HTTP/2, `http2_responses`
 //!    ends a connection whose client reads a response too slowly.
 //!
+//! [`proxy_sightings`] counts requests that seem to come through a proxy which the settings don't trust.
+//!
 //! [`own_address`] tells whether the address of a client is its own, for what only some networks may do.
 //!
 //! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
@@ -26,6 +28,7 @@ mod http2_responses;
 pub mod own_address;
 pub mod pages;
 pub mod path_slashes;
+pub mod proxy_sightings;
 pub mod redirect;
 pub mod request_bodies;
 pub mod response_bytes;

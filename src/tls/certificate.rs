@@ -51,6 +51,8 @@ pub struct Certificate {
     pub names: Vec<String>,
     /// SHA-256 of the certificate in the form that browsers show: `AB:CD:…`.
     pub fingerprint: String,
+    /// The organization or the name of who signed it.
+    pub issuer: String,
     pub not_before: SystemTime,
     pub not_after: SystemTime,
     /// Another certificate signed it, and is missing in the chain.
@@ -75,6 +77,9 @@ impl Certificate {
         let (names, validity) = (names(&parsed), parsed.validity());
         let (not_before, not_after) = (time(validity.not_before.timestamp()), time(validity.not_after.timestamp()));
         let signed_itself = parsed.issuer() == parsed.subject();
+        let (mut organizations, mut common) = (parsed.issuer().iter_organization(), parsed.issuer().iter_common_name());
+        let issuer = organizations.next().or_else(|| common.next()).and_then(|name| name.as_str().ok());
+        let issuer = issuer.map_or_else(|| parsed.issuer().to_string(), str::to_owned);
         let lacks_issuer = certificates.len() == 1 && !signed_itself;
         let key = ring::default_provider().key_provider.load_private_key(key);
         let key = key.map_err(|error| anyhow!("the private key can't be used ({error})"))?;
@@ -83,7 +88,7 @@ impl Certificate {
             bail!("the private key does not match the certificate");
         }
         let key = Arc::new(CertifiedKey::new(certificates.clone(), key));
-        Ok(Self { kind, names, fingerprint, not_before, not_after, lacks_issuer, signed_itself, key })
+        Ok(Self { kind, names, fingerprint, issuer, not_before, not_after, lacks_issuer, signed_itself, key })
     }
 
     /// Whether browsers accept it without a warning, as far as we can tell.

@@ -1,4 +1,98 @@
-//! `castway doctor`: looks at what can keep casts from working, and says what to change.
-#![allow(dead_code, unused_imports)]
+//! `castway doctor`: says why casts don't work, and what to do.
+//!
+//! It looks at the settings and at the running server, and goes from topic to topic; each has a file that returns [`line::Line`]s. A file
+//! gets [`inputs::Inputs`]. The data folder is touched only through [`DataFolder`], which has no right of root's there.
 
+#[allow(dead_code, unused_imports)]
 mod firewall;
+mod inputs;
+mod line;
+mod print;
+mod settings;
+
+use std::io::{self, IsTerminal as _};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::inputs::{Credentials, Inputs};
+use self::line::{Line, State};
+use super::data_folder::DataFolder;
+use super::error::CliError;
+use super::installation::Installation;
+use super::output::print;
+use crate::control::client::ANSWER_TIMEOUT;
+
+const HELP_NOTE: &str = "\
+Marks: ✔ works, ! should be changed, ✘ keeps casts from working (exit status 1), ? could not be found out.
+
+Run it on the machine of the server, as root (sudo) or as the user that the server runs as; only root can read the firewall. At its end \
+it waits until you have opened the printed address on a phone with Wi-Fi off: nothing else can tell whether the outside reaches \
+this server.";
+
+#[derive(Debug, Args)]
+#[command(after_help = HELP_NOTE)]
+pub(super) struct Arguments {
+    /// Print JSON instead of lines
+    #[arg(long)]
+    json: bool,
+    /// Don't wait for a check from outside
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Prints what it finds as soon as it is found.
+struct Output {
+    json: bool,
+    colored: bool,
+    lines: Vec<Line>,
+}
+
+pub(super) fn run(arguments: &Arguments, installation: &Installation) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(examine(arguments, installation));
+    // Nobody waits for a look-up that still runs.
+    runtime.shutdown_background();
+    done
+}
+
+async fn examine(arguments: &Arguments, installation: &Installation) -> Result<(), CliError> {
+    let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut output = Output { json: arguments.json, colored: colored && !arguments.json, lines: Vec::new() };
+    let mut folder = DataFolder::open(installation.data_dir());
+    let (inputs, lines) = settings::look(installation, folder.as_mut());
+    output.add(lines)?;
+    output.end(inputs.facts.as_ref().map(|facts| facts.version.as_str()), None)
+}
+
+impl Output {
+    fn add(&mut self, lines: Vec<Line>) -> Result<(), CliError> {
+        for line in lines {
+            if !self.json {
+                print(print::shown(&line, self.colored))?;
+            }
+            self.lines.push(line);
+        }
+        Ok(())
+    }
+
+    /// Prints the JSON if that was asked for, and tells the exit status.
+    fn end(self, version: Option<&str>, outside: Option<Value>) -> Result<(), CliError> {
+        let ok = self.lines.iter().all(|line| line.state != State::Failed);
+        if self.json {
+            let mut report = json!({ "ok": ok, "version": version, "lines": self.lines });
+            if let Some(outside) = outside {
+                report["outside"] = outside;
+            }
+            print(serde_json::to_string_pretty(&report)?)?;
+        }
+        if ok { Ok(()) } else { Err(CliError::Reported) }
+    }
+}
+
+/// Credentials for the relay's test.
+fn credentials(folder: &mut DataFolder) -> Option<Credentials> {
+    let answer = folder.ask(json!({ "ask": "credentials", "name": "castway-doctor" }), ANSWER_TIMEOUT).ok()?;
+    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+    Some(Credentials { username: text("username")?, password: text("password")? })
+}

@@ -1,0 +1,71 @@
+//! What doctor knows when it begins to look.
+
+use std::net::SocketAddr;
+
+use crate::config::Config;
+use crate::control::facts::{ServerFacts, Service, Transport};
+
+/// The settings and the running server.
+pub(super) struct Inputs {
+    /// The settings that count: those of the running server, or else of its last start, or else those that were found. `None`: they can't
+    /// be used.
+    pub(super) config: Option<Config>,
+    /// What the running server says of itself; `None`: none runs, or it can't be asked.
+    pub(super) facts: Option<ServerFacts>,
+    /// Fresh credentials for an allocation of doctor's own.
+    pub(super) credentials: Option<Credentials>,
+}
+
+/// A username with its password, which the relay accepts for five minutes.
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password: String,
+}
+
+/// A port on which clients reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NeededPort {
+    pub(super) protocol: Transport,
+    pub(super) address: SocketAddr,
+    pub(super) serves: Service,
+}
+
+impl Inputs {
+    /// The ports that clients need, as the running server has them, or as the settings name them.
+    pub(super) fn ports(&self) -> Vec<NeededPort> {
+        if let Some(facts) = &self.facts {
+            let port = |found: &crate::control::facts::ListenerFacts| NeededPort {
+                protocol: found.protocol,
+                address: found.address,
+                serves: found.serves,
+            };
+            return facts.listeners.iter().map(port).collect();
+        }
+        let Some(config) = &self.config else { return Vec::new() };
+        let tcp = |serves| move |address: SocketAddr| NeededPort { protocol: Transport::Tcp, address, serves };
+        let first = |listen: &Option<crate::config::Listen>| listen.as_ref().and_then(|listen| listen.addrs.first().copied());
+        let http = config.http.listen.iter().filter_map(|listen| listen.addrs.first().copied());
+        let mut ports: Vec<_> = http.map(tcp(Service::Http)).collect();
+        ports.extend(first(&config.tls.https).map(tcp(Service::Https)));
+        ports.extend(first(&config.tls.turns).map(tcp(Service::Turns)));
+        ports.extend(config.apprtc.collider.map(tcp(Service::Collider)));
+        let relay = &config.relay;
+        let alternate = relay.alternate_port.map(|port| SocketAddr::new(relay.addr.ip(), port));
+        for address in std::iter::once(relay.addr).chain(alternate) {
+            let kinds = [(relay.udp, Transport::Udp), (relay.tcp, Transport::Tcp)];
+            let kinds = kinds.into_iter().filter(|(listens, _)| *listens);
+            ports.extend(kinds.map(|(_, protocol)| NeededPort { protocol, address, serves: Service::Turn }));
+        }
+        ports
+    }
+
+    /// The first and the last relayed port, and whether every client needs them; `None`: nobody does.
+    pub(super) fn relayed_ports(&self) -> Option<((u16, u16), bool)> {
+        if let Some(facts) = &self.facts {
+            return facts.relay.has_range.then_some((facts.relay.ports, facts.relay.clients_need_range));
+        }
+        let relay = &self.config.as_ref()?.relay;
+        let has_range = relay.scope != Some(crate::turn::Scope::Clients);
+        has_range.then(|| ((*relay.ports.start(), *relay.ports.end()), relay.clients_need_range()))
+    }
+}

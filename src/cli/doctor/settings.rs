@@ -1,0 +1,106 @@
+//! Which settings count, and whether the server runs.
+
+use super::inputs::Inputs;
+use super::line::{Line, Topic};
+use crate::cli::data_folder::{DataFolder, NoAnswer, Record};
+use crate::cli::installation::Installation;
+use crate::config::secret::Secret;
+use crate::config::{Config, Settings, variable_of};
+use crate::control::facts::ServerFacts;
+
+/// Reads the settings, and asks the server.
+pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, &mut anyhow::Error>) -> (Inputs, Vec<Line>) {
+    let (facts, record, mut lines) = match folder {
+        Ok(folder) => ask(folder),
+        Err(error) => (None, None, vec![Line::failed(Topic::Settings, format!("{error:#}"))]),
+    };
+    let config = match config(installation, record.as_ref(), facts.as_ref()) {
+        Ok(config) => Some(config),
+        Err(problems) => {
+            lines.push(Line::failed(Topic::Settings, problems));
+            None
+        }
+    };
+    let from = installation.settings_in_words(record.is_some());
+    let data = installation.data_dir().display();
+    if let Some(facts) = &facts {
+        let text = format!("{from}; data folder {data}; server {} runs (process {})", facts.version, facts.pid);
+        lines.insert(0, Line::ok(Topic::Settings, text));
+        lines.extend(edited(installation, facts));
+        lines.extend(other_version(facts));
+    }
+    (Inputs { config, facts, credentials: None }, lines)
+}
+
+fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>, Vec<Line>) {
+    let mut lines = Vec::new();
+    let facts = match folder.facts() {
+        Ok(facts) => Some(facts),
+        Err(NoAnswer::NotRunning) => {
+            let text = format!(
+                "no server runs with the data folder {}: start it, or name the folder of the one that runs with --data-dir DIR",
+                folder.path().display()
+            );
+            lines.push(Line::failed(Topic::Settings, text).with_command("sudo systemctl start castway"));
+            None
+        }
+        Err(NoAnswer::Because(why)) => {
+            lines.push(Line::unknown(Topic::Settings, format!("the server can't be asked: {why}")));
+            None
+        }
+    };
+    let record = match folder.record() {
+        Ok(Record::Settings(record)) => Some(record),
+        Ok(Record::None) => None,
+        Err(error) => {
+            lines.push(Line::failed(Topic::Settings, format!("the database can't be read: {error:#}")));
+            None
+        }
+    };
+    (facts, record, lines)
+}
+
+/// The settings of the server's last start, if it has one, or else those that were found.
+fn config(installation: &Installation, record: Option<&Secret<String>>, facts: Option<&ServerFacts>) -> Result<Config, String> {
+    let mut settings = match record {
+        Some(record) => Settings::from_server_record(record)
+            .map_err(|error| format!("what the server recorded of its settings can't be read ({error}): restart it"))?,
+        None => installation.settings(),
+    };
+    if record.is_some() && facts.is_none() {
+        // The next start goes by what the files say now.
+        settings = installation.settings().or(&settings);
+    }
+    // A file that the record names is for the server's owner to read, and doctor may be root.
+    if record.is_some() {
+        (settings.static_auth_secret_file, settings.api_keys_file) = (None, None);
+    }
+    let mut config = Config::read(&settings).map_err(|problems| problems.to_string())?;
+    config.data_dir = installation.data_dir().to_owned();
+    Ok(config)
+}
+
+/// Settings of the service that were edited after its start.
+fn edited(installation: &Installation, facts: &ServerFacts) -> Option<Line> {
+    let (file, now) = installation.service()?;
+    let now = now.set_fields().filter(|(field, _)| !Settings::SECRETS.contains(&field.as_str()) && field != "data_dir");
+    let now = now.map(|(field, value)| (variable_of(&field), value));
+    let changed = now.filter(|(name, value)| facts.settings.get(name).map(|running| running.trim()) != Some(value.trim()));
+    let changed: Vec<_> = changed.map(|(name, _)| name).collect();
+    (!changed.is_empty()).then(|| {
+        let text =
+            format!("{} was edited after the start of the server, which runs without: {}", file.display(), changed.join(", "));
+        Line::warning(Topic::Settings, text).with_command("sudo systemctl restart castway")
+    })
+}
+
+fn other_version(facts: &ServerFacts) -> Option<Line> {
+    let own = env!("CARGO_PKG_VERSION");
+    (facts.version != own).then(|| {
+        Line::warning(
+            Topic::Settings,
+            format!("this program is {own} and the server that runs is {}: restart the server", facts.version),
+        )
+        .with_command("sudo systemctl restart castway")
+    })
+}

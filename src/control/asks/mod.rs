@@ -1,0 +1,5 @@
+//! The questions, one in each file.
+
+pub mod checks;
+pub mod credentials;
+pub mod facts;
