@@ -8,6 +8,8 @@ mod firewall;
 mod inputs;
 mod line;
 mod print;
+#[allow(dead_code, unused_imports)]
+mod relay;
 mod settings;
 
 use std::io::{self, IsTerminal as _};
