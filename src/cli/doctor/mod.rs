@@ -3,12 +3,10 @@
 //! It looks at the settings and at the running server, and goes from topic to topic; each has a file that returns [`line::Line`]s. A file
 //! gets [`inputs::Inputs`]. The data folder is touched only through [`DataFolder`], which has no right of root's there.
 
-#[allow(dead_code, unused_imports)]
 mod firewall;
 mod inputs;
 mod line;
 mod print;
-#[allow(dead_code, unused_imports)]
 mod relay;
 mod settings;
 
@@ -62,8 +60,11 @@ async fn examine(arguments: &Arguments, installation: &Installation) -> Result<(
     let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut output = Output { json: arguments.json, colored: colored && !arguments.json, lines: Vec::new() };
     let mut folder = DataFolder::open(installation.data_dir());
-    let (inputs, lines) = settings::look(installation, folder.as_mut());
+    let (mut inputs, lines) = settings::look(installation, folder.as_mut());
     output.add(lines)?;
+    inputs.credentials = folder.as_mut().ok().and_then(credentials);
+    output.add(relay::look(&inputs).await)?;
+    output.add(firewall::look(&inputs).await)?;
     output.end(inputs.facts.as_ref().map(|facts| facts.version.as_str()), None)
 }
 

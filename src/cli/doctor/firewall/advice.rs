@@ -1,8 +1,9 @@
 //! The command that opens ports, in front of what drops their packets and behind everything else, so that bans keep their effect.
 
 use super::evaluate::Drop;
-use super::needed::Transport;
+use super::needed::keyword;
 use super::ruleset::Program;
+use crate::control::facts::Transport;
 
 /// Who has made the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
     let last = drop.chains.last().map(String::as_str).unwrap_or_default();
     match manager {
         Manager::Ufw => {
-            let ports = format!("{}/{}", range(ports, ":"), transport.keyword());
+            let ports = format!("{}/{}", range(ports, ":"), keyword(transport));
             if ["ufw-user-input", "ufw6-user-input", "ufw-user-limit", "ufw6-user-limit"].contains(&last) {
                 Advice { command: Some(format!("sudo ufw insert 1 allow {ports}")), hint: None }
             } else if last.contains("before-input") {
@@ -69,7 +70,7 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
                 return by_hand(format!("A rich rule refuses them; sudo firewall-cmd{zone} --list-rich-rules shows it."));
             }
             let zone = zone.map(|zone| format!(" --zone={zone}")).unwrap_or_default();
-            let port = format!("--add-port={}/{}", range(ports, "-"), transport.keyword());
+            let port = format!("--add-port={}/{}", range(ports, "-"), keyword(transport));
             let command = format!("sudo firewall-cmd --permanent{zone} {port} && sudo firewall-cmd --reload");
             Advice { command: Some(command), hint: None }
         }
@@ -85,7 +86,7 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
 }
 
 fn nft(drop: &Drop, transport: Transport, ports: (u16, u16)) -> String {
-    let rule = format!("{} dport {} accept", transport.keyword(), range(ports, "-"));
+    let rule = format!("{} dport {} accept", keyword(transport), range(ports, "-"));
     let chain = format!("{} {}", drop.table, drop.chain);
     match drop.rule.and_then(|rule| rule.handle) {
         _ if drop.only_accepts_before => format!("sudo nft insert rule {chain} {rule}"),
@@ -96,7 +97,7 @@ fn nft(drop: &Drop, transport: Transport, ports: (u16, u16)) -> String {
 
 fn iptables(drop: &Drop, transport: Transport, ports: (u16, u16)) -> String {
     let table = if drop.table == "filter" { String::new() } else { format!(" -t {}", drop.table) };
-    let rule = format!("-p {} --dport {} -j ACCEPT", transport.keyword(), range(ports, ":"));
+    let rule = format!("-p {} --dport {} -j ACCEPT", keyword(transport), range(ports, ":"));
     let (program, chain) = (drop.program.command(), &drop.chain);
     match drop.rule {
         _ if drop.only_accepts_before => format!("sudo {program}{table} -I {chain} {rule}"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::advice::{Manager, advice};
 use super::evaluate::{Drop, Fate, fate};
-use super::needed::{Closed, Needed, Report, in_words};
+use super::needed::{Closed, Needed, Report, in_words, number};
 use super::packet::Packet;
 use super::ruleset::{Condition, Ruleset};
 
@@ -46,7 +46,7 @@ fn check_family(ruleset: &Ruleset, needed: &Needed, v6: bool, outside: &Outside,
         let last = starts.get(index + 1).map_or(needed.ports.1, |next| next - 1);
         let packet = Packet {
             v6,
-            protocol: needed.transport.number(),
+            protocol: number(needed.transport),
             port: *first,
             interfaces: outside.interfaces.clone(),
             destinations: outside.addresses.clone(),
@@ -129,7 +129,7 @@ fn note_drop(ruleset: &Ruleset, needed: &Needed, ports: (u16, u16), v6: bool, dr
     report.closed.push(Closed {
         transport: needed.transport,
         ports,
-        required: needed.required,
+        need: needed.need,
         text,
         command: advice.command,
         hint: advice.hint,
