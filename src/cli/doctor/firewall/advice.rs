@@ -114,7 +114,7 @@ fn range((first, last): (u16, u16), between: &str) -> String {
 fn zone(drop: &Drop) -> Option<String> {
     drop.passed.iter().rev().find_map(|chain| {
         let zone = ZONE_CHAINS.iter().find_map(|beginning| chain.strip_prefix(beginning))?;
-        let is_whole = !ZONE_PARTS.iter().any(|part| zone.ends_with(part));
-        is_whole.then(|| zone.to_owned())
+        let is_zone = !zone.starts_with("policy_") && !ZONE_PARTS.iter().any(|part| zone.ends_with(part));
+        is_zone.then(|| zone.to_owned())
     })
 }

@@ -33,31 +33,28 @@ pub(super) fn needed(inputs: &Inputs) -> Vec<Needed> {
     all
 }
 
-/// How much depends on a listener; `None`: clients are not told of it.
+/// How much depends on a listener, as the start-up report says it; `None`: clients do without it.
 fn need(inputs: &Inputs, port: &NeededPort, has_https: bool) -> Option<Need> {
     let number = port.address.port();
-    let urls = inputs.facts.as_ref().map(|facts| facts.relay.urls.as_slice());
-    let (scheme, transport) = match (port.serves, port.protocol) {
-        (Service::Turn, Transport::Udp) => ("turn:", "udp"),
-        (Service::Turn | Service::Http, Transport::Tcp) => ("turn:", "tcp"),
-        (_, Transport::Tcp) => ("turns:", "tcp"),
-        (_, Transport::Udp) => return None,
+    let facts = inputs.facts.as_ref();
+    let is_advertised = |beginning: &str, end: &str| {
+        let end = format!(":{number}?transport={end}");
+        facts.is_none_or(|facts| facts.relay.urls.iter().any(|url| url.starts_with(beginning) && url.ends_with(&end)))
     };
-    let is_this = |url: &String| url.starts_with(scheme) && url.ends_with(&format!(":{number}?transport={transport}"));
-    if urls.is_some_and(|urls| urls.iter().any(is_this)) {
-        return Some(Need::Required);
-    }
-    match port.serves {
-        // Without a running server there are no URLs.
-        Service::Turn => urls.is_none().then_some(Need::Required),
-        Service::Turns => None,
-        Service::Collider => Some(Need::Wanted),
-        Service::Http | Service::Https => {
+    match (port.serves, port.protocol) {
+        (Service::Turn, Transport::Udp) => is_advertised("turn:", "udp").then_some(Need::Required),
+        // Networks without UDP may have another way, over TLS.
+        (Service::Turn, Transport::Tcp) => is_advertised("turn:", "tcp").then_some(Need::Wanted),
+        (Service::Collider, _) => Some(Need::Wanted),
+        (Service::Turns, _) => None,
+        (Service::Http | Service::Https, _) => {
             // A proxy on this machine may serve the pages instead.
             let public = inputs.config.as_ref().and_then(|config| config.http.public_url.as_ref()?.port_or_known_default());
+            // Most TVs don't open pages with a certificate that they don't trust.
+            let distrusted = facts.and_then(|facts| facts.certificate.as_ref()).is_some_and(|certificate| !certificate.trusted);
             let serves_pages = match public {
                 Some(public) => public == number,
-                None => (port.serves == Service::Https) == has_https,
+                None => port.serves == Service::Https || !has_https || distrusted,
             };
             serves_pages.then_some(Need::Required)
         }
@@ -121,12 +118,13 @@ fn closed_line(closed: &Closed) -> Line {
     let partly = !closed.admitted.is_empty() || closed.need != Need::Required;
     let state = if partly { State::Warning } else { State::Failed };
     let hint = closed.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
+    let told = if closed.need == Need::Wanted { " Clients are told of that port and try it in vain." } else { "" };
     let code = match (closed.transport, closed.ports) {
         (Transport::Udp, (first, last)) if first != last => "range_closed",
         (Transport::Udp, _) => "udp_closed",
         (Transport::Tcp, _) => "tcp_closed",
     };
-    let line = Line::new(Topic::Firewall, state, format!("{}.{hint}", closed.text)).with_verdict(code);
+    let line = Line::new(Topic::Firewall, state, format!("{}.{told}{hint}", closed.text)).with_verdict(code);
     match &closed.command {
         Some(command) => line.with_command(command.clone()),
         None => line,

@@ -18,9 +18,9 @@ pub(super) struct Needed {
 /// How much depends on ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Casts, or a path that clients are told of.
+    /// Casts and pages.
     Required,
-    /// Something that was asked for in the settings.
+    /// A path beside others.
     Wanted,
     /// Relayed addresses of users and API keys only.
     Optional,

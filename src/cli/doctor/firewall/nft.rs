@@ -10,9 +10,9 @@ const MAX_TEXT_CHARS: usize = 120;
 /// Hooks that packets to this machine pass.
 const HOOKS: [&str; 3] = ["ingress", "prerouting", "input"];
 /// Statements that change nothing about a packet's fate.
-const NEUTRAL: [&str; 18] = [
-    "counter", "log", "comment", "continue", "mangle", "notrack", "flow", "set", "map", "secmark", "ct helper", "ct timeout",
-    "ct expectation", "last", "exthdr", "tunnel", "synproxy", "fwd-to-self",
+const NEUTRAL: [&str; 11] = [
+    "counter", "log", "comment", "continue", "mangle", "notrack", "flow", "secmark", "ct helper", "ct timeout",
+    "ct expectation", "last",
 ];
 
 /// The tables whose packets come to this machine. `skipped` tells, by family and name, which tables another reader has read.
@@ -41,14 +41,6 @@ pub(super) fn read(json: &str, skipped: &dyn Fn(&str, &str) -> bool) -> Result<R
         ruleset.tables.push(Table { program: Program::Nft, families, name: format!("{family} {name}"), chains });
     }
     Ok(ruleset)
-}
-
-/// Families and names of all tables.
-pub(super) fn table_names(json: &str) -> Vec<(String, String)> {
-    let root: Value = serde_json::from_str(json).unwrap_or_default();
-    let objects = root.get("nftables").and_then(Value::as_array).cloned().unwrap_or_default();
-    let tables = objects.iter().filter_map(|object| object.get("table").and_then(Value::as_object));
-    tables.map(|table| (text(table, "family").to_owned(), text(table, "name").to_owned())).collect()
 }
 
 fn sets_marks(rule: &Map<String, Value>) -> bool {
@@ -103,14 +95,25 @@ fn read_statement(name: &str, value: &Value, sets: &Sets<'_>, rule: &mut Rule) {
     match name {
         "match" => rule.conditions.push(sets.matches(value)),
         "vmap" => rule.branches = verdict_map(value, sets),
-        // A rate that is not exceeded; `inv`: one that is.
-        "limit" | "ct count" => {
-            let over = value.get("inv").and_then(Value::as_bool).unwrap_or(false);
-            rule.conditions.push(Condition::Known(!over));
-        }
+        "limit" | "ct count" => rule.conditions.push(rate(value)),
+        // An element is added, while a rate is kept or exceeded.
+        "set" | "map" | "meter" => rule.conditions.extend(nested_rate(value)),
         _ if NEUTRAL.contains(&name) => {}
         _ => rule.conditions.push(Condition::Unknown),
     }
+}
+
+/// A rate that is kept; with `inv`, one that is exceeded.
+fn rate(value: &Value) -> Condition {
+    Condition::Known(!value.get("inv").and_then(Value::as_bool).unwrap_or(false))
+}
+
+fn nested_rate(value: &Value) -> Option<Condition> {
+    let statements = match value.get("stmt")? {
+        Value::Array(statements) => statements.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    statements.iter().find_map(|statement| statement.get("limit").or_else(|| statement.get("ct count"))).map(rate)
 }
 
 fn verdict(name: &str, value: &Value) -> Option<Action> {

@@ -137,6 +137,6 @@ async fn received(relayed: &impl Conn, within: Duration) -> bool {
 
 /// What the crate's error says: `… (error 401: …)`.
 fn refused(error: &str) -> Fault {
-    let code = error.split_once("error ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
+    let code = error.rsplit_once("(error ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
     code.map_or_else(|| Fault::Other(error.to_owned()), |code| Fault::Refused { code, words: error.to_owned() })
 }
