@@ -60,7 +60,7 @@ async function range(started: Started, row: Row | null): Promise<RangeResult | n
   if (!offer || !row) return null;
   if (offer.denied) {
     row.set('untested', '', t.checkRangeDenied);
-    return null;
+    return { sent: 0, arrived: 0, denied: true };
   }
   const working = report.paths.filter((path) => path.kind === 'udp' && path.ms !== null)[0];
   const stun = started.paths.filter((path) => path.kind === 'stun')[0];
