@@ -1,12 +1,15 @@
 //! What commands may ask this server through its control socket.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::checks::CheckAsks;
 use super::self_test::ListenerTest;
 use super::server::App;
 use crate::config::{Settings, variable_of};
 use crate::control::Ask;
+use crate::control::asks;
 use crate::control::asks::credentials::CredentialsAsk;
 use crate::control::asks::facts::FactsAsk;
 use crate::control::facts::{
@@ -21,7 +24,10 @@ use crate::users::credentials::unix_seconds;
 impl App {
     /// The questions that this server answers.
     pub(super) fn asks(&self) -> Vec<Box<dyn Ask>> {
-        vec![self.facts_ask(), Box::new(CredentialsAsk(self.directory.clone()))]
+        let checks: Arc<dyn asks::checks::Checks> = Arc::new(CheckAsks(self.checks.clone()));
+        let mut asks = vec![self.facts_ask(), Box::new(CredentialsAsk(self.directory.clone())) as Box<dyn Ask>];
+        asks.extend(asks::checks::all(&checks));
+        asks
     }
 
     fn facts_ask(&self) -> Box<dyn Ask> {

@@ -29,6 +29,7 @@ use crate::cast::gateway::{CastGateway, Issuer};
 use crate::cast::model::RoomsConfig;
 use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
+use crate::check::{self, Checks};
 use crate::config::{CertificateSource, Config};
 use crate::control::ControlSocket;
 use crate::diagnosis::observation::FactsSource;
@@ -60,7 +61,8 @@ impl App {
         let ice = opened.ice_servers();
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
-        let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive);
+        let checks = opened.checks(ice.clone());
+        let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive, &checks);
         let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
         let proxies = limits.requests.proxies.clone();
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
@@ -102,6 +104,7 @@ impl App {
             control,
             public_names,
             self_test,
+            checks,
         })
     }
 }
@@ -270,8 +273,15 @@ impl Opened {
         sources.into_metrics()
     }
 
-    /// The REST API and AppRTC's room server.
-    fn api(&self, ice: IceServers, gateways: &Gateways, limits: &SharedLimits, relay_alive: &Arc<AtomicBool>) -> Router {
+    /// The REST API, AppRTC's room server and checks.
+    fn api(
+        &self,
+        ice: IceServers,
+        gateways: &Gateways,
+        limits: &SharedLimits,
+        relay_alive: &Arc<AtomicBool>,
+        checks: &Checks,
+    ) -> Router {
         let Config { credentials, cast, http, .. } = &self.config;
         let state = ApiState {
             directory: self.directory.clone(),
@@ -295,6 +305,7 @@ impl Opened {
         let rooms =
             RoomServer { gateway: gateways.apprtc.clone(), public_url: self.public_origin(), http: self.listeners.http.addr };
         let api = api::router::router(Arc::new(state)).merge(apprtc::room_server::router(rooms));
+        let api = api.merge(check::routes::router(checks.clone()));
         api.layer(middleware::from_fn(response_bytes::count))
     }
 

@@ -1,7 +1,7 @@
 //! What the server knows about itself when a verdict is made.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -61,12 +61,13 @@ impl FactsSource for ServerFacts {
     fn facts(&self, host: Option<&str>, client: IpAddr, reached: Option<IpAddr>) -> Facts {
         let (relayed, now, wall) = (self.external.relayed_ips(), Instant::now(), SystemTime::now());
         let trusted = self.certificates.as_ref().map(|certificates| certificates.current().is_trusted());
-        let host = self.ice.host(host);
+        let (asked, host) = (IceServers::asked_host(host), self.ice.host(host));
         let last = |path| {
             let at = self.watch.last_elsewhere(path, client)?;
             wall.checked_sub(now.saturating_duration_since(at))
         };
         Facts {
+            client: Some(client.to_canonical()),
             udp_port: self.udp_port,
             tcp_port: self.tcp_port,
             tls_port: self.https_port.filter(|_| trusted == Some(true)),
@@ -75,6 +76,7 @@ impl FactsSource for ServerFacts {
             advertised: relayed.iter().flatten().map(|relayed| relayed.advertised).collect(),
             bound: relayed.iter().flatten().map(|relayed| relayed.bound).collect(),
             host_addresses: self.names.addresses(&host),
+            asked_addresses: asked.map(|asked| self.names.addresses(&asked)).unwrap_or_default(),
             host: Some(interfaces::unbracketed(&host)),
             reached: reached.map(|reached| reached.to_canonical()),
             proxied: reached.is_none(),
@@ -98,6 +100,7 @@ impl PublicNames {
         match host {
             Host::Ipv4(ip) => vec![(*ip).into()],
             Host::Ipv6(ip) => vec![(*ip).into()],
+            Host::Domain(_) if interfaces::is_loopback_host(host) => vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             Host::Domain(name) => {
                 self.asked.notify_one();
                 self.found.load().addresses.get(name).cloned().unwrap_or_default()

@@ -24,6 +24,7 @@
 
 mod asks;
 mod build;
+mod checks;
 mod cors;
 mod facts;
 mod flows;

@@ -13,6 +13,7 @@ use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::IceServers;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
+use crate::check::Checks;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::control::ControlSocket;
@@ -43,6 +44,7 @@ pub struct App {
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    pub(super) checks: Checks,
     pub(super) ice: IceServers,
     pub(super) proxies: ProxySightings,
     /// Through it commands ask this server; a sentence says why it is missing.
@@ -70,6 +72,11 @@ impl App {
     /// The address of TURN over TLS at its standard port.
     pub fn turns_addr(&self) -> Option<SocketAddr> {
         self.listeners.turns.as_ref().map(|listener| listener.addr)
+    }
+
+    /// The checks of devices: keys, and results.
+    pub const fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// The certificates, unless TLS is off.

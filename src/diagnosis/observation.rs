@@ -86,6 +86,8 @@ pub struct End {
 /// What the server knows about itself, at the moment of a verdict.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The client that these facts are collected for.
+    pub client: Option<IpAddr>,
     /// The ports of the relay that are advertised; `None`: the path is not offered.
     pub udp_port: Option<u16>,
     pub tcp_port: Option<u16>,
@@ -103,6 +105,9 @@ pub struct Facts {
     pub host: Option<String>,
     /// The addresses that this host leads to, as far as the server knows.
     pub host_addresses: Vec<IpAddr>,
+    /// The addresses that the host leads to by which the client found the pages; the address itself where that host is one. Empty: not
+    /// known.
+    pub asked_addresses: Vec<IpAddr>,
     /// The address of this server that the client's HTTP connection came to; a proxy's connection says nothing about it.
     pub reached: Option<IpAddr>,
     /// The client's HTTP connection came through a proxy.
