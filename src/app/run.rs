@@ -62,10 +62,10 @@ impl App {
             io,
             external,
             relay,
+            control,
             public_names,
             reporter,
             self_test,
-            control,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);

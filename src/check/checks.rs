@@ -13,14 +13,15 @@ use super::sessions::{Device, Polled, SESSION_LIFETIME, SessionTable, WATCH_TIME
 use super::tests_of_device::{self, PathTest, RangeOffer, RangeTest};
 use crate::addresses::ice_servers::IceServers;
 use crate::diagnosis::decide;
-use crate::diagnosis::observation::FactsSource;
+use crate::diagnosis::observation::{FactsSource, PathWitness};
 use crate::diagnosis::report::{CheckReport, RangeResult};
 use crate::diagnosis::watch::Watch;
+use crate::diagnosis::words::VerdictReply;
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::rate::ClientLimiter;
 use crate::turn::RefusalReason;
 use crate::users::kept_checks::MAX_RESULT_BYTES;
-use crate::users::{CheckKind, Directory, KeptChecks, Store, StoreError};
+use crate::users::{CheckKind, Directory, KeptCheck, KeptChecks, Store, StoreError};
 
 /// Starts and joins of one address in a minute, and wrong keys and digits of one client.
 const MAX_STARTS_PER_MINUTE: u32 = 10;
@@ -133,7 +134,7 @@ impl Checks {
     /// The database can't be read.
     pub async fn last(&self) -> Result<Vec<Value>, StoreError> {
         let kept = self.0.parts.store.checks().await?;
-        let value = |check: crate::users::KeptCheck| {
+        let value = |check: KeptCheck| {
             let result: Value = serde_json::from_str(&check.result).unwrap_or_default();
             json!({"at": check.at, "kind": check.kind, "address": check.address, "result": result})
         };
@@ -232,15 +233,17 @@ impl Checks {
     pub(super) fn result(&self, session: &str, mut report: CheckReport, client: &CheckClient) -> Result<Value, Refusal> {
         self.0.requests.check(client.address).map_err(Refusal::TooManyRequests)?;
         let of = self.state().sessions.result(session, Instant::now())?;
-        let is_denied =
-            |path: &crate::diagnosis::observation::PathWitness| matches!(path.refused, Some(RefusalReason::DeniedPeer(_)));
+        let is_denied = |path: &PathWitness| matches!(path.refused, Some(RefusalReason::DeniedPeer(_)));
         if of.witness.paths.iter().any(is_denied) {
             // The browser does not tell its page of the relay's 403.
             report.range = report.range.map(|range| RangeResult { denied: range.denied || range.arrived == 0, ..range });
         }
-        let facts = self.0.parts.facts.facts(client.host.as_deref(), of.address, client.reached);
-        let verdict = reply(&decide::check(&report, &of.witness, &facts));
-        tracing::info!(address = %of.address, verdict = verdict["code"].as_str(), "check finished");
+        let CheckParts { facts, range, directory, .. } = &self.0.parts;
+        let mut facts = facts.facts(client.host.as_deref(), of.address, client.reached);
+        facts.range_needed |= range.is_due(directory);
+        let verdict = VerdictReply::of(&decide::check(&report, &of.witness, &facts));
+        tracing::info!(address = %of.address, verdict = verdict.code, "check finished");
+        let verdict = json!(verdict);
         self.keep(of.address, of.device, &report, &verdict);
         if of.device == 1 {
             let result = json!({"address": of.address, "verdict": verdict, "report": report});
@@ -260,9 +263,4 @@ impl Checks {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The verdict as pages read it.
-fn reply(verdict: &crate::diagnosis::verdict::Verdict) -> Value {
-    json!({"code": if *verdict == crate::diagnosis::verdict::Verdict::Fine { "fine" } else { "unknown" }})
 }

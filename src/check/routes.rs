@@ -100,6 +100,7 @@ async fn poll(State(checks): State<Checks>, client: Client, body: Body) -> Resul
 
 async fn result(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
     let body = read::<ResultBody>(body, "{\"session\":SESSION,\"report\":REPORT}")?;
+    body.report.check().map_err(Refusal::BadRequest)?;
     Ok(answer(&checks.result(&body.session, body.report, &client_of(client))?))
 }
 
