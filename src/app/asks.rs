@@ -10,6 +10,7 @@ use crate::control::asks::credentials::CredentialsAsk;
 use crate::control::asks::facts::FactsAsk;
 use crate::control::facts::{
     CertificateFacts, DescriptorFacts, ListenerFacts, ProxyFacts, ProxySighting, RelayFacts, ServerFacts, Service, Transport,
+    net_namespace,
 };
 use crate::limits::descriptors;
 use crate::tls::Certificates;
@@ -63,6 +64,7 @@ impl App {
         ServerFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            net_namespace: net_namespace(),
             data_dir: config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone()).display().to_string(),
             settings: settings.map(|(field, value)| (variable_of(&field), value)).collect(),
             secrets_variable: (!secrets.static_auth_secrets.is_empty()).then(|| secrets.secrets_variable.clone()),

@@ -1,12 +1,16 @@
 //! Which settings count, and whether the server runs.
 
+use std::time::SystemTime;
+
 use super::inputs::Inputs;
 use super::line::{Line, Topic};
 use crate::cli::data_folder::{DataFolder, NoAnswer, Record};
 use crate::cli::installation::Installation;
 use crate::config::secret::Secret;
-use crate::config::{Config, Settings, variable_of};
-use crate::control::facts::ServerFacts;
+use crate::config::{CertificateSource, Config, Settings, variable_of};
+use crate::control::facts::{CertificateFacts, ServerFacts};
+use crate::tls::{CertificateKind, PublicCertificate};
+use crate::users::credentials::unix_seconds;
 
 /// Reads the settings, and asks the server.
 pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, &mut anyhow::Error>) -> (Inputs, Vec<Line>) {
@@ -29,7 +33,7 @@ pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, 
         lines.extend(edited(installation, facts));
         lines.extend(other_version(facts));
     }
-    (Inputs { config, facts, credentials: None }, lines)
+    (Inputs { config, facts, now: unix_seconds(SystemTime::now()), ..Inputs::default() }, lines)
 }
 
 fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>, Vec<Line>) {
@@ -78,6 +82,26 @@ fn config(installation: &Installation, record: Option<&Secret<String>>, facts: O
     let mut config = Config::read(&settings).map_err(|problems| problems.to_string())?;
     config.data_dir = installation.data_dir().to_owned();
     Ok(config)
+}
+
+/// The certificate of `CASTWAY_CERT`, as the owner of the data folder reads it; a running server says more about its own.
+pub(super) fn certificate(inputs: &Inputs, folder: &mut DataFolder) -> Option<Result<CertificateFacts, String>> {
+    let config = inputs.config.as_ref().filter(|_| inputs.facts.is_none())?;
+    let CertificateSource::Files { cert, trusted, .. } = &config.tls.source else { return None };
+    let read = folder.read(cert).and_then(|text| PublicCertificate::from_pem(text.as_bytes(), SystemTime::now()));
+    let facts = read.map(|read| {
+        let trusted = trusted.unwrap_or(read.untrusted_because.is_none());
+        CertificateFacts {
+            kind: if trusted { CertificateKind::Files } else { CertificateKind::UntrustedFiles }.name().to_owned(),
+            names: read.names,
+            issuer: read.issuer,
+            not_before: unix_seconds(read.not_before),
+            not_after: unix_seconds(read.not_after),
+            trusted,
+            problem: None,
+        }
+    });
+    Some(facts.map_err(|error| format!("{error:#}")))
 }
 
 /// Settings of the service that were edited after its start.

@@ -10,7 +10,7 @@ const MAX_TEXT_CHARS: usize = 120;
 /// Hooks that packets to this machine pass.
 const HOOKS: [&str; 3] = ["ingress", "prerouting", "input"];
 /// Statements that change nothing about a packet's fate.
-const NEUTRAL: [&str; 11] = [
+const NEUTRAL: [&str; 12] = [
     "counter", "log", "comment", "continue", "mangle", "notrack", "flow", "secmark", "ct helper", "ct timeout",
     "ct expectation", "last",
 ];
