@@ -250,7 +250,3 @@ fn flags(mask: &str, set: &str) -> Condition {
     };
     bits(mask).zip(bits(set)).map_or(Condition::Unknown, |(mask, set)| Condition::TcpFlags(mask, set))
 }
-
-#[cfg(test)]
-#[path = "iptables_tests.rs"]
-mod tests;

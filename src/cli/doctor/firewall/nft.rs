@@ -148,7 +148,3 @@ fn verdict_map(value: &Value, sets: &Sets<'_>) -> Vec<Branch> {
     }
     branches
 }
-
-#[cfg(test)]
-#[path = "nft_tests.rs"]
-mod tests;
