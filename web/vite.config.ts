@@ -51,7 +51,7 @@ export default defineConfig({
     // The built-in minifier writes strings as template literals, even in ES5 output.
     minify: 'terser',
     reportCompressedSize: false,
-    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call') } },
+    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call'), check: page('check') } },
   },
   plugins: [
     scripts.before,
@@ -88,7 +88,7 @@ export default defineConfig({
     proxy: {
       '/socket.io': { target: server, ws: true },
       '/ws': { target: server, ws: true },
-      '^/(api|v1alpha|join|message|leave)/': server,
+      '^/(api|v1alpha|join|message|leave|check)/': server,
       '^/r(/|$)': { target: server, bypass: () => '/call.html' },
     },
   },

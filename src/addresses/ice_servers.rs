@@ -110,6 +110,11 @@ impl IceServers {
         Some(AdvertisedPort { transport: UrlTransport::Tls, port: *port }.turn(&host))
     }
 
+    /// The host of a Host header, by which a client found the pages.
+    pub fn asked_host(request_host: Option<&str>) -> Option<Host> {
+        request_host.and_then(host_of_header)
+    }
+
     /// The host of the certificate that a `turns:` URL names, where other URLs name `host`: a name before an address, because Firefox
     /// sends nothing to a `turns:` URL with an address. Names of the settings of the relay come first, then the one that the client
     /// used, that of the public URL, and the certificate's own.
@@ -126,7 +131,8 @@ impl IceServers {
         names.into_iter().next().or_else(local).or_else(addresses).or_else(own)
     }
 
-    fn host(&self, request_host: Option<&str>) -> Host {
+    /// The host of [`Self::uris`], for URLs without TLS.
+    pub fn host(&self, request_host: Option<&str>) -> Host {
         // A browser resolves `localhost` to `::1` first, where a relay on IPv4 does not listen; and the other peer may be on
         // another machine.
         let usable = |host: &Host| !interfaces::is_loopback_host(host) && self.listens_on(host);

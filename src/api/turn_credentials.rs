@@ -216,7 +216,7 @@ impl CredentialRequest {
 
 fn scope_of_stranger(api: &ApiState, username: &str) -> Scope {
     match api.credentials.strangers {
-        Scope::Clients => Scope::Clients,
+        Scope::Clients | Scope::OwnAddress => Scope::Clients,
         // The relay refuses credentials of scope anyone for users of scope clients.
         Scope::Anyone => api.directory.trusted_scope(username).unwrap_or(Scope::Anyone),
     }

@@ -1,16 +1,20 @@
 //! What commands may ask this server through its control socket.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::checks::CheckAsks;
+use super::self_test::ListenerTest;
 use super::server::App;
 use crate::config::{Settings, variable_of};
 use crate::control::Ask;
+use crate::control::asks;
 use crate::control::asks::credentials::CredentialsAsk;
 use crate::control::asks::facts::FactsAsk;
 use crate::control::facts::{
-    CertificateFacts, DescriptorFacts, ListenerFacts, ProxyFacts, ProxySighting, RelayFacts, ServerFacts, Service, Transport,
-    net_namespace,
+    CertificateFacts, DescriptorFacts, ListenerFacts, ProxyFacts, ProxySighting, RelayFacts, SelfTestFacts, ServerFacts, Service,
+    Transport, net_namespace,
 };
 use crate::limits::descriptors;
 use crate::tls::Certificates;
@@ -20,7 +24,10 @@ use crate::users::credentials::unix_seconds;
 impl App {
     /// The questions that this server answers.
     pub(super) fn asks(&self) -> Vec<Box<dyn Ask>> {
-        vec![self.facts_ask(), Box::new(CredentialsAsk(self.directory.clone()))]
+        let checks: Arc<dyn asks::checks::Checks> = Arc::new(CheckAsks(self.checks.clone()));
+        let mut asks = vec![self.facts_ask(), Box::new(CredentialsAsk(self.directory.clone())) as Box<dyn Ask>];
+        asks.extend(asks::checks::all(&checks));
+        asks
     }
 
     fn facts_ask(&self) -> Box<dyn Ask> {
@@ -28,6 +35,7 @@ impl App {
         let fixed = self.fixed_facts();
         let (certificates, external, ice) = (self.certificates.clone(), self.external.clone(), self.ice.clone());
         let (proxies, descriptors, cost) = (self.proxies.clone(), self.descriptors.clone(), self.cast_cost());
+        let self_test = self.self_test.clone();
         let collect = move || {
             let (requests, with_headers) = proxies.counts();
             let last = proxies.last().map(|(address, header)| ProxySighting { address, header: header.to_owned() });
@@ -49,6 +57,7 @@ impl App {
                     casts: descriptors.casts(cost),
                 },
                 proxies: ProxyFacts { requests, with_headers, last },
+                self_test: Some(self_test.results().iter().map(self_test_facts).collect()),
                 now: unix_seconds(SystemTime::now()),
                 ..fixed.clone()
             }
@@ -97,6 +106,10 @@ impl App {
         }
         found
     }
+}
+
+fn self_test_facts(tested: &ListenerTest) -> SelfTestFacts {
+    SelfTestFacts { listener: tested.listener.clone(), ms: tested.ms, problem: tested.problem.clone() }
 }
 
 fn certificate_facts(certificates: &Certificates) -> CertificateFacts {

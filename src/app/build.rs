@@ -10,6 +10,7 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use socketioxide::SocketIo;
 
+use super::facts::ServerFacts;
 use super::flows;
 use super::metrics::CountedParts;
 use super::open::Opened;
@@ -28,8 +29,10 @@ use crate::cast::gateway::{CastGateway, Issuer};
 use crate::cast::model::RoomsConfig;
 use crate::cast::resume_token::TokenKey;
 use crate::cast::room::Rooms;
+use crate::check::{self, Checks};
 use crate::config::{CertificateSource, Config};
 use crate::control::ControlSocket;
+use crate::diagnosis::observation::FactsSource;
 use crate::http::redirect::Redirect;
 use crate::http::response_bytes;
 use crate::http::server::HttpServer;
@@ -58,12 +61,27 @@ impl App {
         let ice = opened.ice_servers();
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
-        let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive);
+        let checks = opened.checks(ice.clone());
+        let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive, &checks);
         let Gateways { cast, multiconnection, apprtc, signaling, io } = gateways;
         let proxies = limits.requests.proxies.clone();
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
         let control = ControlSocket::bind(&opened.config.data_dir);
-        let Opened { config, listeners, store, directory, external, certificates, relay, descriptors, clock, .. } = opened;
+        opened.self_test.test_relay().await;
+        let Opened {
+            config,
+            listeners,
+            store,
+            directory,
+            external,
+            certificates,
+            relay,
+            descriptors,
+            clock,
+            public_names,
+            self_test,
+            ..
+        } = opened;
         Ok(Self {
             config,
             listeners,
@@ -84,6 +102,9 @@ impl App {
             ice,
             proxies,
             control,
+            public_names,
+            self_test,
+            checks,
         })
     }
 }
@@ -153,6 +174,25 @@ impl Opened {
         }
     }
 
+    /// What verdicts are made from, besides what the relay and the pages see.
+    pub(super) fn facts(&self) -> Arc<dyn FactsSource> {
+        let (config, relay) = (&self.config.relay, &self.relay);
+        let port = |listens: bool| listens.then(|| relay.listening().port());
+        Arc::new(ServerFacts {
+            udp_port: port(relay.has_udp()),
+            tcp_port: port(relay.has_tcp()),
+            https_port: self.https_port,
+            relayed_ports: (*config.ports.start(), *config.ports.end()),
+            range_needed: config.clients_need_range(),
+            ice: self.ice_servers(),
+            external: self.external.clone(),
+            certificates: self.certificates.clone(),
+            directory: self.directory.clone(),
+            watch: self.watch.clone(),
+            names: self.public_names.clone(),
+        })
+    }
+
     fn cast_gateway(&self, issuer: CastIssuer, ledger: &Ledger) -> CastGateway {
         let Config { cast, credentials, .. } = &self.config;
         let config = RoomsConfig {
@@ -196,6 +236,12 @@ impl Opened {
         let address = self.relay.address_check();
         let address = move || address.problem().map_or(Readiness::Ready, Readiness::NotReadyBecause);
         checks.push(check("relayed_address".to_owned(), Box::new(address)));
+        let self_test = self.self_test.clone();
+        let listeners = move || match self_test.problems() {
+            problems if problems.is_empty() => Readiness::Ready,
+            problems => Readiness::NotReadyBecause(problems.join(". ")),
+        };
+        checks.push(check("listeners".to_owned(), Box::new(listeners)));
         let relay_stats = self.relay.stats_reader();
         checks.extend((0..relay_stats.shard_count()).map(|shard| {
             let relay_stats = relay_stats.clone();
@@ -227,8 +273,15 @@ impl Opened {
         sources.into_metrics()
     }
 
-    /// The REST API and AppRTC's room server.
-    fn api(&self, ice: IceServers, gateways: &Gateways, limits: &SharedLimits, relay_alive: &Arc<AtomicBool>) -> Router {
+    /// The REST API, AppRTC's room server and checks.
+    fn api(
+        &self,
+        ice: IceServers,
+        gateways: &Gateways,
+        limits: &SharedLimits,
+        relay_alive: &Arc<AtomicBool>,
+        checks: &Checks,
+    ) -> Router {
         let Config { credentials, cast, http, .. } = &self.config;
         let state = ApiState {
             directory: self.directory.clone(),
@@ -252,6 +305,7 @@ impl Opened {
         let rooms =
             RoomServer { gateway: gateways.apprtc.clone(), public_url: self.public_origin(), http: self.listeners.http.addr };
         let api = api::router::router(Arc::new(state)).merge(apprtc::room_server::router(rooms));
+        let api = api.merge(check::routes::router(checks.clone()));
         api.layer(middleware::from_fn(response_bytes::count))
     }
 

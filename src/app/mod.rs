@@ -24,7 +24,9 @@
 
 mod asks;
 mod build;
+mod checks;
 mod cors;
+mod facts;
 mod flows;
 mod listeners;
 mod memory;
@@ -32,6 +34,7 @@ pub mod metrics;
 mod open;
 mod router;
 mod run;
+pub mod self_test;
 mod server;
 pub mod signals;
 mod startup_report;

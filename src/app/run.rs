@@ -59,6 +59,8 @@ impl App {
             external,
             relay,
             control,
+            public_names,
+            self_test,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -68,6 +70,7 @@ impl App {
         tasks.spawn(multiconnection.run());
         tasks.spawn(apprtc.run());
         tasks.spawn(external.keep_looking_up());
+        tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
         if let Ok(control) = control {
@@ -83,6 +86,8 @@ impl App {
         let mut server = tokio::spawn(ingress::serve(listeners.into_listeners(), dispatcher, async {
             stopped.await.ok();
         }));
+
+        tasks.spawn(self_test.keep_testing());
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.

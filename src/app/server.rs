@@ -6,11 +6,14 @@ use std::sync::atomic::AtomicBool;
 
 use socketioxide::SocketIo;
 
+use super::facts::PublicNames;
 use super::listeners::TcpListeners;
+use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::IceServers;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
+use crate::check::Checks;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::control::ControlSocket;
@@ -41,10 +44,13 @@ pub struct App {
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    pub(super) checks: Checks,
     pub(super) ice: IceServers,
     pub(super) proxies: ProxySightings,
     /// Through it commands ask this server; a sentence says why it is missing.
     pub(super) control: Result<ControlSocket, String>,
+    pub(super) public_names: PublicNames,
+    pub(super) self_test: SelfTest,
 }
 
 impl App {
@@ -68,6 +74,11 @@ impl App {
         self.listeners.turns.as_ref().map(|listener| listener.addr)
     }
 
+    /// The checks of devices: keys, and results.
+    pub const fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
     /// The certificates, unless TLS is off.
     pub const fn certificates(&self) -> Option<&Certificates> {
         self.certificates.as_ref()
@@ -81,6 +92,11 @@ impl App {
     /// The alternate port of STUN and TURN, with the bound one where 0 was set.
     pub const fn alternate_turn_port(&self) -> Option<u16> {
         self.relay.alternate_port()
+    }
+
+    /// The relay's test of its own listeners.
+    pub const fn self_test(&self) -> &SelfTest {
+        &self.self_test
     }
 
     /// The address of Collider's own port, with the bound one where 0 was set.

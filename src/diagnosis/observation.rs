@@ -24,17 +24,17 @@ impl Path {
 /// What the relay has seen of one client since the watch was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Witness {
-    /// The server could not watch this client: its table was full.
+    /// The server could not watch this client, or not until now: its table was full.
     pub unwatched: bool,
     /// By [`Path`], in the order of [`Path::ALL`].
     pub paths: [PathWitness; 3],
-    /// Packets that came from peers to the client's relayed addresses.
+    /// Connectivity checks, and other STUN messages, that came from peers to the client's relayed addresses. Media are not counted.
     pub relayed_in: u64,
-    /// Packets that the client had relayed to peers.
+    /// The same, that the client had relayed to peers.
     pub relayed_out: u64,
     pub last_relayed_in: Option<Instant>,
     pub last_relayed_out: Option<Instant>,
-    /// Addresses, other than the one that is watched, from which this client's username came. The client has another address for UDP than
+    /// Addresses, of other networks than the one that is watched, from which this client's credentials were used. The client has another address for UDP than
     /// for HTTP (another family, another NAT).
     pub other_addresses: Vec<IpAddr>,
 }
@@ -46,13 +46,13 @@ pub struct PathWitness {
     pub requests: u32,
     /// Success responses that were sent.
     pub answered: u32,
-    /// 401 responses to requests without credentials, as the first one of every client.
+    /// Nonces that were sent: 401 to requests without credentials, as the first one of every client, and 438.
     pub challenged: u32,
     /// Requests whose credentials were right.
     pub authenticated: u32,
     /// Allocations made.
     pub allocated: u32,
-    /// Why the last refused request was refused.
+    /// Why the last refused request was refused. Peers that policy denies (403) are not counted, since every healthy cast asks for some.
     pub refused: Option<RefusalReason>,
     /// When the last request arrived.
     pub last: Option<Instant>,
@@ -86,13 +86,17 @@ pub struct End {
 /// What the server knows about itself, at the moment of a verdict.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The client that these facts are collected for.
+    pub client: Option<IpAddr>,
     /// The ports of the relay that are advertised; `None`: the path is not offered.
     pub udp_port: Option<u16>,
     pub tcp_port: Option<u16>,
     /// 443 on most servers.
     pub tls_port: Option<u16>,
-    /// The first and the last relayed port.
+    /// The first and the last relayed port that a firewall has to let through for clients of scope anyone.
     pub relayed_ports: Option<(u16, u16)>,
+    /// Casts and calls use relayed ports too: their credentials are of scope anyone, or reach peers outside.
+    pub range_needed: bool,
     /// The addresses that relayed candidates have.
     pub advertised: Vec<IpAddr>,
     /// The addresses that the relay's sockets are bound to.
@@ -101,6 +105,9 @@ pub struct Facts {
     pub host: Option<String>,
     /// The addresses that this host leads to, as far as the server knows.
     pub host_addresses: Vec<IpAddr>,
+    /// The addresses that the host leads to by which the client found the pages; the address itself where that host is one. Empty: not
+    /// known.
+    pub asked_addresses: Vec<IpAddr>,
     /// The address of this server that the client's HTTP connection came to; a proxy's connection says nothing about it.
     pub reached: Option<IpAddr>,
     /// The client's HTTP connection came through a proxy.
@@ -118,6 +125,7 @@ pub struct Facts {
 
 /// Collects [`Facts`].
 pub trait FactsSource: Send + Sync + 'static {
-    /// `host`: the name by which the client reached this server over HTTP. `client`: its address.
-    fn facts(&self, host: Option<&str>, client: IpAddr) -> Facts;
+    /// `host`: the name by which the client reached this server over HTTP. `client`: its address. `reached`: the address of this
+    /// machine that its connection came to, as `http::connection_info::LocalAddress` has it; `None`: the connection is a proxy's.
+    fn facts(&self, host: Option<&str>, client: IpAddr, reached: Option<IpAddr>) -> Facts;
 }

@@ -9,6 +9,11 @@ pub const MAX_SERVERS: usize = 16;
 /// Characters of a URL and of an error text in a report; pages cut what is longer.
 pub const MAX_URL_CHARS: usize = 200;
 pub const MAX_TEXT_CHARS: usize = 100;
+/// Characters of the state of ICE.
+pub const MAX_ICE_CHARS: usize = 20;
+/// Paths and links in the results of one check.
+pub const MAX_PATHS: usize = 16;
+pub const MAX_LINKS: usize = 8;
 
 /// A report, as `CAST_REPORT` and `POST /report/…` carry it. Times are in milliseconds unless the name says otherwise.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -168,17 +173,4 @@ pub struct LinkResult {
     pub loss: Option<f64>,
     #[serde(default)]
     pub mbits: Option<f64>,
-}
-
-impl Report {
-    /// Reads a report of at most [`MAX_REPORT_BYTES`].
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong and what is expected.
-    pub fn read(json: &str) -> Result<Self, String> {
-        if json.len() > MAX_REPORT_BYTES {
-            return Err(format!("the report has {} bytes; at most {MAX_REPORT_BYTES} are accepted", json.len()));
-        }
-        serde_json::from_str(json).map_err(|error| format!("the report can't be read: {error}"))
-    }
 }

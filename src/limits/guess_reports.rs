@@ -26,6 +26,8 @@ pub enum GuessKind {
     AdminPassword,
     /// The API key of `/turn` and `/v1alpha`.
     ApiKey,
+    /// The key or the digits of `/check`.
+    CheckKey,
     /// The password of a user, at `/turn`.
     UserPassword,
     /// A TURN password over TCP or TLS, where the handshake proves the client's address.
@@ -37,11 +39,12 @@ pub enum GuessKind {
 
 impl GuessKind {
     /// All kinds, in the order of the variants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Code,
         Self::RoomPassword,
         Self::AdminPassword,
         Self::ApiKey,
+        Self::CheckKey,
         Self::UserPassword,
         Self::TurnPassword,
         Self::TurnPasswordUdp,
@@ -50,7 +53,7 @@ impl GuessKind {
     /// Whether a client beyond its limit may still try once in a while, because these protocols can't tell it how long to wait.
     pub(super) const fn allows_retries(self) -> bool {
         match self {
-            Self::Code | Self::RoomPassword | Self::AdminPassword => false,
+            Self::Code | Self::RoomPassword | Self::AdminPassword | Self::CheckKey => false,
             Self::ApiKey | Self::UserPassword | Self::TurnPassword | Self::TurnPasswordUdp => true,
         }
     }
@@ -63,6 +66,7 @@ impl GuessKind {
             Self::RoomPassword => "room_password",
             Self::AdminPassword => "admin_password",
             Self::ApiKey => "api_key",
+            Self::CheckKey => "check_key",
             Self::UserPassword => "user_password",
             Self::TurnPassword => "turn_password",
             Self::TurnPasswordUdp => "turn_password_udp",

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+use crate::diagnosis::watch::Watch;
 use crate::limits::guesses::GuessReports;
 use crate::relay::address_check::AddressCheck;
 use crate::relay::admission::Admission;
@@ -27,6 +28,7 @@ pub struct Relay {
     pub(super) tcp: bool,
     pub(super) stats: StatsReader,
     pub(super) refusals: RefusalReports,
+    pub(super) watch: Watch,
     pub(super) admission: Admission,
     pub(super) shared: Arc<SharedState>,
     pub(super) closed_neighbours: Arc<[IpNet]>,
@@ -113,6 +115,12 @@ impl Relay {
     #[must_use]
     pub const fn refusals(&self) -> &RefusalReports {
         &self.refusals
+    }
+
+    /// What the relay sees of clients that somebody watches.
+    #[must_use]
+    pub const fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Reads the statistics later, and from other threads.

@@ -9,6 +9,7 @@ use rand::Rng as _;
 
 use crate::addresses::external::ExternalAddresses;
 use crate::config::RelayConfig;
+use crate::diagnosis::watch::Watch;
 use crate::limits::descriptors::DescriptorPools;
 use crate::relay::address_check::AddressCheck;
 use crate::relay::admission::Admission;
@@ -74,6 +75,7 @@ pub fn start(
         tcp: config.tcp,
         stats: StatsReader { shards, epoch: Instant::now() },
         refusals: RefusalReports::default(),
+        watch: Watch::default(),
         admission: Admission::new(descriptors),
         shared,
         closed_neighbours: closed_neighbours.into(),
@@ -114,6 +116,7 @@ fn shard_contexts(
         admission: relay.admission.clone(),
         stats: Arc::clone(counters),
         refusals: relay.refusals.clone(),
+        watch: relay.watch.clone(),
         messages: ends.messages,
         mailboxes: relay.mailboxes.clone(),
         packet_queues: Arc::clone(&packet_queues),

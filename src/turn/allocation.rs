@@ -58,7 +58,7 @@ pub(super) struct Allocation {
     pub(super) credentials_expire: Option<Instant>,
     /// The credentials are those of a connected client ([`super::UserKeys::leased`]).
     pub(super) leased: bool,
-    /// Where the user is of [`Scope::Clients`]: until then a request that is signed with the key of the allocation is accepted
+    /// Where the user is not of [`Scope::Anyone`]: until then a request that is signed with the key of the allocation is accepted
     /// although its credentials have expired.
     pub(super) key_expires: Instant,
     pub(super) expires: Instant,
@@ -95,9 +95,15 @@ impl Allocation {
         self.relayed[family.index()].as_ref()
     }
 
-    /// When a stranger's allocation ends that is refreshed with nothing but its key; `None`: it has no end.
+    /// Whether its scope lets the client name this address as a peer; what the policy says comes on top.
+    pub(super) fn may_name(&self, peer: IpAddr) -> bool {
+        self.scope != Scope::OwnAddress || peer.to_canonical() == self.five_tuple.client.ip().to_canonical()
+    }
+
+    /// When an allocation of a stranger, or of [`Scope::OwnAddress`], ends that is refreshed with nothing but its key; `None`: it has no
+    /// end.
     pub(super) fn end_of_key(&self) -> Option<Instant> {
-        let expire = self.credentials_expire.filter(|_| self.user.identity.scope == Scope::Clients)?;
+        let expire = self.credentials_expire.filter(|_| self.user.identity.scope != Scope::Anyone)?;
         Some(self.key_expires.max(expire))
     }
 

@@ -12,6 +12,9 @@ pub enum Scope {
     Clients,
     /// Every peer that the policy permits.
     Anyone,
+    /// The address that the Allocate came from, and nothing else: a device that is being checked sends to its own relayed address. Never
+    /// an address of this machine, and nothing that the policy denies to [`Self::Anyone`].
+    OwnAddress,
 }
 
 /// Looks up users. An engine calls it on its shard's thread, so it must not block.

@@ -111,6 +111,12 @@ impl Engine {
         self.allocations.find(client).is_some()
     }
 
+    /// The user of the client's allocation.
+    pub fn user_of(&self, client: &FiveTuple) -> Option<&str> {
+        let allocation = self.allocations.allocation(self.allocations.find(client)?)?;
+        Some(&allocation.user.identity.name)
+    }
+
     pub fn allocation_count(&self) -> usize {
         self.allocations.len()
     }

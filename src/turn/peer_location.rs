@@ -46,7 +46,7 @@ impl Engine {
             return self.policy.allows_explicitly(ip, scope) && !self.settings.listener_ports.contains(&peer.port());
         }
         // The policy has not judged a permission for a former address, and the address may belong to somebody else now.
-        let is_judged = scope == Scope::Anyone && !self.settings.former_addresses.contains(&ip);
+        let is_judged = scope != Scope::Clients && !self.settings.former_addresses.contains(&ip);
         is_judged || self.policy.permits(ip, scope)
     }
 
@@ -71,7 +71,7 @@ impl Engine {
         let (ip, scope) = (peer.ip(), allocation.scope);
         let may_be_relayed = peer.port() == 0 || self.owner_of(peer).is_some() || allocation.peers.has_contacted(peer);
         let may_be_reached = may_be_relayed || self.is_outside(peer, scope);
-        let permitted = may_be_reached && self.policy.permits_permission(ip, scope, &self.settings);
+        let permitted = may_be_reached && allocation.may_name(ip) && self.policy.permits_permission(ip, scope, &self.settings);
         self.count_neighbour(ip, scope, permitted)
     }
 

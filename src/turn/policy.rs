@@ -72,6 +72,7 @@ impl PeerPolicy {
     pub fn permits(&self, ip: IpAddr, scope: Scope) -> bool {
         match scope {
             Scope::Anyone => self.lists_permit(ip) && !self.is_neighbour(ip),
+            Scope::OwnAddress => !ip.to_canonical().is_loopback() && self.permits(ip, Scope::Anyone),
             Scope::Clients => {
                 let embedded = embedded(ip.to_canonical()).map(IpAddr::V4);
                 self.allows_explicitly(ip, scope)
@@ -86,7 +87,7 @@ impl PeerPolicy {
     pub(super) fn permits_permission(&self, ip: IpAddr, scope: Scope, settings: &EngineSettings) -> bool {
         let relayed = settings.relayed_ip(AddressFamily::of(ip)).is_some_and(|relayed| relayed.is(ip));
         if relayed || settings.former_addresses.contains(&ip) {
-            return true;
+            return scope != Scope::OwnAddress;
         }
         if settings.own_addresses.contains(&ip) { self.allows_explicitly(ip, scope) } else { self.permits(ip, scope) }
     }
@@ -121,13 +122,14 @@ impl PeerPolicy {
         let allowed = match scope {
             Scope::Anyone => &self.allowed,
             Scope::Clients => &self.clients_peers,
+            Scope::OwnAddress => return false,
         };
         allowed.iter().any(|network| network.contains(&ip))
     }
 
     /// Whether allocations of `scope` reach peers outside this server, so that their relayed addresses need sockets.
     pub fn reaches_outside(&self, scope: Scope) -> bool {
-        scope == Scope::Anyone || !self.clients_peers.is_empty()
+        scope != Scope::Clients || !self.clients_peers.is_empty()
     }
 
     fn permits_as_written(&self, ip: IpAddr) -> bool {

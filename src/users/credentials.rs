@@ -1,8 +1,8 @@
 //! Time-limited credentials and long-term keys. PURE: secrets, names and the time come in as arguments.
 //!
 //! Time-limited credentials are those of draft-uberti-behave-turn-rest: the username is `EXPIRY:user` with EXPIRY a Unix time
-//! in seconds, the password base64(HMAC-SHA1(key, username)). For scope anyone the key is the secret's text, as in coturn. For scope
-//! clients it is derived from the secret, so that no other server accepts these credentials.
+//! in seconds, the password base64(HMAC-SHA1(key, username)). For scope anyone the key is the secret's text, as in coturn. For the
+//! other scopes it is derived from the secret, so that no other server accepts these credentials.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +22,10 @@ use crate::turn::Scope;
 pub const CLOCK_SLACK: Duration = Duration::from_secs(300);
 /// The key of scope clients is derived with this text, whose number would change with the derivation.
 const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
+/// The same for scope own-address.
+const OWN_ADDRESS_KEY_LABEL: &[u8] = b"castway/scope/own-address/1";
+/// Users of scope own-address have names that begin so. Other names are not tried with the key of that scope.
+pub const OWN_ADDRESS_USER_PREFIX: &str = "check-";
 /// Digits of an expiry in milliseconds, as JavaScript's `Date.now()` has them; in seconds it would be after the year 33,000.
 const MILLISECOND_DIGITS: usize = 13;
 
@@ -107,12 +111,15 @@ pub fn issue(secret: &str, scope: Scope, user: &str, ttl: Duration, now: SystemT
 pub fn password(secret: &str, scope: Scope, username: &str) -> String {
     match scope {
         Scope::Anyone => sign(secret.as_bytes(), username),
-        Scope::Clients => {
-            let mut key = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-            key.update(CLIENTS_KEY_LABEL);
-            sign(&key.finalize().into_bytes(), username)
-        }
+        Scope::Clients => sign(&derived_key(secret, CLIENTS_KEY_LABEL), username),
+        Scope::OwnAddress => sign(&derived_key(secret, OWN_ADDRESS_KEY_LABEL), username),
     }
+}
+
+fn derived_key(secret: &str, label: &[u8]) -> [u8; 32] {
+    let mut key = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    key.update(label);
+    key.finalize().into_bytes().into()
 }
 
 fn sign(key: &[u8], username: &str) -> String {

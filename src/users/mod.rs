@@ -12,6 +12,7 @@
 pub mod credentials;
 mod directory;
 mod former_clocks;
+pub mod kept_checks;
 mod leases;
 mod name;
 mod password;
@@ -21,8 +22,11 @@ mod store;
 
 pub use credentials::Credentials;
 pub use directory::{Directory, Login};
+pub use kept_checks::KeptChecks;
 pub use name::{NameError, UserName, check_requested};
 pub use password::{PasswordError, PasswordKeys, generate_password, looks_generated};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
-pub use store::{DATABASE_FILE_NAME, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo};
+pub use store::{
+    CheckKind, DATABASE_FILE_NAME, KeptCheck, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo,
+};

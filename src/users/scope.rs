@@ -12,10 +12,11 @@ pub const fn scope_name(scope: Scope) -> &'static str {
     match scope {
         Scope::Clients => "clients",
         Scope::Anyone => "anyone",
+        Scope::OwnAddress => "own-address",
     }
 }
 
-/// The scope of this name.
+/// The scope of this name that a user may have.
 #[must_use]
 pub fn scope_named(name: &str) -> Option<Scope> {
     [Scope::Clients, Scope::Anyone].into_iter().find(|scope| scope_name(*scope) == name)

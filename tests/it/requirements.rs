@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::tidy::rust_files;
 
-const REQUIREMENTS: usize = 80;
+const REQUIREMENTS: usize = 81;
 
 fn document() -> String {
     fs::read_to_string("docs/turn-requirements.md").unwrap()

@@ -27,6 +27,7 @@ pub(super) fn look(inputs: &Inputs, name: &[IpAddr]) -> Vec<Line> {
                 let state = if relay.clients_need_range { State::Failed } else { State::Warning };
                 lines.push(Line::new(Topic::Address, state, text).with_verdict("wrong_external_address"));
             }
+            None if !relay.problems.is_empty() => {}
             None => lines.push(Line::ok(Topic::Address, advertised_in_words(*advertised, *bound))),
         }
     }

@@ -28,7 +28,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::inputs::{Credentials, Inputs};
-use self::line::{Line, State};
+use self::line::{Line, State, Topic};
 use super::data_folder::DataFolder;
 use super::error::CliError;
 use super::installation::Installation;
@@ -85,7 +85,7 @@ async fn examine(arguments: &Arguments, installation: &Installation) -> Result<(
     output.add(lines)?;
     output.add(certificate::look(&inputs))?;
     output.add(address::look(&inputs, &addresses))?;
-    output.add(relay::look(&inputs).await)?;
+    output.add(relay(&inputs).await)?;
     output.add(firewall::look(&inputs).await)?;
     output.add(programs::look(&inputs))?;
     output.add(files::look(&inputs))?;
@@ -97,6 +97,15 @@ async fn examine(arguments: &Arguments, installation: &Installation) -> Result<(
         Err(_) => None,
     };
     output.end(inputs.facts.as_ref().map(|facts| facts.version.as_str()), outside)
+}
+
+/// The test of the relay by a client of its own, and what the server's own test has found where that client finds nothing.
+async fn relay(inputs: &Inputs) -> Vec<Line> {
+    let mut lines = relay::look(inputs).await;
+    let found = lines.iter().any(|line| line.state == State::Failed);
+    let own = inputs.facts.iter().flat_map(|facts| facts.self_test.iter().flatten()).filter_map(|test| test.problem.as_ref());
+    lines.extend(own.filter(|_| !found).map(|problem| Line::failed(Topic::Relay, format!("the server's own test: {problem}"))));
+    lines
 }
 
 /// The last check from outside; waits for a new one where somebody is there.

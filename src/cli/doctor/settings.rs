@@ -1,5 +1,6 @@
 //! Which settings count, and whether the server runs.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::inputs::Inputs;
@@ -11,6 +12,10 @@ use crate::config::{CertificateSource, Config, Settings, variable_of};
 use crate::control::facts::{CertificateFacts, ServerFacts};
 use crate::tls::{CertificateKind, PublicCertificate};
 use crate::users::credentials::unix_seconds;
+
+/// Where the service's unit may be.
+const UNITS: [&str; 3] =
+    ["/etc/systemd/system/castway.service", "/usr/lib/systemd/system/castway.service", "/lib/systemd/system/castway.service"];
 
 /// Reads the settings, and asks the server.
 pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, &mut anyhow::Error>) -> (Inputs, Vec<Line>) {
@@ -45,7 +50,7 @@ fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>,
                 "no server runs with the data folder {}: start it, or name the folder of the one that runs with --data-dir DIR",
                 folder.path().display()
             );
-            lines.push(Line::failed(Topic::Settings, text).with_command("sudo systemctl start castway"));
+            lines.push(of_unit(Line::failed(Topic::Settings, text), "start"));
             None
         }
         Err(NoAnswer::Because(why)) => {
@@ -114,17 +119,20 @@ fn edited(installation: &Installation, facts: &ServerFacts) -> Option<Line> {
     (!changed.is_empty()).then(|| {
         let text =
             format!("{} was edited after the start of the server, which runs without: {}", file.display(), changed.join(", "));
-        Line::warning(Topic::Settings, text).with_command("sudo systemctl restart castway")
+        of_unit(Line::warning(Topic::Settings, text), "restart")
     })
 }
 
 fn other_version(facts: &ServerFacts) -> Option<Line> {
     let own = env!("CARGO_PKG_VERSION");
     (facts.version != own).then(|| {
-        Line::warning(
-            Topic::Settings,
-            format!("this program is {own} and the server that runs is {}: restart the server", facts.version),
-        )
-        .with_command("sudo systemctl restart castway")
+        let text = format!("this program is {own} and the server that runs is {}: restart the server", facts.version);
+        of_unit(Line::warning(Topic::Settings, text), "restart")
     })
+}
+
+/// With the command that has systemd do it, where systemd knows the service.
+fn of_unit(line: Line, verb: &str) -> Line {
+    let has_unit = UNITS.iter().any(|unit| Path::new(unit).exists());
+    if has_unit { line.with_command(format!("sudo systemctl {verb} castway")) } else { line }
 }

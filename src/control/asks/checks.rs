@@ -12,22 +12,22 @@ use crate::control::ask::{Answer, Ask};
 const MAX_WAIT: Duration = Duration::from_secs(900);
 
 /// Where checks are made and kept.
-pub trait ChecksSource: Send + Sync + 'static {
+pub trait Checks: Send + Sync + 'static {
     /// A new key, as `{"key", "url", "expires"}`: `url` opens the check, `expires` is in seconds since 1970.
     ///
     /// # Errors
     /// A sentence.
     fn new_key(&self) -> Result<Value, String>;
 
-    /// Waits for the result of the check with this key; `None`: there is none within `time`, or the key is unknown.
-    fn wait(&self, key: &str, time: Duration) -> Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
+    /// The result of the check with this key, once there is one; `None`: the key is unknown or has expired.
+    fn result(&self, key: &str) -> Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
 
     /// The kept results, the newest first.
     fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Vec<Value>, String>> + Send>>;
 }
 
 /// The questions about checks.
-pub fn all(checks: &Arc<dyn ChecksSource>) -> [Box<dyn Ask>; 3] {
+pub fn all(checks: &Arc<dyn Checks>) -> [Box<dyn Ask>; 3] {
     [
         Box::new(CheckKeyAsk(Arc::clone(checks))),
         Box::new(CheckWaitAsk(Arc::clone(checks))),
@@ -36,7 +36,7 @@ pub fn all(checks: &Arc<dyn ChecksSource>) -> [Box<dyn Ask>; 3] {
 }
 
 /// `{"ask": "check_key"}`.
-struct CheckKeyAsk(Arc<dyn ChecksSource>);
+struct CheckKeyAsk(Arc<dyn Checks>);
 
 impl Ask for CheckKeyAsk {
     fn name(&self) -> &'static str {
@@ -49,7 +49,7 @@ impl Ask for CheckKeyAsk {
 }
 
 /// `{"ask": "check_wait", "key": "…", "seconds": 900}`, answered by `{"result": …}`, where `null` means that there is none (yet).
-struct CheckWaitAsk(Arc<dyn ChecksSource>);
+struct CheckWaitAsk(Arc<dyn Checks>);
 
 impl Ask for CheckWaitAsk {
     fn name(&self) -> &'static str {
@@ -61,13 +61,13 @@ impl Ask for CheckWaitAsk {
             return Box::pin(std::future::ready(Err("the question has no \"key\"".to_owned())));
         };
         let seconds = question["seconds"].as_u64().map_or(MAX_WAIT, Duration::from_secs).min(MAX_WAIT);
-        let result = self.0.wait(key, seconds);
-        Box::pin(async move { Ok(json!({ "result": result.await })) })
+        let result = self.0.result(key);
+        Box::pin(async move { Ok(json!({ "result": tokio::time::timeout(seconds, result).await.ok().flatten() })) })
     }
 }
 
 /// `{"ask": "checks"}`, answered by `{"checks": […]}`.
-struct ChecksAsk(Arc<dyn ChecksSource>);
+struct ChecksAsk(Arc<dyn Checks>);
 
 impl Ask for ChecksAsk {
     fn name(&self) -> &'static str {

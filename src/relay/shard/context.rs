@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::diagnosis::watch::Watch;
 use crate::relay::admission::Admission;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::{PollWaker, Poller};
@@ -26,6 +27,7 @@ pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) admission: Admission,
     pub(in crate::relay) stats: Arc<ShardCounters>,
     pub(in crate::relay) refusals: RefusalReports,
+    pub(in crate::relay) watch: Watch,
     pub(in crate::relay) messages: MailboxReceiver,
     /// The mailboxes of all shards, by index.
     pub(in crate::relay) mailboxes: Vec<ShardMailbox>,

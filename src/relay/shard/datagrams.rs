@@ -44,6 +44,9 @@ impl PacketSource {
 impl Shard {
     /// Carries out the engine's verdict on a segment of the inbox.
     pub(super) fn execute(&mut self, verdict: Verdict, segment: Segment, from: PacketSource) {
+        if self.context.watch.is_open() {
+            self.note_relayed(&verdict, self.inbox.bytes(segment), from);
+        }
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.context.stats.count_forwarded(TrafficDirection::ToPeer, from.transport(), payload.len());
@@ -97,6 +100,9 @@ impl Shard {
     /// Carries out a verdict on bytes outside the inbox, such as those of a stream; they are copied. Returns false where the
     /// stream of a client that does not read has no room for an answer.
     pub(super) fn execute_copied(&mut self, verdict: Verdict, bytes: &[u8], from: PacketSource) -> bool {
+        if self.context.watch.is_open() {
+            self.note_relayed(&verdict, bytes, from);
+        }
         match verdict {
             Verdict::ToPeer { relayed, peer, payload, dont_fragment } => {
                 self.context.stats.count_forwarded(TrafficDirection::ToPeer, from.transport(), payload.len());
@@ -172,6 +178,7 @@ impl Shard {
     /// Handles a packet that another shard has handed over.
     pub(super) fn take_over_datagram(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) {
         let verdict = self.engine.handle_client(from, bytes, now);
+        self.note_verdict(&from, bytes, &verdict, now);
         // A packet is handed over once: if this engine names another shard, it is dropped.
         self.execute_copied(verdict, bytes, PacketSource::Client(from));
     }

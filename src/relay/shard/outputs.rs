@@ -33,11 +33,13 @@ impl Shard {
         match output {
             Output::Transmit { to, bytes, answer } => {
                 self.context.stats.count_answer(answer);
+                self.note_late_answer(&to, answer, now);
                 self.transmit(to, &bytes);
             }
             Output::Refused(refused) => {
                 self.context.stats.count_refused(refused.reason);
                 self.context.refusals.note_refused(&refused, now);
+                self.note_refused(&refused, now);
             }
             Output::Displaced { client, user } => {
                 self.context.stats.displaced_allocations.add(1);

@@ -37,6 +37,7 @@ impl Shard {
                     continue;
                 }
                 let verdict = self.engine.handle_client(from, self.inbox.bytes(segment), now);
+                self.note_verdict(&from, self.inbox.bytes(segment), &verdict, now);
                 self.execute(verdict, segment, PacketSource::Client(from));
             }
         }

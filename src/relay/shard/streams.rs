@@ -208,6 +208,7 @@ impl Shard {
                     self.packets += 1;
                     let (message, rest) = bytes.split_at(len);
                     let verdict = self.engine.handle_client(tuple, message, now);
+                    self.note_verdict(&tuple, message, &verdict, now);
                     if verdict == Verdict::Drop(DropReason::Throttled) && !self.engine.has_allocation(&tuple) {
                         self.context.stats.count_drop(DropReason::Throttled);
                         return self.defer_request(id, bytes, now);

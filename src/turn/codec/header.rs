@@ -85,6 +85,16 @@ pub(super) const fn class_and_method(number: u16) -> (Class, Method) {
     (class, Method::from_number(number & 0x00F | (number & 0x0E0) >> 1 | (number & 0x3E00) >> 2))
 }
 
+/// Whether a packet begins as a STUN message does, which may be anything else (RFC 8489 §5).
+pub fn is_stun(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| *first < 0x40) && packet.get(4..8) == Some(&MAGIC_COOKIE.to_be_bytes())
+}
+
+/// Whether a packet that [`is_stun`] is a request.
+pub fn is_request(packet: &[u8]) -> bool {
+    is_stun(packet) && u16::from_be_bytes([packet[0], packet[1]]) & 0x110 == 0
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct TransactionId(pub [u8; 12]);
 

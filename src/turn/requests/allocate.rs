@@ -40,7 +40,7 @@ impl Engine {
             return Err(ALLOCATION_MISMATCH);
         };
         // Steps 3 to 9, as far as they concern the attributes alone.
-        let reach = self.settings.scope.unwrap_or(*scope);
+        let reach = self.reach(*scope);
         let asked = AllocateRequest::read(request, reach, &self.settings)?;
         // Step 11, which may come at any point: a client that is redirected takes nothing of the quota.
         let client_family = AddressFamily::of(request.from.client.ip().to_canonical());
@@ -69,7 +69,7 @@ impl Engine {
         })?;
         // After the steps: the initial time-to-expiry.
         let mut end = request.now + granted_lifetime(&self.settings, asked.lifetime);
-        if let Some(expires) = expires.filter(|_| self.settings.strict_expiry) {
+        if let Some(expires) = expires.filter(|_| self.settings.strict_expiry || *scope == Scope::OwnAddress) {
             end = end.min(expires);
         }
         let id = self.allocations.insert(Allocation {
@@ -82,7 +82,7 @@ impl Engine {
             signer: request.requester.signer,
             credentials_expire: *expires,
             leased: *leased,
-            key_expires: request.now + self.settings.clients_lifetime,
+            key_expires: expires.filter(|_| *scope == Scope::OwnAddress).unwrap_or(request.now + self.settings.clients_lifetime),
             expires: end,
             transaction: request.message.transaction(),
             lifetime: seconds_until(end, request.now),
@@ -100,6 +100,16 @@ impl Engine {
             self.open(RelayedAddressId { allocation: id, family }, request.now);
         }
         Ok(Verdict::Accepted)
+    }
+
+    /// The peers that an allocation with credentials of `scope` reaches. A setting neither widens scope own-address nor gives it a socket
+    /// where no allocation has one.
+    fn reach(&self, scope: Scope) -> Scope {
+        match (self.settings.scope, scope) {
+            (None, scope) => scope,
+            (Some(Scope::Anyone), Scope::OwnAddress) => Scope::OwnAddress,
+            (Some(setting), _) => setting,
+        }
     }
 
     /// RFC 8656 §7.2, step 2: another transaction gets 437. A retransmission gets the identical reply, because §5 demands

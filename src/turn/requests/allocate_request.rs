@@ -71,7 +71,8 @@ impl AllocateRequest {
         }
         // RFC 8016 §3.1.2: an empty MOBILITY-TICKET asks for a mobile allocation. Where mobility is off, it gets 405 (§3.4).
         let mobile = match message.find(attribute::MOBILITY_TICKET) {
-            Some(_) if !settings.mobility => return Err(MOBILITY_FORBIDDEN),
+            // The peer of scope own-address is the address that the Allocate came from, which does not change.
+            Some(_) if !settings.mobility || scope == Scope::OwnAddress => return Err(MOBILITY_FORBIDDEN),
             Some([]) => true,
             Some(_) => return Err(BAD_REQUEST),
             None => false,

@@ -43,7 +43,7 @@ impl Engine {
         let location = AllocationLocation { shard: self.shard.index, allocation: id };
         let displaced = match allocation.user.identity.scope {
             Scope::Anyone if scarce => self.shared.strangers.displace(),
-            Scope::Anyone => None,
+            Scope::Anyone | Scope::OwnAddress => None,
             Scope::Clients => match self.shared.strangers.begin(allocation.five_tuple.client.ip(), location, scarce) {
                 Ok(Admitted { place, displaced }) => {
                     let site = Arc::clone(&place.site);

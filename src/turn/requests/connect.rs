@@ -17,7 +17,7 @@ impl Engine {
         // First check of §5.2: 437 without an allocation.
         let (id, allocation) = self.allocation_of(request)?;
         // The peers of scope clients are relayed addresses, which carry UDP.
-        if allocation.scope == Scope::Clients {
+        if allocation.scope != Scope::Anyone {
             return Err(Refusal::Error(RefusalReason::Scope));
         }
         if allocation.transport != PeerTransport::Tcp {

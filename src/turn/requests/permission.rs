@@ -62,7 +62,7 @@ impl Engine {
         let peer = peers_of(request).next().unwrap_or(Err(BAD_REQUEST))?;
         // §12.2: 443, then 403.
         check_family(allocation, AddressFamily::of(peer.ip()))?;
-        if !self.admits(peer, allocation.scope, PeerTransport::Udp) {
+        if !allocation.may_name(peer.ip()) || !self.admits(peer, allocation.scope, PeerTransport::Udp) {
             return Err(Refusal::Error(RefusalReason::DeniedPeer(peer)));
         }
         // §12.2: neither the channel nor the peer may be bound to another one.

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::handle::Directory;
-use super::logins::stored_keys;
+use super::logins::{scopes_of, stored_keys};
 use super::state::{DirectoryState, IndexedSnapshot};
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use crate::turn::{CredentialEvidence, CredentialRefusal, Scope};
@@ -29,7 +29,7 @@ impl Directory {
         let user = if name.user.is_empty() { username } else { name.user };
         let (readings, secrets) = (self.0.former_clocks.readings(now), self.0.verifying(&snapshot, now));
         let mut keys = Vec::new();
-        for scope in [Scope::Clients, Scope::Anyone] {
+        for scope in scopes_of(&name) {
             let Some(why) = self.0.refusal(&snapshot, scope, &name, user, &readings, now) else { continue };
             for secret in &secrets {
                 let password = credentials::password(secret.expose(), scope, username);

@@ -104,6 +104,11 @@ impl Directory {
         snapshot.secrets.first().filter(|_| self.0.configured.is_empty()).map(|secret| secret.id)
     }
 
+    /// Whether there is an enabled user of this scope.
+    pub fn has_user_of(&self, scope: Scope) -> bool {
+        self.0.snapshot.load().users.values().any(|user| user.enabled && user.scope == scope)
+    }
+
     /// Whether `user` is an enabled user.
     pub fn is_allowed(&self, user: &str) -> bool {
         self.0.snapshot.load().users.get(user).is_some_and(|user| user.enabled)

@@ -6,7 +6,7 @@ use super::handle::Directory;
 use super::state::{DirectoryState, IndexedSnapshot};
 use crate::turn::Scope;
 use crate::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
-use crate::users::credentials::{self, CLOCK_SLACK, TimeLimitedUsername};
+use crate::users::credentials::{self, CLOCK_SLACK, OWN_ADDRESS_USER_PREFIX, TimeLimitedUsername};
 use crate::users::password::TurnKeys;
 use crate::users::store::SnapshotUser;
 
@@ -95,6 +95,12 @@ impl Directory {
     }
 }
 
+/// The scopes in which the credentials of this name may be signed.
+pub(super) fn scopes_of(name: &TimeLimitedUsername<'_>) -> impl Iterator<Item = Scope> {
+    let own_address = name.user.starts_with(OWN_ADDRESS_USER_PREFIX).then_some(Scope::OwnAddress);
+    [Scope::Clients, Scope::Anyone].into_iter().chain(own_address)
+}
+
 /// The keys of the user's password, one for each form. Always two, so that the time of a refusal tells nothing of a password.
 pub(super) fn stored_keys(user: &SnapshotUser, algorithm: PasswordAlgorithm) -> [LongTermKey; 2] {
     let key = |keys: TurnKeys| match algorithm {
@@ -115,7 +121,7 @@ impl DirectoryState {
     ) -> Vec<(Scope, String)> {
         let readings = self.former_clocks.readings(now);
         let is_current = |scope: &Scope| self.is_current(*scope, name, &readings);
-        let scopes: Vec<Scope> = [Scope::Clients, Scope::Anyone].into_iter().filter(is_current).collect();
+        let scopes: Vec<Scope> = scopes_of(name).filter(is_current).collect();
         let secrets = self.verifying(snapshot, now);
         let of_scopes =
             |secret: &str| scopes.iter().map(|scope| (*scope, credentials::password(secret, *scope, username))).collect();

@@ -76,7 +76,8 @@ impl IndexedSnapshot {
                 // The password of such a user may be public, and gives nobody access to anyone.
                 (Scope::Anyone, Scope::Clients) => true,
                 // A stranger who uses a user's name is not that user.
-                (Scope::Clients, Scope::Anyone) => false,
+                (Scope::Clients, Scope::Anyone) | (Scope::OwnAddress, _) => false,
+                (Scope::Clients | Scope::Anyone, Scope::OwnAddress) => true,
             })
     }
 }
@@ -109,12 +110,12 @@ impl DirectoryState {
         }
     }
 
-    /// Whether credentials of `name` are current by a clock that says `now`; their signature is not checked. Other issuers don't
-    /// issue credentials of scope clients.
+    /// Whether credentials of `name` are current by a clock that says `now`; their signature is not checked. Other issuers issue
+    /// credentials of scope anyone alone.
     pub(super) fn is_unexpired(&self, scope: Scope, name: &TimeLimitedUsername<'_>, now: SystemTime) -> bool {
         match (scope, self.configured.is_empty()) {
-            (Scope::Clients | Scope::Anyone, true) => !name.is_foreign && name.is_unexpired(now, Some(self.longest)),
-            (Scope::Clients, false) => !name.is_foreign && name.is_current_elsewhere(now, Some(self.longest)),
+            (_, true) => !name.is_foreign && name.is_unexpired(now, Some(self.longest)),
+            (Scope::Clients | Scope::OwnAddress, false) => !name.is_foreign && name.is_current_elsewhere(now, Some(self.longest)),
             (Scope::Anyone, false) => name.is_current_elsewhere(now, self.longest_foreign),
         }
     }

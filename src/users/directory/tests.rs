@@ -385,3 +385,21 @@ fn an_expiry_alone_is_a_credential() {
     assert_eq!(directory("").keys(&name, at(0))[..2], both("newest", &name));
     assert_eq!(directory("").md5(&name, at(0)).unwrap().user, name);
 }
+
+#[test]
+fn r81_only_the_key_of_scope_own_address_signs_its_credentials() {
+    for secrets in ["", "north"] {
+        let directory = directory(secrets);
+        let issued = directory.issue("check-1", Scope::OwnAddress, Some(Duration::from_secs(300)), at(0));
+        let key = LongTermKey::long_term(PasswordAlgorithm::Md5, &issued.username, "castway", issued.password.expose());
+        let scopes = |seconds| -> Vec<Scope> {
+            let login = directory.login(&issued.username, "castway", PasswordAlgorithm::Md5, at(seconds));
+            let keys = login.map(|login| login.keys).unwrap_or_default();
+            keys.into_iter().filter(|(_, accepted)| *accepted == key).map(|(scope, _)| scope).collect()
+        };
+        assert_eq!(scopes(1), [Scope::OwnAddress]);
+        assert!(scopes(300 + 301).is_empty());
+        let login = directory.login(&format!("{}:alice", NOW + 300), "castway", PasswordAlgorithm::Md5, at(0));
+        assert!(login.is_some_and(|login| login.keys.iter().all(|(scope, _)| *scope != Scope::OwnAddress)));
+    }
+}

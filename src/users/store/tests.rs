@@ -6,6 +6,7 @@ use crate::config::secret::Secret;
 use crate::turn::Scope::{Anyone, Clients};
 use crate::users::name::UserName;
 use crate::users::password::PasswordKeys;
+use crate::users::store::CheckKind;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -188,4 +189,19 @@ async fn a_watch_tells_of_each_change_once() {
     store.rotate(false, at(1)).await.unwrap();
     assert_eq!(watcher.changed().await.unwrap().map(|snapshot| snapshot.secrets.len()), Some(2));
     assert!(watcher.changed().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_newest_50_checks_are_kept() {
+    let (_folder, store) = store().await;
+    for number in 0..53 {
+        let kind = [CheckKind::Check, CheckKind::Cast, CheckKind::Call][number % 3];
+        let result = format!("{{\"number\":{number}}}");
+        store.keep_check(kind, [192, 0, 2, 1].into(), &result, at(number as u64)).await.unwrap();
+    }
+    let kept = store.checks().await.unwrap();
+    assert_eq!((kept.len(), kept[0].result.as_str(), kept[49].result.as_str()), (50, r#"{"number":52}"#, r#"{"number":3}"#));
+    assert_eq!((kept[0].kind.as_str(), kept[0].address.as_str(), kept[0].at), ("cast", "192.0.2.1", 1_800_000_052));
+    let long = "x".repeat(16_385);
+    assert!(store.keep_check(CheckKind::Check, [192, 0, 2, 1].into(), &long, at(99)).await.is_err());
 }

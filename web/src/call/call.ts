@@ -1,5 +1,8 @@
-import { relayAddresses } from '../lib/peer';
+import { t } from '../lib/i18n';
+import type { Peer } from '../lib/peer';
 import type { Problem } from '../lib/problem';
+import { Reporter, SLOW_MS } from '../lib/reporter';
+import { ownVerdict, type Verdict } from '../lib/verdict';
 import { IceServers } from './ice';
 import { Link, type Tracks } from './link';
 import { loopback, Phantom } from './loopback';
@@ -15,6 +18,8 @@ const FULL_RETRY_TIMEOUT_MS = 20_000;
 const FULL_RETRY_INTERVAL_MS = 3000;
 /** After so many attempts the page reports the failure. */
 const MAX_LINK_ATTEMPTS = 2;
+/** Without a new candidate for so long, an attempt has failed. */
+const QUIET_MS = 6500;
 const NOTE_SHOWN_MS = 8000;
 
 /** One call from joining the room to leaving it. */
@@ -28,9 +33,14 @@ export class Call {
   private fullTimer = 0;
   private noteTimer = 0;
   private renewTimer = 0;
+  /** The connection that the shown verdict is about. */
+  private failed: RTCPeerConnection | null = null;
+  /** When this page began to wait for the other side's offer. */
+  private expecting = 0;
   private readonly ice = new IceServers();
   private readonly room: Room;
   private readonly link: Link;
+  private readonly reporter: Reporter;
   /** The other side of a loopback call. */
   private phantom: Phantom | null = null;
 
@@ -52,8 +62,21 @@ export class Call {
       send: (message) => this.room.send(message),
       changed: () => this.linkChanged(),
       picture,
+      opened: (peer) => this.reporter.watch(peer),
       exhausted: () => void this.exhausted(),
     });
+    const send: Room['report'] = (report) => this.room.report(report);
+    this.reporter = new Reporter({ send, changed, failed: (verdict, peer) => this.showFailure(verdict, peer) }, QUIET_MS);
+  }
+
+  /** The attempt that takes long, for the sentence about it. */
+  get slow(): Peer | null {
+    return this.reporter.slow;
+  }
+
+  /** The other side's offer has not come for some time. */
+  get unanswered(): boolean {
+    return this.state === 'connecting' && !this.pc && performance.now() - this.expecting >= SLOW_MS;
   }
 
   get online(): boolean {
@@ -88,8 +111,21 @@ export class Call {
     return states[this.link.state];
   }
 
-  enter(): void {
+  sendToOperator(): Promise<boolean> {
+    return this.reporter.sendToOperator();
+  }
+
+  /** Another attempt; `tls`: this side uses nothing but the relay over TLS. */
+  retry(tls = false): void {
+    if (!this.active) return this.enter(tls);
     this.problem = null;
+    this.link.tls = tls;
+    void this.again();
+  }
+
+  enter(tls = false): void {
+    this.problem = null;
+    this.link.tls = tls;
     this.attempts = this.fullSince = 0;
     this.tell(null);
     void this.ice.current();
@@ -131,17 +167,22 @@ export class Call {
     if (loopback && !this.room.initiator) return void this.fail(problems.loopbackTaken());
     this.phase = 'joined';
     this.fullSince = 0;
-    this.problem = null;
     if (this.room.initiator) {
       if (loopback && !this.phantom) this.phantom = new Phantom(this.room.name, this.ice);
       // A working connection continues, and reports its own failure.
       if (!this.link.up) this.link.call();
       this.renew();
     } else {
-      if (!this.link.up) this.link.expect();
+      if (!this.link.up) this.expect();
       messages.forEach((message) => this.heard(message));
     }
     this.changed();
+  }
+
+  private expect(): void {
+    this.expecting = performance.now();
+    window.setTimeout(() => this.changed(), SLOW_MS);
+    this.link.expect();
   }
 
   /** After a long wait the credentials may have expired, and an offer needs valid ones. */
@@ -162,6 +203,8 @@ export class Call {
     }
     this.room.initiator = true;
     this.tell('peer_left');
+    // The verdict stays readable; a report would belong to no call any more.
+    if (this.problem && this.problem.verdict) this.problem = problems.iceFailed(this.problem.verdict, false, false);
     this.drop();
     this.link.call();
     this.renew();
@@ -173,6 +216,8 @@ export class Call {
       this.attempts = 0;
       this.problem = null;
       this.tell(null);
+    } else if (this.state === 'connecting' && this.pc && this.pc !== this.failed) {
+      this.problem = null;
     }
     this.changed();
   }
@@ -181,8 +226,20 @@ export class Call {
     // Signaling is down; the link recovers when it is back.
     if (!this.room.online && this.link.state === 'interrupted') return;
     if (this.link.state === 'interrupted') this.tell('peer_lost');
-    if (++this.attempts <= MAX_LINK_ATTEMPTS) return this.again();
-    await this.fail(problems.iceFailed(relayAddresses(this.ice.config)));
+    // Once both descriptions are there, another attempt of the same kind changes nothing.
+    const tried = this.link.state === 'connecting' && this.reporter.answered;
+    if (!tried && ++this.attempts <= MAX_LINK_ATTEMPTS) return this.again();
+    const verdict = (this.problem && this.problem.verdict) ?? ownVerdict(t.callIceFailed, null);
+    await this.fail(problems.iceFailed(verdict, this.reporter.canUseTls, false));
+  }
+
+  /** The connection stays open, since it may succeed late. */
+  private showFailure(verdict: Verdict | null, peer: Peer): void {
+    // While nobody else is in the room there is nothing to connect to.
+    if (this.state !== 'connecting') return;
+    this.failed = peer.pc;
+    this.problem = problems.iceFailed(verdict ?? ownVerdict(t.callIceFailed, peer.evidence), this.reporter.canUseTls, true);
+    this.changed();
   }
 
   private async fail(problem: Problem): Promise<void> {
@@ -216,6 +273,7 @@ export class Call {
 
   private drop(): void {
     clearTimeout(this.renewTimer);
+    this.reporter.end();
     this.link.close();
     this.phantom?.close();
     this.phantom = null;

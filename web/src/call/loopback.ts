@@ -21,6 +21,7 @@ export class Phantom {
       initiator: () => false,
       send: (message) => this.channel.send(JSON.stringify(message)),
       changed: nothing,
+      opened: nothing,
       picture: (stream) => this.sendBack(stream),
       // The other side starts a new connection.
       exhausted: nothing,

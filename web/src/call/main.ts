@@ -5,8 +5,9 @@ import { showFigures } from '../lib/figures';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
+import { relayOnly } from '../lib/peer';
 import { Player } from '../lib/player';
-import { makeProblem, showProblem, type Problem } from '../lib/problem';
+import { makeProblem, onVerdict, showProblem, type Problem } from '../lib/problem';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
@@ -131,7 +132,11 @@ function enterRoom(room: string): void {
     act(event.key.toLowerCase());
   });
   byId('join').addEventListener('click', () => void enter());
-  byId('notice-action').addEventListener('click', () => void prepare());
+  byId('notice-action').addEventListener('click', () => {
+    if (call.problem) call.retry();
+    else void prepare();
+  });
+  onVerdict(() => call.problem, () => call.sendToOperator(), () => call.retry(true));
   byId('sound').addEventListener('click', () => player.unmute());
   window.addEventListener('pagehide', () => {
     call.abandon();
@@ -149,6 +154,7 @@ function enterRoom(room: string): void {
   const showLink = () => view.link(room, `${reachableOrigin(info)}/r/${room}`);
   showFigures(byId('figures'), NO_FIGURES);
   show(byId('call'), true);
+  show(byId('relay-only'), relayOnly);
   showLink();
   void loadInfo().then((loaded) => {
     if (!loaded) return;

@@ -2,6 +2,7 @@ import { t } from '../lib/i18n';
 import type { Info } from '../lib/info';
 import { insecure } from '../lib/insecure';
 import { makeProblem, type Problem } from '../lib/problem';
+import type { Verdict } from '../lib/verdict';
 import type { Lack } from './devices';
 import type { Refusal } from './room';
 
@@ -9,8 +10,9 @@ export const problems = {
   noWebsocket: () => makeProblem('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
   loopback: () => makeProblem('loopback', t.callLoopback, t.callLoopbackHint, { tone: 'info' }),
   loopbackTaken: () => makeProblem('loopback_taken', t.callLoopbackTaken, t.callLoopbackTakenHint),
-  iceFailed: (addresses: string[]) =>
-    makeProblem('ice_failed', t.callIceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay),
+  /** `inside`: this page still has its place in the room, so that the server takes its report. */
+  iceFailed: (verdict: Verdict, tls: boolean, inside: boolean) =>
+    makeProblem('ice_failed', verdict.title, verdict.text, inside ? { verdict, tls, sends: true, offer: 'retry' } : { verdict, tls }),
 };
 
 export function refusal(why: Exclude<Refusal, 'full'>): Problem {

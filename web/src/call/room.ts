@@ -1,4 +1,5 @@
 import { later } from '../lib/dom';
+import type { Report } from '../lib/report';
 import { Channel } from './channel';
 import { NO_OP_MESSAGE, parse, type Message } from './wire';
 
@@ -26,9 +27,9 @@ interface Reply {
 }
 
 /** Null if the server was not reached. */
-async function post(path: string, body = ''): Promise<Reply | null> {
+async function post(path: string, body = '', keepalive = false): Promise<Reply | null> {
   try {
-    const request = fetch(path, { method: 'POST', body });
+    const request = fetch(path, { method: 'POST', body, keepalive });
     const response = await Promise.race([request, later(REQUEST_TIMEOUT_MS)]);
     if (!response) return null;
     const retryAfter = Number(response.headers.get('Retry-After')) || 0;
@@ -51,6 +52,8 @@ export class Room {
   private channel: Channel | null = null;
   /** Requests are sequential: the offer has to arrive before its candidates. */
   private outbox: Promise<void> = Promise.resolve();
+  /** The last client, whose reports the server takes for a while after it has left. */
+  private reporting: string | null = null;
   /** Counts the joins; messages of an earlier one are dropped. */
   private place = 0;
   /** The request of the last join, and the one that frees its place if nobody wants it any more. */
@@ -87,7 +90,7 @@ export class Room {
       const params = reply && reply.body.params;
       this.unreached = !reply || !reply.body.result;
       if (reply && reply.body.result === 'SUCCESS' && params && params.client_id) {
-        this.client = params.client_id;
+        this.client = this.reporting = params.client_id;
         this.initiator = params.is_initiator === 'true';
         channel.register(params.client_id);
         const messages = (params.messages ?? []).map(parse).filter((message) => message !== null) as Message[];
@@ -109,6 +112,14 @@ export class Room {
     const text = JSON.stringify(message);
     if (this.initiator) this.queue(text);
     else this.channel?.send(text);
+  }
+
+  /** Sends a report about the connection; null if the server does not take it. */
+  async report({ send, ...report }: Report & { send?: true }): Promise<unknown> {
+    const { reporting } = this;
+    if (!reporting) return null;
+    const reply = await post(`/report/${this.name}/${reporting}${send ? '?send=1' : ''}`, JSON.stringify(report), true);
+    return reply && reply.status === 200 ? reply.body : null;
   }
 
   /** Leaves the room and sends a bye, in the order that the other side needs. */

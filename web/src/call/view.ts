@@ -1,7 +1,8 @@
-import { byId, later, setText, show } from '../lib/dom';
+import { byId, copyText, later, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { drawQr } from '../lib/qr';
 import { showStatus, type Status } from '../lib/status';
+import { progress } from '../lib/verdict';
 import type { Call, State } from './call';
 import type { Devices } from './devices';
 import { loopback } from './loopback';
@@ -15,6 +16,9 @@ function status(call: Call): Status {
   if (state === 'recovering') return { text: online ? t.callRecovering : t.castSignalWait, tone: 'busy' };
   if (!online && state === 'talking') return { text: t.callSignalLost, tone: 'busy' };
   if (!online) return { text: call.blocked ? t.callNoWebsocketStatus : t.castSignalWait, tone: 'busy' };
+  if (state === 'connecting' && call.problem) return { text: t.callIceFailed, tone: 'bad' };
+  if (state === 'connecting' && call.unanswered) return { text: t.callUnanswered, tone: 'busy' };
+  if (state === 'connecting' && call.slow) return { text: progress(call.slow.evidence, t.callUnanswered), tone: 'busy' };
   if (state === 'connecting' || (loopback && state === 'waiting')) return { text: t.callConnecting, tone: 'busy' };
   if (call.note) return { text: call.note === 'peer_left' ? t.callPeerLeft : t.callPeerLost, tone: 'bad' };
   if (state === 'waiting') return { text: t.callWaiting, tone: 'busy' };
@@ -101,7 +105,7 @@ export const view = {
     show(byId('share'), Boolean(share));
     byId('share').onclick = () => share && void share.call(navigator, { title: t.callHeading, url }).catch(() => undefined);
     byId('copy').onclick = async () => {
-      if (!(await copy(url))) return;
+      if (!(await copyText(byId('link'), url))) return;
       setText(byId('copy'), t.callCopied);
       await later(COPIED_LABEL_MS);
       setText(byId('copy'), t.callCopy);
@@ -115,15 +119,3 @@ export const view = {
     return now;
   },
 };
-
-async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    // Insecure pages have no clipboard API: select the link so that the user can copy it.
-    const selection = window.getSelection();
-    selection?.selectAllChildren(byId('link'));
-    return document.execCommand('copy');
-  }
-}

@@ -1,9 +1,10 @@
 import 'webrtc-adapter';
-import { byId, store, stored } from '../lib/dom';
+import { byId, show, store, stored } from '../lib/dom';
 import { translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
-import type { Problem } from '../lib/problem';
+import { relayOnly } from '../lib/peer';
+import { onVerdict, type Problem } from '../lib/problem';
 import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { canCaptureCamera, canCaptureScreen, capture, switchPreset, type Preset } from './capture';
@@ -145,6 +146,7 @@ byId('notice-action').addEventListener('click', () => {
     void begin();
   }
 });
+onVerdict(() => session.problem, () => session.sendToOperator(), () => session.retry(true));
 ['source-screen', 'source-camera'].forEach((id) =>
   byId(id).addEventListener('change', () => {
     release();
@@ -175,6 +177,7 @@ function applyInfo(next: Info): void {
   update();
 }
 
+show(byId('relay-only'), relayOnly);
 view.figures(NO_FIGURES);
 view.preset = stored<Preset>('localStorage', PRESET_KEY) === 'smooth' ? 'smooth' : 'sharp';
 applyInfo(info);

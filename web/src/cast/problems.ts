@@ -1,5 +1,6 @@
 import { t } from '../lib/i18n';
 import { makeProblem, type Problem } from '../lib/problem';
+import type { Verdict } from '../lib/verdict';
 import type { WireError } from '../lib/wire';
 
 export const problems = {
@@ -14,8 +15,7 @@ export const problems = {
   noServer: () => makeProblem('no_server', t.noServer, t.noServerHint),
   codeIncomplete: (length: number) => makeProblem('code_incomplete', t.castNeedCode(length), '', { tone: 'warn' }),
   codeLetters: () => makeProblem('code_letters', t.castCodeLetters, t.castCodeLettersHint, { tone: 'warn' }),
-  iceFailed: (addresses: string[]) =>
-    makeProblem('ice_failed', t.iceFailed, addresses.length ? t.iceFailedHint(addresses.join(', ')) : t.iceFailedNoRelay, { offer: 'retry' }),
+  iceFailed: (verdict: Verdict, tls: boolean) => makeProblem('ice_failed', verdict.title, verdict.text, { offer: 'retry', verdict, tls, sends: true }),
   takenOver: () => makeProblem('taken_over', t.takenOver, t.takenOverHint, { tone: 'warn' }),
   tvLeft: () => makeProblem('tv_left', t.tvLeft, t.tvLeftHint, { tone: 'warn' }),
   tvLost: () => makeProblem('tv_lost', t.tvLost, t.tvLostHint),

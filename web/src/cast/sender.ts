@@ -1,5 +1,5 @@
 import { later } from '../lib/dom';
-import { Peer, relayAddresses } from '../lib/peer';
+import { Peer } from '../lib/peer';
 import { offerId } from '../lib/sdp';
 import { bytesIn } from '../lib/stats';
 import type { Answer, IceConfig } from '../lib/wire';
@@ -13,9 +13,12 @@ interface Listener {
   offer(offer: RTCSessionDescriptionInit): void;
   candidate(candidate: RTCIceCandidateInit): void;
   link(state: LinkState): void;
+  /** A new connection begins. */
+  opened(peer: Peer): void;
 }
 
 const ICE_CONFIG_TIMEOUT_MS = 3000;
+/** The page says long before that an attempt has failed; a late success still counts. */
 const CONNECT_TIMEOUT_MS = 30_000;
 const ICE_RESTART_DELAY_MS = 3000;
 const ICE_RESTART_TIMEOUT_MS = 9000;
@@ -37,6 +40,7 @@ export class Sender {
   private timer = 0;
   private pending = '';
   private run = 0;
+  private tls = false;
 
   constructor(private readonly listener: Listener) {}
 
@@ -44,8 +48,9 @@ export class Sender {
     return this.peer ? this.peer.pc : null;
   }
 
-  get relays(): string[] {
-    return relayAddresses(this.config);
+  /** The old connection still carries the picture while a new one is built. */
+  get carries(): boolean {
+    return this.retiring !== null && this.retiring.isUp();
   }
 
   configure(config: IceConfig): void {
@@ -53,8 +58,10 @@ export class Sender {
     if (this.peer) this.peer.configure(config);
   }
 
-  start(stream: MediaStream, preset: Preset): void {
+  /** `tls`: this side uses nothing but the relay over TLS, which reaches the relayed addresses of the TV. */
+  start(stream: MediaStream, preset: Preset, tls = false): void {
     this.stop();
+    this.tls = tls;
     this.stream = stream;
     this.preset = preset;
     void this.afresh(CONNECT_TIMEOUT_MS);
@@ -122,8 +129,9 @@ export class Sender {
     this.replace();
     const peer = new Peer(this.config, (candidate) => {
       if (peer === this.peer) this.listener.candidate(candidate);
-    });
+    }, this.tls);
     this.peer = peer;
+    this.listener.opened(peer);
     peer.pc.oniceconnectionstatechange = () => this.iceChanged(peer);
     stream.getVideoTracks().concat(stream.getAudioTracks()).forEach((track) => peer.pc.addTrack(track, stream));
     if (!this.retiring) this.listener.link(this.wasUp ? 'interrupted' : 'connecting');

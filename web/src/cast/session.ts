@@ -1,6 +1,10 @@
 import { store, stored } from '../lib/dom';
+import type { Peer } from '../lib/peer';
 import type { Problem } from '../lib/problem';
+import { Reporter } from '../lib/reporter';
 import { Signaling } from '../lib/signaling';
+import { t } from '../lib/i18n';
+import { ownVerdict, type Verdict } from '../lib/verdict';
 import { asCandidate, asDescription, asIceConfig, type ResumeToken, type SeatAck, type WireError } from '../lib/wire';
 import type { Preset } from './capture';
 import { problems, refusal } from './problems';
@@ -10,6 +14,9 @@ type Phase = 'setup' | 'joining' | 'joined';
 
 const RESUME_TOKEN_KEY = 'castway.cast';
 const RETRY_INTERVAL_MS = 2000;
+/** Without a new candidate for so long, an attempt has failed. */
+const QUIET_MS = 6500;
+const UNANSWERED_MS = 15_000;
 /** How long the session waits for a TV to come back. */
 const TV_RETURN_TIMEOUT_MS = 120_000;
 
@@ -38,7 +45,17 @@ export class Session {
     offer: (offer) => this.signaling.send('CLIENT_OFFER_TO_SERVER', offer),
     candidate: (iceCandidate) => this.signaling.send('RTC_Candidate_Exchange', { iceCandidate }),
     link: (state) => this.linkChanged(state),
+    opened: (peer) => this.reporter.watch(peer),
   });
+  private readonly reporter = new Reporter(
+    {
+      send: (report) => this.signaling.request('CAST_REPORT', report),
+      changed: () => this.changed(),
+      failed: (verdict, peer) => this.failed(verdict, peer),
+    },
+    QUIET_MS,
+    UNANSWERED_MS,
+  );
   private readonly signaling: Signaling;
 
   /** `ended` receives the cause, unless `leave` ends the session. */
@@ -77,6 +94,15 @@ export class Session {
     return this.link === 'up' ? 'sharing' : this.link === 'interrupted' ? 'recovering' : this.link;
   }
 
+  /** The attempt that takes long, for the sentence about it. */
+  get slow(): Peer | null {
+    return this.reporter.slow;
+  }
+
+  sendToOperator(): Promise<boolean> {
+    return this.reporter.sendToOperator();
+  }
+
   begin(code: string, stream: MediaStream, preset: Preset): void {
     this.code = code;
     this.stream = stream;
@@ -94,6 +120,7 @@ export class Session {
 
   /** Leaves the seat. */
   leave(): void {
+    this.reporter.end();
     this.signaling.send('LEAVE_ROOM');
     store('sessionStorage', RESUME_TOKEN_KEY, null);
     this.end();
@@ -102,18 +129,19 @@ export class Session {
   end(): void {
     this.attempt++;
     clearTimeout(this.retryTimer);
+    this.reporter.end();
     this.sender.stop();
     this.phase = 'setup';
     this.seated = this.tvAway = this.waiting = false;
     this.problem = this.token = this.stream = null;
   }
 
-  /** Retries after ICE has failed. */
-  retry(): void {
+  /** Retries after ICE has failed; `tls`: with nothing but the relay over TLS. */
+  retry(tls = false): void {
     if (!this.stream) return;
     this.problem = null;
     this.link = 'connecting';
-    if (this.seated) this.sender.start(this.stream, this.preset);
+    if (this.seated) this.sender.start(this.stream, this.preset, tls);
     else void this.join();
     this.changed();
   }
@@ -159,8 +187,21 @@ export class Session {
   }
 
   private linkChanged(state: LinkState): void {
+    // The sentence about a failure waits for the verdict.
+    if (state === 'failed') return this.reporter.giveUp();
+    if (this.link === 'failed' && state !== 'up') return;
     this.link = state;
-    this.problem = state === 'failed' ? problems.iceFailed(this.sender.relays) : null;
+    this.problem = null;
+    this.changed();
+  }
+
+  /** The connection stays open, since it may succeed late. */
+  private failed(verdict: Verdict | null, peer: Peer): void {
+    // While signaling is interrupted or the TV is away, another sentence says so, and a new attempt follows.
+    const waiting = !this.online || !this.seated || this.tvAway;
+    if (!this.active || waiting || this.sender.carries) return;
+    this.link = 'failed';
+    this.problem = problems.iceFailed(verdict ?? ownVerdict(t.iceFailed, peer.evidence), this.reporter.canUseTls);
     this.changed();
   }
 

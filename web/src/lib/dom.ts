@@ -34,3 +34,16 @@ export function store(area: 'localStorage' | 'sessionStorage', key: string, valu
 export function later(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
+
+/** Copies the text of an element. False if only the user can copy it, for whom the text is selected. */
+export async function copyText(from: HTMLElement, text = from.textContent ?? ''): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Insecure pages have no clipboard API.
+    const selection = window.getSelection();
+    selection?.selectAllChildren(from);
+    return document.execCommand('copy');
+  }
+}

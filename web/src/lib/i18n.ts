@@ -5,6 +5,9 @@ export type { Text };
 
 const chinese = /^zh\b/i.test((navigator.languages && navigator.languages[0]) || navigator.language || '');
 
+/** The language of the page, as verdicts name it. */
+export const language: 'en' | 'zh' = chinese ? 'zh' : 'en';
+
 export const t: Text = chinese ? zh : en;
 
 /** The keys of texts without arguments, which the markup may use. */

@@ -1,31 +1,28 @@
+import { Evidence } from './report';
 import type { IceConfig } from './wire';
 import { candidateFragment, usernameFragments } from './sdp';
 
 const MAX_EARLY_CANDIDATES = 128;
 
 /** `?ice=relay` (AppRTC: `it=relay`): use only the relay, to test it or to isolate a failure. */
-const relayOnly = /[?&](?:ice|it)=relay\b/.test(location.search);
+export const relayOnly = /[?&](?:ice|it)=relay\b/.test(location.search);
 
 /**
  * The server's iceCandidatePoolSize is left out: now and then Chromium (seen with 156) signals pooled
  * candidates with component 0 or with the pool's own user name fragment, or not at all, and ICE never connects.
  */
-export function configuration(config: IceConfig | null): RTCConfiguration {
+export function configuration(config: IceConfig | null, relay = relayOnly): RTCConfiguration {
   const result: RTCConfiguration = { iceServers: config ? config.iceServers : [], bundlePolicy: 'max-bundle' };
-  if (relayOnly) result.iceTransportPolicy = 'relay';
+  if (relay) result.iceTransportPolicy = 'relay';
   return result;
 }
 
-/** The relay's addresses in the form that firewall rules use. */
-export function relayAddresses(config: IceConfig | null): string[] {
-  const found: string[] = [];
-  (config ? config.iceServers : []).forEach((server) => {
-    ([] as string[]).concat(server.urls).forEach((url) => {
-      const match = /^turns?:([^?]+)(?:\?transport=(\w+))?/.exec(url);
-      if (match) found.push(`${match[1]} ${url.indexOf('turns:') === 0 ? 'tls' : (match[2] ?? 'udp')}`);
-    });
-  });
-  return found;
+/** The servers with their URLs of TURN over TLS alone. */
+function tlsOnly(config: IceConfig): IceConfig {
+  const iceServers = config.iceServers
+    .map((server) => ({ ...server, urls: ([] as string[]).concat(server.urls).filter((url) => /^turns:/.test(url)) }))
+    .filter((server) => server.urls.length > 0);
+  return { iceServers };
 }
 
 /**
@@ -34,15 +31,21 @@ export function relayAddresses(config: IceConfig | null): string[] {
  */
 export class Peer {
   readonly pc: RTCPeerConnection;
+  readonly evidence: Evidence;
+  closed = false;
   private inbox: RTCIceCandidateInit[] = [];
   private outbox: RTCIceCandidateInit[] = [];
   private held = true;
   private fragments: string[] = [];
   private ready = false;
 
-  constructor(config: IceConfig | null, private readonly send: (candidate: RTCIceCandidateInit) => void) {
-    this.pc = new RTCPeerConnection(configuration(config));
+  /** `tls`: this side uses nothing but the relay over TLS. */
+  constructor(config: IceConfig | null, private readonly send: (candidate: RTCIceCandidateInit) => void, private readonly tls = false) {
+    const used = tls && config ? tlsOnly(config) : config;
+    this.pc = new RTCPeerConnection(configuration(used, relayOnly || tls));
+    this.evidence = new Evidence(this.pc, used);
     this.pc.onicecandidate = (event) => {
+      this.evidence.localCandidate(event);
       const candidate = event.candidate;
       if (!candidate || !candidate.candidate) return;
       const init: RTCIceCandidateInit = {
@@ -71,6 +74,7 @@ export class Peer {
 
   async setRemote(description: RTCSessionDescriptionInit): Promise<void> {
     await this.pc.setRemoteDescription(description);
+    this.evidence.remoteDescription(description.sdp ?? '');
     this.fragments = usernameFragments(description.sdp ?? '');
     this.ready = true;
     const waiting = this.inbox;
@@ -90,6 +94,7 @@ export class Peer {
   }
 
   private async add(candidate: RTCIceCandidateInit): Promise<void> {
+    this.evidence.remoteCandidate(candidate);
     try {
       await this.pc.addIceCandidate(candidate);
     } catch (error) {
@@ -100,7 +105,7 @@ export class Peer {
 
   configure(config: IceConfig): void {
     try {
-      this.pc.setConfiguration(configuration(config));
+      this.pc.setConfiguration(configuration(this.tls ? tlsOnly(config) : config, relayOnly || this.tls));
     } catch (error) {
       // Old engines lack it, and use the credentials for the next connection.
       console.debug('castway: setConfiguration refused', error);
@@ -113,6 +118,7 @@ export class Peer {
   }
 
   close(): void {
+    this.closed = true;
     this.pc.onicecandidate = null;
     this.pc.oniceconnectionstatechange = null;
     this.pc.ontrack = null;

@@ -1,5 +1,6 @@
-import { byId, setText, show } from './dom';
+import { byId, copyText, setText, show } from './dom';
 import { t } from './i18n';
+import type { Verdict } from './verdict';
 
 /** A problem that the user can do something about. `id` is stable: tests and bug reports use it. */
 export interface Problem {
@@ -9,6 +10,12 @@ export interface Problem {
   hint: string;
   link?: string;
   offer?: 'camera' | 'retry';
+  /** What stopped the connection. */
+  verdict?: Verdict;
+  /** Offers to send the report to the operator. */
+  sends?: boolean;
+  /** Offers another attempt over TLS. */
+  tls?: boolean;
   /** The earliest time of another attempt, as a time stamp. */
   until?: number;
   /** The page can't start anything while the problem persists. */
@@ -25,6 +32,7 @@ export function showProblem(problem: Problem | null): void {
   show(notice, problem !== null);
   if (!problem) {
     notice.removeAttribute('data-error');
+    notice.removeAttribute('data-verdict');
     setText(byId('notice-title'), '');
     return;
   }
@@ -39,7 +47,50 @@ export function showProblem(problem: Problem | null): void {
     link.href = problem.link;
     setText(link, problem.link);
   }
+  showVerdict(problem);
   const action = byId('notice-action');
   show(action, Boolean(problem.offer));
   if (problem.offer) setText(action, problem.offer === 'camera' ? t.castUseCamera : t.castRetry);
+}
+
+/** The problem whose report has been sent, or is being sent. */
+let reported: Problem | null = null;
+let answer: 'sending' | 'sent' | 'failed' = 'sending';
+
+function showVerdict(problem: Problem): void {
+  const { verdict } = problem;
+  const notice = byId('notice');
+  if (verdict) notice.setAttribute('data-verdict', verdict.code);
+  else notice.removeAttribute('data-verdict');
+  const more = document.getElementById('notice-more');
+  // A page without verdicts has no place for them.
+  if (!more) return;
+  show(more, Boolean(verdict && (verdict.fix || verdict.command)));
+  setText(byId('notice-fix'), verdict ? verdict.fix : '');
+  show(byId('notice-command-row'), Boolean(verdict && verdict.command));
+  setText(byId('notice-command'), verdict ? verdict.command : '');
+  show(byId('retry-tls'), Boolean(problem.tls));
+  const send = byId<HTMLButtonElement>('send-report');
+  const mine = reported !== null && reported.verdict === verdict;
+  show(send, Boolean(problem.sends));
+  send.disabled = mine && answer !== 'failed';
+  setText(byId('report-sent'), mine && answer !== 'sending' ? (answer === 'sent' ? t.reportSent : t.reportNotSent) : '');
+}
+
+/** Connects the buttons of a verdict. `shown` is the problem that the notice shows. */
+export function onVerdict(shown: () => Problem | null, send: () => Promise<boolean>, retryTls: () => void): void {
+  byId('retry-tls').addEventListener('click', retryTls);
+  byId('notice-copy').addEventListener('click', () => void copyText(byId('notice-command')));
+  byId('send-report').addEventListener('click', async () => {
+    const problem = shown();
+    if (!problem) return;
+    reported = problem;
+    answer = 'sending';
+    showVerdict(problem);
+    const sent = await send();
+    if (reported !== problem) return;
+    answer = sent ? 'sent' : 'failed';
+    const now = shown();
+    if (now) showVerdict(now);
+  });
 }

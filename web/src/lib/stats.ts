@@ -20,17 +20,18 @@ export interface Figures {
   iceState: string | null;
 }
 
-type Report = Record<string, any>;
+/** One entry of the browser's statistics. */
+export type Stats = Record<string, any>;
 
 export const NO_FIGURES: Figures = {
   route: null, protocol: null, kbps: null, width: 0, height: 0, fps: null, loss: null, rtt: null, codec: null,
   frames: 0, framesDecoded: 0, framesSent: 0, bytes: 0, localType: null, remoteType: null, iceState: null,
 };
 
-async function reports(pc: RTCPeerConnection): Promise<Report[]> {
+export async function readStats(pc: RTCPeerConnection): Promise<Stats[]> {
   try {
-    const all: Report[] = [];
-    (await pc.getStats()).forEach((report: Report) => all.push(report));
+    const all: Stats[] = [];
+    (await pc.getStats()).forEach((report: Stats) => all.push(report));
     return all;
   } catch {
     // Chromium before 58 has another getStats; the video element still knows size and frames.
@@ -38,7 +39,7 @@ async function reports(pc: RTCPeerConnection): Promise<Report[]> {
   }
 }
 
-function selectedPair(all: Report[], ids: Record<string, Report>): Report | null {
+export function selectedPair(all: Stats[], ids: Record<string, Stats>): Stats | null {
   const transport = all.filter((r) => r['type'] === 'transport' && r['selectedCandidatePairId'])[0];
   const chosen = transport ? ids[transport['selectedCandidatePairId']] : undefined;
   if (chosen) return chosen;
@@ -48,7 +49,7 @@ function selectedPair(all: Report[], ids: Record<string, Report>): Report | null
 }
 
 /** Engines without `relayProtocol` still encode it in the candidate's type preference. */
-function relayProtocol(candidate: Report): Figures['protocol'] {
+export function relayProtocol(candidate: Stats): Figures['protocol'] {
   const named = candidate['relayProtocol'];
   if (named === 'udp' || named === 'tcp' || named === 'tls') return named;
   const preference = typeof candidate['priority'] === 'number' ? candidate['priority'] >>> 24 : -1;
@@ -66,7 +67,7 @@ export class Meter {
   /** Reads without changing the rates, which depend on regular calls of `read`. */
   async peek(pc: RTCPeerConnection | null): Promise<Figures> {
     if (!pc) return NO_FIGURES;
-    const now = this.gather(await reports(pc), pc).figures;
+    const now = this.gather(await readStats(pc), pc).figures;
     const same = pc === this.pc;
     return { ...now, kbps: same ? this.figures.kbps : null, fps: same ? this.figures.fps : now.fps, loss: same ? this.figures.loss : null };
   }
@@ -78,7 +79,7 @@ export class Meter {
     }
     if (pc !== this.pc) this.last = null;
     this.pc = pc;
-    const { figures, lost, packets } = this.gather(await reports(pc), pc);
+    const { figures, lost, packets } = this.gather(await readStats(pc), pc);
     const now = { at: Date.now(), bytes: figures.bytes, frames: figures.frames, lost, packets };
     const seconds = this.last ? (now.at - this.last.at) / 1000 : 0;
     if (this.last && seconds > 0.2) {
@@ -93,8 +94,8 @@ export class Meter {
     return figures;
   }
 
-  private gather(all: Report[], pc: RTCPeerConnection): { figures: Figures; lost: number; packets: number } {
-    const ids: Record<string, Report> = {};
+  private gather(all: Stats[], pc: RTCPeerConnection): { figures: Figures; lost: number; packets: number } {
+    const ids: Record<string, Stats> = {};
     all.forEach((report) => (ids[report['id']] = report));
     const figures: Figures = { ...NO_FIGURES, iceState: pc.iceConnectionState };
     let lost = 0;
@@ -134,7 +135,7 @@ export class Meter {
     return { figures, lost, packets };
   }
 
-  private route(figures: Figures, all: Report[], ids: Record<string, Report>): void {
+  private route(figures: Figures, all: Stats[], ids: Record<string, Stats>): void {
     const pair = selectedPair(all, ids);
     if (!pair) return;
     if (typeof pair['currentRoundTripTime'] === 'number') figures.rtt = Math.round(pair['currentRoundTripTime'] * 1000);
@@ -151,8 +152,8 @@ export class Meter {
 
 /** Bytes received over the selected pair: the number stops growing as soon as the other side's connection ends. */
 export async function bytesIn(pc: RTCPeerConnection): Promise<number> {
-  const all = await reports(pc);
-  const ids: Record<string, Report> = {};
+  const all = await readStats(pc);
+  const ids: Record<string, Stats> = {};
   all.forEach((report) => (ids[report['id']] = report));
   const pair = selectedPair(all, ids);
   return pair ? pair['bytesReceived'] || 0 : 0;

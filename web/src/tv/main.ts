@@ -1,12 +1,15 @@
 import 'webrtc-adapter';
 import { moveByArrows } from '../lib/arrows';
-import { byId, store, stored } from '../lib/dom';
+import { byId, show, store, stored } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
+import { relayOnly } from '../lib/peer';
 import { Player } from '../lib/player';
+import { Reporter } from '../lib/reporter';
 import { Signaling } from '../lib/signaling';
 import { Meter, NO_FIGURES } from '../lib/stats';
+import { asSide, progress } from '../lib/verdict';
 import { keepAwake } from '../lib/wake';
 import {
   asCandidate,
@@ -18,6 +21,7 @@ import {
   type SeatAck,
   type WireError,
 } from '../lib/wire';
+import { sentence, type Failure } from './failure';
 import { onCommand } from './keys';
 import { Receiver } from './receiver';
 import { toggleFullScreen, View, type State } from './view';
@@ -25,7 +29,10 @@ import { toggleFullScreen, View, type State } from './view';
 const RESUME_TOKEN_KEY = 'castway.tv';
 const NOTE_SHOWN_MS = 7000;
 const NEW_CODE_NOTE_SHOWN_MS = 20_000;
+const FAILURE_SHOWN_MS = 60_000;
 const RETRY_INTERVAL_MS = 3000;
+/** Without a new candidate for so long, an attempt has failed. The TV's report has to be there before the caster asks for the verdict. */
+const QUIET_MS = 5500;
 
 translate('tvTitle');
 const view = new View();
@@ -49,17 +56,32 @@ let refused: string | null = null;
 /** A note about the cast that has just ended, shown for a moment instead of "Ready". */
 let note: string | null = null;
 let noteTimer = 0;
+/** Why there is no picture. The page still tries. */
+let failure: Failure | null = null;
 let seat = 0;
 
-const player = new Player(view.video, view.still, () => update((picture = true)), () => update());
+const player = new Player(view.video, view.still, () => update(playing()), () => update());
 const meter = new Meter('in', view.video);
 const receiver = new Receiver({
   candidate: (iceCandidate) => signaling.send('RTC_Candidate_Exchange', { iceCandidate }),
   answer: (answer) => signaling.send('TV_ANSWER_TO_SERVER', answer),
   picture: (stream) => player.present(stream),
   interrupted: (now) => update((interrupted = now)),
-  ended: (failed) => endPicture(failed ? t.tvIceFailed : null),
+  opened: (peer) => reporter.watch(peer),
+  ended: (failed) => gaveUp(failed),
 });
+const reporter = new Reporter(
+  {
+    send: (report) => signaling.request('CAST_REPORT', report),
+    changed: () => update(),
+    failed: (verdict) => {
+      // The caster's verdict knows more than this one.
+      if (!picture && !failure) failure = { code: verdict ? verdict.code : 'unknown', side: verdict ? verdict.side : 'unknown', told: false };
+      update();
+    },
+  },
+  QUIET_MS,
+);
 const awake = keepAwake(() => supported && !replaced);
 const signaling = new Signaling(
   () => {
@@ -89,10 +111,12 @@ function update(_changed?: unknown): void {
   if (!online) view.status(restarting ? t.tvServerDown : code ? t.tvOffline : t.tvConnecting, code ? 'bad' : 'busy');
   else if (refused) view.status(t.tvRefused(refused), 'bad');
   else if (!code) view.status(t.tvConnecting, 'busy');
-  else if (receiver.active) view.status(t.tvStarting, 'busy');
+  else if (failure && !picture) view.status(sentence(failure), 'bad');
+  else if (receiver.active) view.status(reporter.slow ? progress(reporter.slow.evidence, t.tvStarting) : t.tvStarting, 'busy');
   else if (takeover) view.status(t.tvTakeover, 'busy');
   else if (joined) view.status(t.tvJoined, 'busy');
   else view.status(note ?? t.tvReady, 'good');
+  view.failure(online && code && !refused && !picture ? failure : null);
   let banner: string | null = null;
   if (now === 'playing') {
     if (interrupted) banner = t.tvInterrupted;
@@ -105,8 +129,24 @@ function update(_changed?: unknown): void {
   awake();
 }
 
+function playing(): void {
+  picture = true;
+  failure = null;
+}
+
+/** What stands in the way of the picture stays on the page for a while after the last attempt. */
+function gaveUp(failed: boolean): void {
+  const why = failure;
+  endPicture(failed && !why ? t.tvIceFailed : null);
+  if (!why) return;
+  failure = why;
+  say(sentence(why), FAILURE_SHOWN_MS);
+}
+
 function endPicture(why: string | null): void {
+  reporter.end();
   receiver.close();
+  failure = null;
   player.stop();
   picture = interrupted = joined = casterAway = false;
   say(why);
@@ -116,7 +156,12 @@ function say(what: string | null, milliseconds = NOTE_SHOWN_MS): void {
   note = what;
   view.newCode(what === t.tvNewCodeShown);
   clearTimeout(noteTimer);
-  if (what !== null) noteTimer = window.setTimeout(() => say(null), milliseconds);
+  if (what !== null) {
+    noteTimer = window.setTimeout(() => {
+      if (!receiver.active) failure = null;
+      say(null);
+    }, milliseconds);
+  }
   update();
 }
 
@@ -193,6 +238,7 @@ signaling.on('CAST_REPLACED', () => {
 });
 signaling.on('CASTER_JOINED', () => {
   joined = true;
+  failure = null;
   casterAway = takeover = false;
   say(null);
 });
@@ -211,8 +257,15 @@ signaling.on('CLIENT_OFFER_TO_TV', (value) => {
   const offer = asDescription(value, 'offer');
   if (!offer || !supported || replaced) return;
   joined = true;
+  failure = null;
   takeover = casterAway = false;
   receiver.offer(offer);
+  update();
+});
+signaling.on('CAST_VERDICT', (value) => {
+  const verdict = value as { side?: unknown; code?: unknown } | null;
+  if (!verdict || picture || replaced) return;
+  failure = { code: typeof verdict.code === 'string' ? verdict.code : 'unknown', side: asSide(verdict.side), told: true };
   update();
 });
 signaling.on('RTC_Candidate_Exchange', (value) => {
@@ -269,6 +322,7 @@ setInterval(() => {
   void meter.read(receiver.pc).then((figures) => view.overlayShown && showFigures(view.figures, figures));
 }, 1000);
 
+show(byId('relay-only'), relayOnly);
 showFigures(view.figures, NO_FIGURES);
 const saved = stored<{ code: string }>('localStorage', RESUME_TOKEN_KEY);
 if (saved && saved.code && supported) {

@@ -3,8 +3,11 @@ import { forOldEngines, offerId, sessionId } from '../lib/sdp';
 import type { Answer, IceConfig } from '../lib/wire';
 
 const MAX_EARLY_CANDIDATES = 128;
-/** Each limit is long enough for the caster to restart ICE, and then to make a new connection. */
-const CONNECT_TIMEOUT_MS = { new: 40_000, disconnected: 30_000, failed: 20_000 };
+/**
+ * When a connection is closed. The page says long before that there is no picture; each limit is long enough for a late success,
+ * or for the caster to restart ICE and then to make a new connection.
+ */
+const CLOSE_AFTER_MS = { new: 40_000, disconnected: 30_000, failed: 20_000 };
 const ORPHAN_TIMEOUT_MS = 4000;
 const ICE_CONFIG_TIMEOUT_MS = 3000;
 
@@ -21,6 +24,8 @@ interface Listener {
   /** Shows this stream. */
   picture(stream: MediaStream): void;
   interrupted(now: boolean): void;
+  /** A new connection begins. */
+  opened(peer: Peer): void;
   /** No connection is left; `failed` if ICE has failed. */
   ended(failed: boolean): void;
 }
@@ -141,7 +146,8 @@ export class Receiver {
   private open(session: string): Link {
     const peer = new Peer(this.config, (candidate) => this.listener.candidate(candidate));
     const link: Link = { peer, session, stream: null, timer: 0 };
-    this.giveUpAfter(link, CONNECT_TIMEOUT_MS.new);
+    this.listener.opened(peer);
+    this.giveUpAfter(link, CLOSE_AFTER_MS.new);
     const { pc } = peer;
     const arrived = (stream: MediaStream) => {
       link.stream = stream;
@@ -170,7 +176,7 @@ export class Receiver {
       if (link === this.next && link.stream) this.promote();
       else if (link === this.current) this.listener.interrupted(false);
     } else if (state === 'disconnected' || state === 'failed') {
-      this.giveUpAfter(link, this.orphaned ? ORPHAN_TIMEOUT_MS : CONNECT_TIMEOUT_MS[state]);
+      this.giveUpAfter(link, this.orphaned ? ORPHAN_TIMEOUT_MS : CLOSE_AFTER_MS[state]);
       if (link === this.current && link.stream) this.listener.interrupted(true);
     }
   }

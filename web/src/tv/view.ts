@@ -4,6 +4,7 @@ import { t } from '../lib/i18n';
 import { reachableOrigin, withoutScheme, type Info } from '../lib/info';
 import { drawQr } from '../lib/qr';
 import { showStatus, type Tone } from '../lib/status';
+import type { Failure } from './failure';
 
 export type State = 'connecting' | 'waiting' | 'starting' | 'playing' | 'replaced' | 'unsupported';
 
@@ -98,6 +99,17 @@ export class View {
 
   status(text: string, tone: Tone): void {
     showStatus({ text, tone });
+  }
+
+  failure(failure: Failure | null): void {
+    const status = byId('status');
+    if (failure) {
+      status.setAttribute('data-verdict', failure.code);
+      status.setAttribute('data-side', failure.side);
+    } else {
+      status.removeAttribute('data-verdict');
+      status.removeAttribute('data-side');
+    }
   }
 
   banner(text: string | null): void {

@@ -1,0 +1,104 @@
+// The page for checks in real browsers: healthy networks are not blamed, two devices test each other, and the operator reads the result.
+import assert from 'node:assert/strict';
+import { describe } from 'node:test';
+import { ownAuthority } from '../interop/support/authority.mjs';
+import { ask } from '../interop/support/check.mjs';
+import { openPage, until } from './support/browser.mjs';
+import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
+import { openFirefox } from './support/firefox.mjs';
+
+const CHECK_TIMEOUT_MS = 60_000;
+
+const at = (server, path) => `${server.url}${path}`;
+
+// Runs in the page: each row with its state, and the verdict.
+const seen = () => ({
+  state: document.body.dataset.state,
+  paths: Object.fromEntries([...document.querySelectorAll('[data-path]')].map((row) => [row.dataset.path, row.dataset.state])),
+  links: Object.fromEntries([...document.querySelectorAll('[data-link]')].map((row) => [row.dataset.link, row.dataset.state])),
+  verdict: document.querySelector('#verdict').dataset.verdict ?? null,
+  title: document.querySelector('#verdict-title').textContent,
+});
+
+async function key(server) {
+  const { key } = await ask(server, { ask: 'check_key' });
+  return { key, waiting: ask(server, { ask: 'check_wait', key, seconds: 120 }) };
+}
+
+const done = (page) => until('the check is done', () => page.evaluate(seen), ({ state, verdict }) => state === 'done' && verdict !== null, CHECK_TIMEOUT_MS);
+
+describe('the page for checks', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
+  browserTest('a healthy network is not blamed, and the operator reads the result', {}, async (fixture, server) => {
+    const { key: typed, waiting } = await key(server);
+    const page = await openPage(await fixture.browser(), at(server, `/check?k=${typed}`));
+    assert.equal(new URL(page.url()).search, '', 'the key is not left in the address bar');
+    await page.locator('#start-check').press('Enter');
+    const { paths, verdict, title } = await done(page);
+    assert.deepEqual([paths.udp, paths.tcp], ['ok', 'ok']);
+    assert.notEqual(paths.stun, 'failed');
+    assert.equal(verdict, 'fine');
+    assert.ok(title);
+    const { result } = await waiting;
+    assert.deepEqual([result.verdict.code, result.report.paths.filter(({ kind }) => kind === 'udp').length], ['fine', 1]);
+    assert.equal(await page.locator('#sent').isVisible(), true);
+
+    await page.locator('#copy-report').click();
+    await until('it is copied', () => page.locator('#copy-report').textContent(), (text) => text === 'Copied');
+  });
+
+  browserTest('what the relay never sends to is not tested, and not blamed', { CASTWAY_API_KEYS: 'a-key-of-a-front-end' }, async (fixture, server) => {
+    const { key: typed } = await key(server);
+    const page = await openPage(await fixture.browser(), at(server, `/check?k=${typed}`));
+    await page.locator('#start-check').click();
+    const { paths, verdict } = await done(page);
+    assert.deepEqual([paths.udp, paths.range], ['ok', 'untested']);
+    assert.ok(['fine', 'not_tested'].includes(verdict), verdict);
+  });
+
+  browserTest('two devices test each way between them', {}, async (fixture, server) => {
+    const { key: typed } = await key(server);
+    const first = await openPage(await fixture.browser(), at(server, `/check?k=${typed}`));
+    await first.locator('#start-check').click();
+    await done(first);
+    const digits = await until('the first device shows digits', () => first.locator('#digits').textContent(), (text) => /^\d{4}$/.test(text));
+    assert.ok((await first.locator('#qr').getAttribute('data-url')).endsWith(`/check?d=${digits}`));
+
+    const second = await openPage(await fixture.browser(), at(server, `/check?d=${digits}`), { locale: 'zh-CN' });
+    await second.locator('#join-check').click();
+    const links = await until('each link has a result', () => first.evaluate(seen), (page) => page.state === 'done' && Object.keys(page.links).length === 4, CHECK_TIMEOUT_MS);
+    assert.deepEqual(links.links, { direct: 'ok', 'relay-udp': 'ok', 'relay-tcp': 'ok', 'relay-tls': 'untested' });
+    assert.equal(links.verdict, 'fine');
+    await until('the second device is done', () => second.evaluate(seen), ({ state }) => state === 'done');
+    const { checks } = await ask(server, { ask: 'checks' });
+    assert.deepEqual(checks[0].result.report.links.map(({ connected }) => connected), [true, true, true]);
+    assert.ok(checks[0].result.report.links.every(({ rttMs, mbits }) => rttMs > 0 && mbits > 0), JSON.stringify(checks[0].result.report.links));
+  });
+
+  browserTest('without a key the page says how to get one, and a used key says so', {}, async (fixture, server) => {
+    const browser = await fixture.browser();
+    const empty = await openPage(browser, at(server, '/check'));
+    assert.match(await empty.locator('#key-hint').textContent(), /castway doctor/);
+    await empty.locator('#start-check').click();
+    await until('it asks for a key', () => empty.locator('#notice').isVisible());
+
+    const { key: typed } = await key(server);
+    for (const expected of [false, true]) {
+      const page = await openPage(browser, at(server, `/check?k=${typed}`));
+      await page.locator('#start-check').click();
+      if (!expected) await done(page);
+      else await until('the server’s sentence is shown', () => page.locator('#notice-hint').textContent(), (text) => /has been used/.test(text));
+    }
+  });
+
+  browserTest('Firefox tests the same ways', {}, async (fixture, server) => {
+    const { ca } = ownAuthority();
+    const { key: typed } = await key(server);
+    const preferences = { 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false };
+    const { page, close } = await openFirefox(at(server, `/check?k=${typed}`), { ca, preferences });
+    fixture.onClose(close);
+    await page.click('#start-check');
+    const { paths, verdict } = await done(page);
+    assert.deepEqual([paths.udp, paths.tcp], ['ok', 'ok']);
+    assert.equal(verdict, 'fine');
+  });
+});

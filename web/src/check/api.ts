@@ -1,0 +1,65 @@
+import { t } from '../lib/i18n';
+
+export type PathKind = 'stun' | 'udp' | 'tcp' | 'tls';
+
+export interface PathTest {
+  kind: PathKind;
+  url: string;
+  username?: string;
+  credential?: string;
+}
+
+export interface RangeOffer {
+  denied?: boolean;
+  username?: string;
+  credential?: string;
+  address?: string;
+}
+
+export interface Started {
+  session: string;
+  device: number;
+  /** The address of this device, as the server sees it. */
+  address: string;
+  digits?: string;
+  paths: PathTest[];
+  range?: RangeOffer;
+}
+
+export interface Polled {
+  messages: string[];
+  peer: boolean;
+  digits: string | null;
+}
+
+/** A refusal with the server's sentence. */
+export class Refused extends Error {
+  constructor(readonly status: number, readonly sentence: string) {
+    super(sentence);
+    // Transpiled classes lose their prototype where they extend Error.
+    Object.setPrototypeOf(this, Refused.prototype);
+  }
+}
+
+async function post(action: string, body: unknown): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(`/check/${action}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      credentials: 'omit',
+      body: JSON.stringify(body),
+    });
+  } catch {
+    throw new Refused(0, t.checkNoServer);
+  }
+  const answer = (await response.json().catch(() => null)) as { message?: string } | null;
+  if (!response.ok) throw new Refused(response.status, (answer && answer.message) || `HTTP ${response.status}`);
+  return answer;
+}
+
+export const start = (key: string) => post('start', { key }) as Promise<Started>;
+export const join = (digits: string) => post('join', { digits }) as Promise<Started>;
+export const result = (session: string, report: unknown) => post('result', { session, report });
+export const signal = (session: string, data: string) => post('signal', { session, data });
+export const poll = (session: string, peer: boolean) => post('poll', { session, peer }) as Promise<Polled>;

@@ -1,0 +1,52 @@
+import { language, t } from './i18n';
+import type { Evidence } from './report';
+
+export type Side = 'caster' | 'tv' | 'both' | 'server' | 'unknown';
+
+/** What stopped a connection, in the language of the page. */
+export interface Verdict {
+  /** `unknown` where the page has nothing but its own evidence. */
+  code: string;
+  side: Side;
+  title: string;
+  text: string;
+  fix: string;
+  /** A command that the operator can run. */
+  command: string;
+}
+
+const string = (value: unknown) => (typeof value === 'string' ? value : '');
+
+export function asSide(value: unknown): Side {
+  return value === 'caster' || value === 'tv' || value === 'both' || value === 'server' ? value : 'unknown';
+}
+
+/** Null for anything but a verdict of the server. */
+export function asVerdict(value: unknown): Verdict | null {
+  const outer = value && typeof value === 'object' ? (value as Record<string, unknown>) : null;
+  const words = outer && ((outer[language] ?? outer['en']) as Record<string, unknown> | null | undefined);
+  if (!outer || !words || typeof words !== 'object') return null;
+  const [code, title, text] = [string(outer['code']), string(words['title']), string(words['text'])];
+  if (!code || !title) return null;
+  return { code, side: asSide(outer['side']), title, text, fix: string(words['fix']), command: string(outer['command']) };
+}
+
+/** What the page itself has seen, where the server gives no verdict. It names no cause. */
+export function ownVerdict(title: string, evidence: Evidence | null): Verdict {
+  return { code: 'unknown', side: 'unknown', title, text: evidence ? seen(evidence) : t.ownUnanswered, fix: '', command: '' };
+}
+
+function seen({ answered, relays, heard }: Evidence): string {
+  if (!answered) return t.ownUnanswered;
+  if (!relays) return t.iceFailedNoRelay;
+  if (heard === 0) return t.ownNoneHeard;
+  return heard === null ? t.ownNoPathOver : t.ownNoPath(heard, relays);
+}
+
+/** What an attempt that takes long waits for. `unanswered` is the sentence for a description that has not come. */
+export function progress({ answered, relays, heard }: Evidence, unanswered: string): string {
+  if (!answered) return unanswered;
+  if (!relays) return t.tryingNoRelay;
+  if (heard === 0) return t.tryingNoneHeard;
+  return heard === null ? t.tryingOver : t.trying(heard, relays);
+}
