@@ -14,7 +14,13 @@ use super::certificate::Certificate;
 /// Why clients don't trust the certificate, as a clause; `None`: they trust it. Reads the machine's trust store if no public authority has
 /// signed the certificate.
 pub(super) fn untrusted_because(certificate: &Certificate, now: SystemTime) -> Option<String> {
-    untrusted_chain_because(&Chain::of(certificate), now)
+    let chain = Chain {
+        certificates: &certificate.key().cert,
+        signed_itself: certificate.signed_itself,
+        not_before: certificate.not_before,
+        not_after: certificate.not_after,
+    };
+    untrusted_chain_because(&chain, now)
 }
 
 /// A certificate and those that lead to its authority.
@@ -23,17 +29,6 @@ pub(super) struct Chain<'a> {
     pub(super) signed_itself: bool,
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
-}
-
-impl<'a> Chain<'a> {
-    fn of(certificate: &'a Certificate) -> Self {
-        Self {
-            certificates: &certificate.key().cert,
-            signed_itself: certificate.signed_itself,
-            not_before: certificate.not_before,
-            not_after: certificate.not_after,
-        }
-    }
 }
 
 /// As [`untrusted_because`].
@@ -78,7 +73,10 @@ mod tests {
     use super::*;
 
     fn verify(certificate: &Certificate, roots: &RootCertStore, now: SystemTime) -> Option<rustls::Error> {
-        super::verify(&Chain::of(certificate), roots, now)
+        let key = certificate.key();
+        let (not_before, not_after) = (certificate.not_before, certificate.not_after);
+        let chain = Chain { certificates: &key.cert, signed_itself: certificate.signed_itself, not_before, not_after };
+        super::verify(&chain, roots, now)
     }
 
     const DAY: Duration = Duration::from_secs(24 * 3600);

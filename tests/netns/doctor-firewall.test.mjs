@@ -17,7 +17,7 @@ before(async () => {
   for (const folder of ['/etc/ufw', '/etc/default', '/etc/firewalld']) {
     if (has(folder)) sh(`mkdir -p /run/copies${folder}; cp -a ${folder}/. /run/copies${folder}; mount --bind /run/copies${folder} ${folder}`);
   }
-  server = await serve({ CASTWAY_HTTP_ADDR: `${SERVER}:8080`, CASTWAY_TURN_ADDR: `${SERVER}:3478`, CASTWAY_HTTPS_ADDR: undefined });
+  server = await serve({ CASTWAY_HTTP_ADDR: `${SERVER}:8080`, CASTWAY_TURN_ADDR: `${SERVER}:3478` });
 });
 after(async () => {
   await server?.close();
@@ -132,7 +132,7 @@ describe('nftables', () => {
 
   test('two tables, each of which drops', async () => {
     nft('udp dport 3478 drop');
-    sh(`nft 'table ip more { chain early { type filter hook prerouting priority raw; policy accept; udp dport 3478 drop; } }'`);
+    sh(`nft 'table ip more { chain early { type filter hook prerouting priority raw; policy accept; udp dport 3478 drop; }; }'`);
     await repairs(/^nftables drops UDP 3478/);
   });
 
