@@ -60,7 +60,8 @@ fn command(ruleset: &Ruleset, needed: Needed) -> String {
 const LOOPBACK: &str = r#"{"match":{"op":"==","left":{"meta":{"key":"iif"}},"right":"lo"}},{"accept":null}"#;
 const ESTABLISHED: &str =
     r#"{"match":{"op":"in","left":{"ct":{"key":"state"}},"right":["established","related"]}},{"accept":null}"#;
-const BAN: &str = r#"{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"198.51.100.7"}},{"drop":null}"#;
+const BAN: &str =
+    r#"{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"198.51.100.7"}},{"drop":null}"#;
 
 fn port(protocol: &str, port: &str, verdict: &str) -> String {
     format!(
@@ -138,7 +139,8 @@ fn chains_maps_and_sets_are_followed() {
         ,{"set":{"family":"inet","name":"open","table":"filter","type":"inet_service","elem":[5000,{"range":[6000,6009]}]}}
         ,{"rule":{"family":"inet","table":"filter","chain":"other","handle":90,"expr":[{"return":null}]}}"#;
     let map = r#"{"vmap":{"key":{"concat":[{"meta":{"key":"l4proto"}},{"payload":{"protocol":"th","field":"dport"}}]},"data":"@ports"}}"#;
-    let states = r#"{"vmap":{"key":{"ct":{"key":"state"}},"data":{"set":[["invalid",{"drop":null}],["established",{"accept":null}]]}}}"#;
+    let states =
+        r#"{"vmap":{"key":{"ct":{"key":"state"}},"data":{"set":[["invalid",{"drop":null}],["established",{"accept":null}]]}}}"#;
     let set = port("udp", r#""@open""#, "accept");
     let ruleset = nft_tables("drop", &[states, map, &set], more);
     assert_eq!((state(&ruleset, udp(3478, 3478)), state(&ruleset, tcp(443))), ("open", "closed"));
@@ -179,7 +181,10 @@ fn iptables_rules_are_read() {
     for (rules, expected) in [
         ("-A INPUT -j DROP", "closed"),
         ("-A INPUT -p udp -m udp --dport 3478 -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-port-unreachable", "open"),
-        ("-A INPUT -p udp -m multiport --dports 80,3470:3480 -m comment --comment \"TURN, and \\\"more\\\" -j DROP\" -j ACCEPT\n-A INPUT -j DROP", "open"),
+        (
+            "-A INPUT -p udp -m multiport --dports 80,3470:3480 -m comment --comment \"TURN, and \\\"more\\\" -j DROP\" -j ACCEPT\n-A INPUT -j DROP",
+            "open",
+        ),
         ("-A INPUT -p tcp -m multiport --dports 3478 -j DROP", "open"),
         ("-A INPUT -i lo -j ACCEPT\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A INPUT -j DROP", "closed"),
         ("-A INPUT -m conntrack --ctstate INVALID -j DROP", "open"),
@@ -188,7 +193,10 @@ fn iptables_rules_are_read() {
         ("-A INPUT -m set --match-set f2b-sshd src -j REJECT --reject-with icmp-port-unreachable", "open"),
         ("-A INPUT -m rpfilter --loose --validmark --invert -j DROP", "open"),
         ("-A INPUT -m recent --update --seconds 60 --hitcount 4 --name SSH --mask 255.255.255.255 --rsource -j DROP", "open"),
-        ("-A INPUT -p udp -m hashlimit --hashlimit-above 5/sec --hashlimit-burst 5 --hashlimit-mode srcip --hashlimit-name a -j DROP", "open"),
+        (
+            "-A INPUT -p udp -m hashlimit --hashlimit-above 5/sec --hashlimit-burst 5 --hashlimit-mode srcip --hashlimit-name a -j DROP",
+            "open",
+        ),
         ("-A INPUT -m addrtype --dst-type LOCAL -j own\n-A own -p udp -j DROP", "closed"),
         ("-A INPUT -m mark --mark 0x8000/0x8000 -j DROP", "open"),
         ("-A INPUT -m bpf --bytecode \"4,48 0 0 9\" -j DROP", "unknown"),
@@ -210,7 +218,9 @@ fn iptables_rules_are_read() {
         };
         assert_eq!(found, expected, "{rules}");
     }
-    let ruleset = saved("-A INPUT -s 198.51.100.7/32 -j DROP\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-port-unreachable");
+    let ruleset = saved(
+        "-A INPUT -s 198.51.100.7/32 -j DROP\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-port-unreachable",
+    );
     assert_eq!(command(&ruleset, tcp(443)), "sudo iptables -I INPUT 3 -p tcp --dport 443 -j ACCEPT");
     assert_eq!(command(&ruleset, udp(49152, 65535)), "sudo iptables -I INPUT 3 -p udp --dport 49152:65535 -j ACCEPT");
 }
@@ -243,7 +253,7 @@ fn ufw_and_firewalld_get_their_own_commands() {
     assert_eq!(command(&ufw(""), udp(3478, 3478)), "sudo ufw allow 3478/udp");
     assert_eq!(command(&ufw(""), udp(49152, 65535)), "sudo ufw allow 49152:65535/udp");
     let denied = ufw("-A ufw-user-input -p udp -m udp --dport 3478 -j DROP");
-    assert_eq!(command(&denied, udp(3478, 3478)), "sudo ufw insert 1 allow 3478/udp");
+    assert_eq!(command(&denied, udp(3478, 3478)), "sudo ufw delete deny 3478/udp; sudo ufw prepend allow 3478/udp");
     let json = r#"{"nftables":[{"table":{"family":"inet","name":"firewalld"}},
         {"chain":{"family":"inet","table":"firewalld","name":"filter_INPUT","type":"filter","hook":"input","prio":10,"policy":"accept"}},
         {"chain":{"family":"inet","table":"firewalld","name":"filter_INPUT_ZONES"}},
