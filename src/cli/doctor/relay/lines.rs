@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::cli::doctor::line::State;
 
-    const PASSED: super::super::outcome::Result = Ok((Duration::from_micros(1250), None));
+    const PASSED: super::super::outcome::Result = Ok((Duration::from_micros(1200), None));
 
     fn outcome(
         transport: Transport,
