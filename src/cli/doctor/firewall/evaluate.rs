@@ -203,10 +203,13 @@ impl<'a> Walk<'a> {
                 }
                 let returns = self.chain(chain, Some(top), path);
                 path.pop();
-                match action {
-                    Action::Goto(_) if returns => Next::Returns,
-                    _ if returns => Next::Goes,
-                    _ => Next::Ends,
+                let is_goto = matches!(action, Action::Goto(_));
+                if !returns {
+                    Next::Ends
+                } else if is_goto {
+                    Next::Returns
+                } else {
+                    Next::Goes
                 }
             }
             Action::Translate => {

@@ -34,7 +34,7 @@ pub(super) fn read(json: &str, skipped: &dyn Fn(&str, &str) -> bool) -> Result<R
     let objects = root.get("nftables").and_then(Value::as_array).ok_or("nft's rules can't be read: there is no list")?;
     let named = |kind: &'static str| objects.iter().filter_map(move |object| object.get(kind).and_then(Value::as_object));
     let sets: Vec<_> = named("set").chain(named("map")).collect();
-    let marks = named("rule").any(|rule| sets_marks(rule));
+    let marks = named("rule").any(sets_marks);
     let mut ruleset = Ruleset::default();
     for table in named("table") {
         let (family, name) = (text(table, "family"), text(table, "name"));
@@ -119,10 +119,8 @@ fn rate(value: &Value) -> Condition {
 }
 
 fn nested_rate(value: &Value) -> Option<Condition> {
-    let statements = match value.get("stmt")? {
-        Value::Array(statements) => statements.as_slice(),
-        one => std::slice::from_ref(one),
-    };
+    let nested = value.get("stmt")?;
+    let statements = nested.as_array().map_or(std::slice::from_ref(nested), Vec::as_slice);
     statements.iter().find_map(|statement| statement.get("limit").or_else(|| statement.get("ct count"))).map(rate)
 }
 
