@@ -14,6 +14,9 @@ use super::socket::SOCKET_FILE_NAME;
 /// How long an answer may take that the server has at hand.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The errors of a connection to a socket that nobody serves.
+const NOBODY: [io::ErrorKind; 3] = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused, io::ErrorKind::NotADirectory];
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -31,10 +34,9 @@ pub enum AskError {
 /// # Errors
 /// [`AskError`].
 pub fn ask(data_dir: &Path, question: &Value, patience: Duration) -> Result<Value, AskError> {
-    let mut stream = UnixStream::connect(data_dir.join(SOCKET_FILE_NAME)).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => AskError::NotRunning,
-        _ => AskError::Broken(error),
-    })?;
+    let connected = UnixStream::connect(data_dir.join(SOCKET_FILE_NAME));
+    let is_nobody = |error: &io::Error| NOBODY.contains(&error.kind());
+    let mut stream = connected.map_err(|error| if is_nobody(&error) { AskError::NotRunning } else { AskError::Broken(error) })?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
     // A server that refuses a connection does not read the question, but its sentence is there.

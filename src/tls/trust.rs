@@ -8,19 +8,14 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
 
 /// Why clients don't trust the certificate, as a clause; `None`: they trust it. Reads the machine's trust store if no public authority has
 /// signed the certificate.
 pub(super) fn untrusted_because(certificate: &Certificate, now: SystemTime) -> Option<String> {
-    let chain = Chain {
-        certificates: &certificate.key().cert,
-        signed_itself: certificate.signed_itself,
-        not_before: certificate.not_before,
-        not_after: certificate.not_after,
-    };
-    untrusted_chain_because(&chain, now)
+    untrusted_chain_because(&Chain::of(certificate, &certificate.key()), now)
 }
 
 /// A certificate and those that lead to its authority.
@@ -29,6 +24,17 @@ pub(super) struct Chain<'a> {
     pub(super) signed_itself: bool,
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
+}
+
+impl<'a> Chain<'a> {
+    fn of(certificate: &Certificate, key: &'a CertifiedKey) -> Self {
+        Self {
+            certificates: &key.cert,
+            signed_itself: certificate.signed_itself,
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+        }
+    }
 }
 
 /// As [`untrusted_because`].
@@ -73,10 +79,7 @@ mod tests {
     use super::*;
 
     fn verify(certificate: &Certificate, roots: &RootCertStore, now: SystemTime) -> Option<rustls::Error> {
-        let key = certificate.key();
-        let (not_before, not_after) = (certificate.not_before, certificate.not_after);
-        let chain = Chain { certificates: &key.cert, signed_itself: certificate.signed_itself, not_before, not_after };
-        super::verify(&chain, roots, now)
+        super::verify(&Chain::of(certificate, &certificate.key()), roots, now)
     }
 
     const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -133,7 +133,7 @@ async fn from_outside(
             return Ok(last);
         }
     };
-    print(invitation.shown(last.as_ref(), inputs.now))?;
+    print(invitation.shown(last.as_ref(), inputs.now, output.colored))?;
     let mut waiting = tokio::task::spawn_blocking(move || invitation.wait(&mut folder));
     let result = tokio::select! {
         result = &mut waiting => result.ok().flatten(),

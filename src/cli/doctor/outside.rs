@@ -58,10 +58,9 @@ pub(super) fn invite(folder: &mut DataFolder) -> Result<Invitation, Line> {
 
 impl Invitation {
     /// What somebody has to do, with the address as text and as a QR code.
-    pub(super) fn shown(&self, last: Option<&Value>, now: u64) -> String {
+    pub(super) fn shown(&self, last: Option<&Value>, now: u64, colored: bool) -> String {
         let before = last.map_or_else(|| "never checked".to_owned(), |check| format!("last checked {}", ago(check, now)));
-        let code = QrCode::new(&self.url).map(|code| code.render::<Dense1x2>().build()).unwrap_or_default();
-        let code: String = code.lines().map(|line| format!("           {line}\n")).collect();
+        let code = QrCode::new(&self.url).map(|code| painted(&code, colored)).unwrap_or_default();
         format!(
             "? Outside  {before}. On a phone with Wi-Fi off open\n           {}\n{code}           waiting … (Ctrl-C: skip)",
             printable(&self.url)
@@ -76,10 +75,20 @@ impl Invitation {
     }
 }
 
+/// Black on white, where the terminal has colors. Elsewhere light is drawn, as for a dark terminal; most phones read the negative as well.
+fn painted(code: &QrCode, colored: bool) -> String {
+    let mut image = code.render::<Dense1x2>();
+    if !colored {
+        image.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
+    }
+    let (start, end) = if colored { ("\x1b[38;5;16;48;5;231m", "\x1b[0m") } else { ("", "") };
+    image.build().lines().map(|line| format!("           {start}{line}{end}\n")).collect()
+}
+
 /// The line for a check. Its `verdict` is a verdict as the pages get it.
 pub(super) fn line(check: Option<&Value>, now: u64) -> Line {
     let Some(check) = check else {
-        return Line::unknown(Topic::Outside, "never checked; without a terminal this command does not wait for a check");
+        return Line::unknown(Topic::Outside, "never checked. In a terminal, castway doctor waits for a phone that does it");
     };
     let result = if check["result"].is_object() { &check["result"] } else { check };
     let (verdict, from) = (&result["verdict"], check["address"].as_str().unwrap_or("a device"));
@@ -157,7 +166,7 @@ mod tests {
     #[test]
     fn an_invitation_has_the_address_and_a_code() {
         let invitation = Invitation { key: "7F3K".to_owned(), url: "https://cast.example.org/check?k=7F3K".to_owned() };
-        let shown = invitation.shown(None, 0);
+        let shown = invitation.shown(None, 0, false);
         assert!(
             shown.starts_with("? Outside  never checked.")
                 && shown.contains("\n           https://cast.example.org/check?k=7F3K\n")

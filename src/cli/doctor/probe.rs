@@ -75,10 +75,10 @@ pub(super) async fn http_head(to: SocketAddr, host: &str) -> io::Result<String> 
 
 /// What went wrong with a connection, in words.
 pub(super) fn in_words(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "nothing listens there",
-        io::ErrorKind::TimedOut => "there is no answer",
-        io::ErrorKind::PermissionDenied => "the firewall of this machine forbids it",
-        _ => "it can't be reached",
-    }
+    let words = [
+        (io::ErrorKind::ConnectionRefused, "nothing listens there"),
+        (io::ErrorKind::TimedOut, "there is no answer"),
+        (io::ErrorKind::PermissionDenied, "the firewall of this machine forbids it"),
+    ];
+    words.into_iter().find(|(kind, _)| *kind == error.kind()).map_or("it can't be reached", |(_, words)| words)
 }
