@@ -76,7 +76,8 @@ async fn examine(arguments: &Arguments, installation: &Installation) -> Result<(
     let (mut inputs, lines) = settings::look(installation, folder.as_mut());
     output.add(lines)?;
     if let Ok(folder) = &mut folder {
-        inputs.credentials = credentials(folder);
+        let has_range = inputs.facts.as_ref().is_none_or(|facts| facts.relay.has_range);
+        inputs.credentials = credentials(folder, if has_range { "anyone" } else { "clients" });
         inputs.certificate = settings::certificate(&inputs, folder);
     }
     output.add(ports::look(&inputs).await)?;
@@ -171,8 +172,9 @@ impl Output {
 }
 
 /// Credentials for the relay's test.
-fn credentials(folder: &mut DataFolder) -> Option<Credentials> {
-    let answer = folder.ask(json!({ "ask": "credentials", "name": "castway-doctor" }), ANSWER_TIMEOUT).ok()?;
+fn credentials(folder: &mut DataFolder, scope: &str) -> Option<Credentials> {
+    let question = json!({ "ask": "credentials", "name": "castway-doctor", "scope": scope });
+    let answer = folder.ask(question, ANSWER_TIMEOUT).ok()?;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
     Some(Credentials { username: text("username")?, password: text("password")? })
 }

@@ -56,7 +56,16 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
         Manager::Ufw => {
             let ports = format!("{}/{}", range(ports, ":"), keyword(transport));
             if ["ufw-user-input", "ufw6-user-input", "ufw-user-limit", "ufw6-user-limit"].contains(&last) {
-                Advice { command: Some(format!("sudo ufw insert 1 allow {ports}")), hint: None }
+                // ufw inserts no rule that differs from an existing one by its verb only.
+                let verb = if last.contains("limit") {
+                    "limit"
+                } else if drop.text.contains("REJECT") {
+                    "reject"
+                } else {
+                    "deny"
+                };
+                let command = format!("sudo ufw delete {verb} {ports}; sudo ufw prepend allow {ports}");
+                Advice { command: Some(command), hint: None }
             } else if last.contains("before-input") {
                 by_hand("A rule of /etc/ufw/before.rules drops them; change it there.".to_owned())
             } else {
@@ -80,7 +89,9 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
         },
         Manager::Iptables => Advice {
             command: Some(iptables(drop, transport, ports)),
-            hint: Some("Save the rules (sudo netfilter-persistent save), or they end with the next start of the machine.".to_owned()),
+            hint: Some(
+                "Save the rules (sudo netfilter-persistent save), or they end with the next start of the machine.".to_owned(),
+            ),
         },
     }
 }

@@ -203,14 +203,21 @@ impl<'a> Walk<'a> {
                 }
                 let returns = self.chain(chain, Some(top), path);
                 path.pop();
-                match action {
-                    Action::Goto(_) if returns => Next::Returns,
-                    _ if returns => Next::Goes,
-                    _ => Next::Ends,
+                let is_goto = matches!(action, Action::Goto(_));
+                if !returns {
+                    Next::Ends
+                } else if is_goto {
+                    Next::Returns
+                } else {
+                    Next::Goes
                 }
             }
             Action::Translate => {
-                self.lose(&format!("{} sends these packets on to another address or port ({})", described(self.table), rule.text));
+                self.lose(&format!(
+                    "{} sends these packets on to another address or port ({})",
+                    described(self.table),
+                    rule.text
+                ));
                 Next::Ends
             }
             Action::Unknown => {

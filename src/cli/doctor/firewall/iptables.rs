@@ -27,7 +27,7 @@ pub(super) fn read(text: &str, program: Program) -> Ruleset {
         }
         let Some(table) = ruleset.tables.last_mut() else { continue };
         if let Some(chain) = line.strip_prefix(':') {
-            table.chains.push(read_chain(chain, &table.name));
+            table.chains.push(read_chain(chain));
         } else if let Some(rule) = line.strip_prefix("-A ") {
             let (name, rule) = rule.split_once(' ').unwrap_or((rule, ""));
             let Some(chain) = table.chains.iter_mut().find(|chain| chain.name == name) else { continue };
@@ -37,10 +37,10 @@ pub(super) fn read(text: &str, program: Program) -> Ruleset {
     ruleset
 }
 
-fn read_chain(text: &str, table: &str) -> Chain {
+fn read_chain(text: &str) -> Chain {
     let mut words = text.split_whitespace();
     let (name, policy) = (words.next().unwrap_or_default(), words.next());
-    let base = BASE_CHAINS.contains(&name).then(|| Base { translates: table == "nat", drops: policy == Some("DROP") });
+    let base = BASE_CHAINS.contains(&name).then(|| Base { drops: policy == Some("DROP") });
     Chain { name: name.to_owned(), base, rules: Vec::new() }
 }
 
@@ -113,8 +113,9 @@ impl<'a, I: Iterator<Item = &'a str>> Options<'a, I> {
             "-m" | "--match" => {
                 // Modules without an option of their own.
                 return match self.value() {
-                    "addrtype" | "comment" | "conntrack" | "state" | "limit" | "hashlimit" | "multiport" | "tcp" | "udp" | "set"
-                    | "mark" | "connmark" | "pkttype" | "icmp" | "icmp6" | "iprange" | "recent" | "connlimit" | "mac" | "rpfilter" => None,
+                    "addrtype" | "comment" | "conntrack" | "state" | "limit" | "hashlimit" | "multiport" | "tcp" | "udp"
+                    | "set" | "mark" | "connmark" | "pkttype" | "icmp" | "icmp6" | "iprange" | "recent" | "connlimit" | "mac"
+                    | "rpfilter" => None,
                     "socket" => Some(Condition::Known(false)),
                     _ => Some(Condition::Unknown),
                 };
@@ -152,12 +153,26 @@ impl<'a, I: Iterator<Item = &'a str>> Options<'a, I> {
             "--update" | "--rcheck" | "--remove" => Condition::Known(false),
             // Answers to the packet leave by the way it came (rpfilter).
             "--invert" => Condition::Known(false),
-            "--loose" | "--validmark" | "--accept-local" | "--set" | "--limit-iface-in" | "--rsource" | "--rdest" | "--rttl" | "--reap" | "--connlimit-saddr" | "--connlimit-daddr" => {
+            "--loose" | "--validmark" | "--accept-local" | "--set" | "--limit-iface-in" | "--rsource" | "--rdest" | "--rttl"
+            | "--reap" | "--connlimit-saddr" | "--connlimit-daddr" => {
                 return None;
             }
-            "--comment" | "--limit-burst" | "--hashlimit-burst" | "--hashlimit-mode" | "--hashlimit-name" | "--hashlimit-htable-size"
-            | "--hashlimit-htable-max" | "--hashlimit-htable-expire" | "--hashlimit-htable-gcinterval" | "--hashlimit-srcmask"
-            | "--hashlimit-dstmask" | "--connlimit-mask" | "--name" | "--seconds" | "--hitcount" | "--mask" => {
+            "--comment"
+            | "--limit-burst"
+            | "--hashlimit-burst"
+            | "--hashlimit-mode"
+            | "--hashlimit-name"
+            | "--hashlimit-htable-size"
+            | "--hashlimit-htable-max"
+            | "--hashlimit-htable-expire"
+            | "--hashlimit-htable-gcinterval"
+            | "--hashlimit-srcmask"
+            | "--hashlimit-dstmask"
+            | "--connlimit-mask"
+            | "--name"
+            | "--seconds"
+            | "--hitcount"
+            | "--mask" => {
                 self.value();
                 return None;
             }
@@ -250,7 +265,3 @@ fn flags(mask: &str, set: &str) -> Condition {
     };
     bits(mask).zip(bits(set)).map_or(Condition::Unknown, |(mask, set)| Condition::TcpFlags(mask, set))
 }
-
-#[cfg(test)]
-#[path = "iptables_tests.rs"]
-mod tests;

@@ -23,6 +23,8 @@ mod packet;
 mod programs;
 mod read;
 mod ruleset;
+#[cfg(test)]
+mod tests;
 
 use super::inputs::Inputs;
 use super::line::{Line, Topic};

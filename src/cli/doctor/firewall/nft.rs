@@ -11,8 +11,18 @@ const MAX_TEXT_CHARS: usize = 120;
 const HOOKS: [&str; 3] = ["ingress", "prerouting", "input"];
 /// Statements that change nothing about a packet's fate.
 const NEUTRAL: [&str; 12] = [
-    "counter", "log", "comment", "continue", "mangle", "notrack", "flow", "secmark", "ct helper", "ct timeout",
-    "ct expectation", "last",
+    "counter",
+    "log",
+    "comment",
+    "continue",
+    "mangle",
+    "notrack",
+    "flow",
+    "secmark",
+    "ct helper",
+    "ct timeout",
+    "ct expectation",
+    "last",
 ];
 
 /// The tables whose packets come to this machine. `skipped` tells, by family and name, which tables another reader has read.
@@ -24,7 +34,7 @@ pub(super) fn read(json: &str, skipped: &dyn Fn(&str, &str) -> bool) -> Result<R
     let objects = root.get("nftables").and_then(Value::as_array).ok_or("nft's rules can't be read: there is no list")?;
     let named = |kind: &'static str| objects.iter().filter_map(move |object| object.get(kind).and_then(Value::as_object));
     let sets: Vec<_> = named("set").chain(named("map")).collect();
-    let marks = named("rule").any(|rule| sets_marks(rule));
+    let marks = named("rule").any(sets_marks);
     let mut ruleset = Ruleset::default();
     for table in named("table") {
         let (family, name) = (text(table, "family"), text(table, "name"));
@@ -67,7 +77,7 @@ fn families(family: &str) -> Option<Families> {
 
 fn base(chain: &Map<String, Value>) -> Option<Base> {
     let hook = HOOKS.contains(&text(chain, "hook"));
-    hook.then(|| Base { translates: text(chain, "type") == "nat", drops: text(chain, "policy") == "drop" })
+    hook.then(|| Base { drops: text(chain, "policy") == "drop" })
 }
 
 fn text<'a>(object: &'a Map<String, Value>, name: &str) -> &'a str {
@@ -109,10 +119,8 @@ fn rate(value: &Value) -> Condition {
 }
 
 fn nested_rate(value: &Value) -> Option<Condition> {
-    let statements = match value.get("stmt")? {
-        Value::Array(statements) => statements.as_slice(),
-        one => std::slice::from_ref(one),
-    };
+    let nested = value.get("stmt")?;
+    let statements = nested.as_array().map_or(std::slice::from_ref(nested), Vec::as_slice);
     statements.iter().find_map(|statement| statement.get("limit").or_else(|| statement.get("ct count"))).map(rate)
 }
 
@@ -148,7 +156,3 @@ fn verdict_map(value: &Value, sets: &Sets<'_>) -> Vec<Branch> {
     }
     branches
 }
-
-#[cfg(test)]
-#[path = "nft_tests.rs"]
-mod tests;

@@ -98,10 +98,14 @@ impl From<bool> for Holds {
 /// Networks and sets of sources that stand in the conditions.
 pub(super) fn named_sources(conditions: &[Condition]) -> Vec<String> {
     let mut names = Vec::new();
-    let mut note = |condition: &Condition| match condition {
-        Condition::Source(network) if network.prefix_len() > 3 => names.push(network.to_string()),
-        Condition::SourceSet(name) => names.push(format!("the addresses in {name}")),
-        _ => {}
+    let mut note = |condition: &Condition| {
+        if let Condition::SourceSet(name) = condition {
+            names.push(format!("the addresses in {name}"));
+        } else if let Condition::Source(network) = condition
+            && network.prefix_len() > 3
+        {
+            names.push(network.to_string());
+        }
     };
     conditions.iter().for_each(|condition| condition.visit(&mut note));
     names

@@ -49,8 +49,7 @@ pub(super) struct Chain {
 /// How the kernel uses a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Base {
-    /// The chain translates addresses.
-    pub(super) translates: bool,
+    /// By its policy.
     pub(super) drops: bool,
 }
 

@@ -113,7 +113,8 @@ fn failed(name: &str, outcome: &Outcome, fault: &Fault, local: Option<&super::ou
             (format!("{name}: the relay at {address} permits no peer at all (403)."), Some("relay_refused"))
         }
         Fault::Refused { code, .. } if matches!(code, 486 | 508) => {
-            let text = format!("{name}: not tested, since the relay has no place left ({code}): a quota or its capacity is used up.");
+            let text =
+                format!("{name}: not tested, since the relay has no place left ({code}): a quota or its capacity is used up.");
             return Line::unknown(Topic::Relay, text).with_verdict("relay_refused");
         }
         Fault::Refused { code, words } => {
@@ -129,5 +130,79 @@ fn failed(name: &str, outcome: &Outcome, fault: &Fault, local: Option<&super::ou
     match verdict {
         Some(code) => line.with_verdict(code),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ways::Tested;
+    use super::*;
+    use crate::cli::doctor::line::State;
+
+    const PASSED: super::super::outcome::Result = Ok((Duration::from_micros(1200), None));
+
+    fn outcome(
+        transport: Transport,
+        is_own: bool,
+        advertised: super::super::outcome::Result,
+        local: Option<super::super::outcome::Result>,
+    ) -> Outcome {
+        let way = |address: &str| Way { transport, host: "cast.example.org".to_owned(), address: address.parse().unwrap() };
+        let port = if transport == Transport::Tls { 443 } else { 3478 };
+        let url = format!("turn:cast.example.org:{port}");
+        let (there, here) = (way(&format!("203.0.113.7:{port}")), way(&format!("10.0.0.5:{port}")));
+        let tested = Tested { url, advertised: there, local: Some(here), is_own };
+        Outcome { tested, advertised, local }
+    }
+
+    fn shown(outcome: Outcome) -> Vec<(State, Option<String>, String)> {
+        lines(&[outcome], &[]).into_iter().map(|line| (line.state, line.verdict, line.text)).collect()
+    }
+
+    #[test]
+    fn what_works_is_one_line() {
+        let all = [Transport::Udp, Transport::Tcp, Transport::Tls].map(|transport| outcome(transport, true, PASSED, None));
+        let lines = lines(&all, &[]);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].text, "UDP 1.2 ms · TCP 1.2 ms · TLS 443 1.2 ms (allocated, permitted, echoed)");
+    }
+
+    #[test]
+    fn a_router_that_carries_nothing_back_in_is_no_fault() {
+        let found = shown(outcome(Transport::Udp, false, Err(Fault::NoAnswer), Some(PASSED)));
+        assert_eq!(found.iter().map(|line| line.0).collect::<Vec<_>>(), [State::Ok, State::Unknown]);
+        assert!(found[1].2.contains("can't be reached from inside"), "{found:?}");
+        // At an address of this machine there is no router.
+        let found = shown(outcome(Transport::Udp, true, Err(Fault::NoAnswer), Some(PASSED)));
+        assert_eq!((found[0].0, found[0].1.as_deref()), (State::Failed, Some("udp_closed")));
+        let found = shown(outcome(Transport::Udp, false, Err(Fault::NoAnswer), Some(Err(Fault::NoAnswer))));
+        assert_eq!(found[0].0, State::Failed);
+    }
+
+    #[test]
+    fn a_refusal_is_named_by_its_step() {
+        for (code, state, verdict) in [
+            (401, State::Failed, "credentials_refused"),
+            (403, State::Failed, "relay_refused"),
+            (486, State::Unknown, "relay_refused"),
+        ] {
+            let fault = Fault::Refused { code, words: String::new() };
+            let found = shown(outcome(Transport::Tcp, true, Err(fault), None));
+            assert_eq!((found[0].0, found[0].1.as_deref()), (state, Some(verdict)), "{code}");
+        }
+        let found = shown(outcome(Transport::Tcp, true, Err(Fault::NoEcho), None));
+        assert!(found[0].0 == State::Failed && found[0].2.contains("no payload comes through"), "{found:?}");
+    }
+
+    #[test]
+    fn a_certificate_of_an_unknown_authority_is_a_warning_and_an_invalid_one_a_fault() {
+        for (doubt, state) in
+            [(Doubt::UnknownIssuer, State::Warning), (Doubt::Invalid("it has expired".to_owned()), State::Failed)]
+        {
+            let passed = Ok((Duration::from_millis(4), Some(doubt)));
+            let found = shown(outcome(Transport::Tls, true, passed, None));
+            assert_eq!((found[0].0, found[1].0), (State::Ok, state));
+            assert_eq!(found[1].1.as_deref(), Some("untrusted_certificate"));
+        }
     }
 }

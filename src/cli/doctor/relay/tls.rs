@@ -91,19 +91,19 @@ impl ServerCertVerifier for Noting {
 }
 
 fn doubt(error: &Error) -> Doubt {
-    match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => Doubt::UnknownIssuer,
-        // A certificate that signed itself, as an end entity.
-        Error::InvalidCertificate(CertificateError::Other(_)) => Doubt::UnknownIssuer,
-        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            Doubt::Invalid("it has expired".to_owned())
-        }
-        Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            Doubt::Invalid("it is not valid yet".to_owned())
-        }
-        Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
-            Doubt::Invalid("it does not have the name of the URL".to_owned())
-        }
-        other => Doubt::Invalid(other.to_string()),
+    use CertificateError as Is;
+    let invalid = |reason: &str| Doubt::Invalid(reason.to_owned());
+    let Error::InvalidCertificate(reason) = error else { return Doubt::Invalid(error.to_string()) };
+    if matches!(reason, Is::Expired | Is::ExpiredContext { .. }) {
+        invalid("it has expired")
+    } else if matches!(reason, Is::NotValidYet | Is::NotValidYetContext { .. }) {
+        invalid("it is not valid yet")
+    } else if matches!(reason, Is::NotValidForName | Is::NotValidForNameContext { .. }) {
+        invalid("it does not have the name of the URL")
+    } else if matches!(reason, Is::UnknownIssuer | Is::Other(_)) {
+        // `Other`: one that signed itself, say.
+        Doubt::UnknownIssuer
+    } else {
+        Doubt::Invalid(reason.to_string())
     }
 }

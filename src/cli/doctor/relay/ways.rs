@@ -92,9 +92,9 @@ fn local(parsed: &Parsed, v6: bool, listeners: &[ListenerFacts], own: &[IpAddr])
         // Every port of the server takes TURN, the relay's first of all.
         Transport::Tcp => matches!(listener.serves, Service::Turn | Service::Http),
     };
-    let takes = |listener: &&ListenerFacts| match listener.address.ip() {
-        IpAddr::V6(ip) if ip.is_unspecified() => true,
-        ip => ip.is_ipv6() == v6,
+    let takes = |listener: &&ListenerFacts| {
+        let ip = listener.address.ip();
+        ip.is_ipv6() == v6 || (ip.is_ipv6() && ip.is_unspecified())
     };
     let fitting = || listeners.iter().filter(|listener| listener.protocol == protocol).filter(serves).filter(takes);
     let listener = fitting().find(|listener| listener.address.port() == parsed.port).or_else(|| fitting().next())?;
