@@ -20,6 +20,6 @@ declareFault('answers over UDP leave by another link', {
   },
   check: { verdict: 'answers_lost', rows: { udp: 'failed', tcp: 'ok', tls: 'ok' }, text: /21\.2\.0\.2/ },
   doctor: { lines: { outside: { state: 'failed', verdict: 'answers_lost' } } },
-  route: 'relay/tcp',
+  route: /^relay\/(tcp|tls)$/,
   failure: { settings: UDP_ALONE, verdict: 'answers_lost' },
 });

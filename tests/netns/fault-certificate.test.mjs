@@ -16,6 +16,6 @@ declareFault('nobody knows the authority of the certificate', {
   },
   check: { verdict: 'untrusted_certificate', rows: { udp: 'ok', tcp: 'ok', tls: 'failed' } },
   doctor: { lines: { cert: { state: /^(warning|failed)$/ }, outside: { state: /^(warning|failed)$/, verdict: 'untrusted_certificate' } } },
-  route: 'relay/udp',
+  route: /^relay\/(udp|tcp)$/,
   failure: { before: () => [1, 2].forEach((n) => passOnly(n, 'tcp dport { 80, 443 }')), verdict: 'untrusted_certificate' },
 });

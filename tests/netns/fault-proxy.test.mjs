@@ -13,7 +13,7 @@ declareFault('the name leads to a proxy that carries no UDP', {
   },
   settings: { CASTWAY_TRUSTED_PROXIES: PROXY, CASTWAY_PUBLIC_URL: `https://${DOMAIN}` },
   prepare: async (setup) => {
-    nginx = await nginxBefore(`http://${SERVER}:8080`, setup.trusted);
+    nginx = await nginxBefore(`http://${SERVER}:8080`, setup.trusted, { address: PROXY, namespace: 'proxy' });
   },
   finish: () => nginx?.close(),
   evidence: async (setup) => {

@@ -14,7 +14,7 @@ declareFault("the server's firewall drops UDP 3478", {
   evidence: { udp: 'no answer', tcp: 'allocated', tls: 'allocated' },
   check: { verdict: 'udp_closed', rows: { udp: 'failed', tcp: 'ok', tls: 'ok' }, text: /UDP 3478/ },
   doctor: { lines: { firewall: { state: /^(warning|failed)$/, text: /3478/ }, relay: { state: 'ok' }, outside: { state: 'failed', verdict: 'udp_closed' } } },
-  route: 'relay/tcp',
+  route: /^relay\/(tcp|tls)$/,
   failure: { settings: UDP_ALONE, verdict: 'udp_closed', text: /UDP 3478/ },
   more: (setup) =>
     test("the command that doctor prints opens it", async () => {

@@ -11,6 +11,6 @@ declareFault("a visitor's network without UDP", {
   evidence: { udp: 'no answer', tcp: 'no answer', tls: 'allocated' },
   check: { verdict: 'visitor_blocks_udp', rows: { udp: 'failed', tls: 'ok' } },
   doctor: { lines: { relay: { state: 'ok' } }, exit: 0 },
-  route: 'relay/tls',
+  route: /^relay\/tls$/,
   failure: { settings: WITHOUT_TLS, before: (setup) => setup.probe('home1'), verdict: 'visitor_blocks_all', side: 'caster' },
 });

@@ -12,6 +12,9 @@ import { forgetNames, nameAll } from './networks.mjs';
 
 export const DOMAIN = 'cast.castway.test';
 export const ORIGIN = `https://${DOMAIN}`;
+// Browsers remember the addresses of a name, so what changes them takes another name.
+export const OTHER_DOMAIN = 'other.castway.test';
+export const NAMES = [`DNS:${DOMAIN}`, `DNS:${OTHER_DOMAIN}`];
 export const SERVER = '11.0.0.1';
 export const SERVER_V6 = '2a11::1';
 // The server's machine behind router 0.
@@ -120,7 +123,8 @@ export function buildLan() {
       ip netns add home${n}
       ip link add port${n} master wan type veth peer name eth0 netns home${n}; ip link set port${n} up
       ip -n home${n} addr add 192.168.7.${n + 1}/24 dev eth0
-      for link in lo eth0; do ip -n home${n} link set $link up; done`);
+      for link in lo eth0; do ip -n home${n} link set $link up; done
+      ip -n home${n} route add 224.0.0.0/4 dev eth0`);
   }
   nameAll({ [DOMAIN]: IN_LAN });
 }

@@ -5,14 +5,14 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { assertPicture, inState, openPage, openSource, shownCode, until } from '../e2e/support/browser.mjs';
+import { assertPicture, inState, openPage, openSource, shownCode, statistics, until } from '../e2e/support/browser.mjs';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { excerpt } from '../interop/support/excerpt.mjs';
 import { run } from '../interop/support/process.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { within } from '../interop/support/wait.mjs';
 import { Browsers } from './browsers.mjs';
-import { DOMAIN, ORIGIN } from './internet.mjs';
+import { NAMES, ORIGIN } from './internet.mjs';
 
 const probe = fileURLToPath(new URL('probe.mjs', import.meta.url));
 // Castway's own addresses and ports, except for 443.
@@ -43,11 +43,19 @@ const shownVerdict = (page, selector = '[data-verdict]') =>
     return shown ? { code: shown.dataset.verdict, side: shown.dataset.side, text: shown.innerText } : null;
   }, selector);
 
+// The route of the selected pair, or nothing if there is none.
+async function selectedRoute(page) {
+  const { local, remote, url = '' } = await statistics(page);
+  if (!local) return '';
+  const protocol = /^turns:/.test(url) ? 'tls' : (url.match(/transport=(\w+)/)?.[1] ?? 'udp');
+  return `${[local, remote].includes('relay') ? 'relay' : 'direct'}/${protocol}`;
+}
+
 export class Setup {
   #homes = {};
 
-  // `names` are in the certificate; `authority` makes it where clients trust another one.
-  static async start(settings = {}, { names = [`DNS:${DOMAIN}`], authority } = {}) {
+  // `names` are in the certificate that the browsers trust. `authority` has signed another one, which the server uses.
+  static async start(settings = {}, { names = NAMES, authority } = {}) {
     const setup = new Setup();
     setup.trusted = ownAuthority(names);
     setup.authority = authority ?? setup.trusted;
@@ -63,9 +71,12 @@ export class Setup {
     }
   }
 
-  // Replaces the server by one with these settings.
-  async serve(settings) {
+  // Replaces the server by one with these settings, whose pages are at `origin`. `accept`: visitors accept the browser's warning about the
+  // certificate.
+  async serve(settings, { origin = ORIGIN, accept = this.authority !== this.trusted } = {}) {
     await this.server?.close();
+    this.origin = origin;
+    this.accept = accept;
     this.server = await startServer({ ...OWN, CASTWAY_HTTPS_ADDR: '[::]:443', ...this.authority.settings, ...settings });
   }
 
@@ -83,7 +94,7 @@ export class Setup {
   }
 
   // What probe.mjs finds in a home, by transport.
-  async probe(home, { ca = this.trusted.ca, origin = ORIGIN, credentials } = {}) {
+  async probe(home, { ca = this.trusted.ca, origin = this.origin, credentials } = {}) {
     const more = credentials ? [JSON.stringify(credentials)] : [];
     const { code, output } = await run('ip', ['netns', 'exec', home, 'env', `NODE_EXTRA_CA_CERTS=${ca}`, process.execPath, probe, origin, ...more]);
     assert.equal(code, 0, output);
@@ -118,7 +129,7 @@ export class Setup {
   async check(home) {
     const { key, error } = await this.ask({ ask: 'check_key' });
     assert.ok(key, error);
-    const page = await openPage(this.#homes[home], `${ORIGIN}/check?k=${key}`, { ignoreHTTPSErrors: this.isUntrusted });
+    const page = await openPage(this.#homes[home], `${this.origin}/check?k=${key}`, { ignoreHTTPSErrors: this.accept });
     const begun = Date.now();
     await page.locator('#start-check').click();
     const verdict = await until('a verdict of /check', () => shownVerdict(page, '#verdict'), Boolean);
@@ -129,17 +140,13 @@ export class Setup {
     return { verdict, rows: states, texts: rows, seconds: (Date.now() - begun) / 1000 };
   }
 
-  get isUntrusted() {
-    return this.authority !== this.trusted;
-  }
-
   // A TV in home 1 that waits for a caster in home 2: {tv, start}. `start` resolves to the caster's page once its cast has begun.
   async seat(query = '') {
-    const options = { script: noteTimes, ignoreHTTPSErrors: this.isUntrusted };
-    const tv = await openPage(this.#homes.home1, `${ORIGIN}/tv${query}`, options);
+    const options = { script: noteTimes, ignoreHTTPSErrors: this.accept };
+    const tv = await openPage(this.#homes.home1, `${this.origin}/tv${query}`, options);
     const code = await shownCode(tv);
     await inState(tv, 'waiting');
-    const caster = await openPage(this.#homes.home2, `${ORIGIN}/cast${query}`, options);
+    const caster = await openPage(this.#homes.home2, `${this.origin}/cast${query}`, options);
     await caster.locator('#code-input').fill(code);
     const start = async () => {
       await caster.locator('#start').click();
@@ -148,18 +155,28 @@ export class Setup {
     return { tv, start };
   }
 
-  // Casts until the TV shows a moving picture, ends the cast, and resolves to the fields of its line in the log.
-  async cast(query) {
+  // Casts until the TV shows a moving picture, and resolves to the route that the browser's own statistics name, such as `relay/udp`, where the
+  // protocol is the caster's, or `direct/udp`; Chromium may begin with another one than the expected. The pages stay open.
+  async casting(query, expected = /./) {
     const { tv, start } = await this.seat(query);
-    const from = this.server.log.length;
     const caster = await start();
     await inState(caster, 'sharing');
     await assertPicture(tv, 2);
     assert.equal(await shownVerdict(caster), null);
+    const route = await until(`the route is ${expected}`, () => selectedRoute(caster), (seen) => expected.test(seen));
+    return { tv, caster, route };
+  }
+
+  // Casts until the TV shows a moving picture, ends the cast, and resolves to the fields of its line in the log, and to the route that the
+  // browser has `seen`; Chromium may change to another pair in between.
+  async cast(query, expected) {
+    const from = this.server.log.length;
+    const { tv, caster, route } = await this.casting(query, expected);
     await caster.context().close();
     await tv.context().close();
     const line = await until('the line of the cast', () => this.server.log.slice(from).match(/cast ended .*/)?.[0]);
-    return Object.fromEntries([...line.matchAll(/(\w+)=("[^"]*"|\S+)/g)].map(([, name, value]) => [name, value.replaceAll('"', '')]));
+    const fields = Object.fromEntries([...line.matchAll(/(\w+)=("[^"]*"|\S+)/g)].map(([, name, value]) => [name, value.replaceAll('"', '')]));
+    return { ...fields, seen: route };
   }
 
   // Casts in vain: {verdict, tv, seconds}, with the verdict that stands on the caster's page and what the TV says.
