@@ -4,9 +4,9 @@ import { build, DOMAIN, firewall, openFirewall, OTHER_DOMAIN, run, SERVER, SERVE
 import { nameAll } from './networks.mjs';
 
 declareHealthy('a machine with IPv6', {
-  make: build,
+  make: () => build({ six: true }),
   setups: [
-    { title: 'and IPv4', arrange: () => nameAll({ [DOMAIN]: [SERVER, SERVER_V6] }), route: /^(direct|relay)\// },
+    { title: 'and IPv4', arrange: () => nameAll({ [DOMAIN]: [SERVER, SERVER_V6] }), route: /^(direct|relay)\//, rows: { udp: 'ok', tcp: 'ok', tls: 'ok' } },
     { title: 'and IPv4, over the relay', arrange: () => firewall(), restore: openFirewall, query: '?ice=relay', route: /^relay\// },
     {
       title: 'alone',

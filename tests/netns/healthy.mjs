@@ -33,7 +33,7 @@ export function declareHealthy(title, { make, options, setups }) {
 
         test('castway doctor finds no fault', async () => {
           const { code, lines } = await setup.doctor();
-          const failed = Object.values(lines).filter(({ state }) => state === 'failed');
+          const failed = lines.filter(({ state }) => state === 'failed');
           assert.deepEqual({ code, failed }, { code: 0, failed: [] });
         });
 
@@ -45,7 +45,6 @@ export function declareHealthy(title, { make, options, setups }) {
         });
 
         test('a cast works', async () => {
-          if (process.env.PAIRS) { await setup.casting(each.query, each.route); return; }
           const { route, seen, ...line } = await setup.cast(each.query, each.route);
           for (const found of [route, seen]) assert.match(found, each.route, JSON.stringify(line));
           assert.equal(line.verdict, undefined);

@@ -46,18 +46,21 @@ function attach(namespace, network, six, { last = 1, port = namespace ?? 'server
     ${six ? `ip -n internet addr add ${six}::fe/64 dev to-${port} nodad; ip ${own} addr add ${six}::${last}/64 dev wan nodad; ip ${own} route add default via ${six}::fe` : ''}`);
 }
 
-function addHome(n) {
+function addHome(n, six) {
   run(`
     ip netns add router${n}; ip netns add home${n}
     ip -n router${n} link add lan type veth peer name eth0 netns home${n}
     ip -n router${n} addr add 192.168.${n}.1/24 dev lan; ip -n home${n} addr add 192.168.${n}.2/24 dev eth0
-    ip -n router${n} addr add 2a2${n}:0:0:1::1/64 dev lan nodad; ip -n home${n} addr add 2a2${n}:0:0:1::2/64 dev eth0 nodad
     for link in lo lan; do ip -n router${n} link set $link up; done
     for link in lo eth0; do ip -n home${n} link set $link up; done
-    ip -n home${n} route add default via 192.168.${n}.1; ip -n home${n} route add default via 2a2${n}:0:0:1::1
+    ip -n home${n} route add default via 192.168.${n}.1
     ip netns exec router${n} ${FORWARDING}`);
-  attach(`router${n}`, `21.${n}`, `2a2${n}`, { last: 2 });
-  run(`ip -n internet route add 2a2${n}:0:0:1::/64 via 2a2${n}::2`);
+  attach(`router${n}`, `21.${n}`, six && `2a2${n}`, { last: 2 });
+  if (six) {
+    run(`
+      ip -n router${n} addr add 2a2${n}:0:0:1::1/64 dev lan nodad; ip -n home${n} addr add 2a2${n}:0:0:1::2/64 dev eth0 nodad
+      ip -n home${n} route add default via 2a2${n}:0:0:1::1; ip -n internet route add 2a2${n}:0:0:1::/64 via 2a2${n}::2`);
+  }
   rules(`
 table inet home {
   chain postrouting { type nat hook postrouting priority srcnat; meta nfproto ipv4 oifname wan masquerade fully-random; }
@@ -66,26 +69,26 @@ table inet home {
 }`, `router${n}`);
 }
 
-function addInternet() {
+function addInternet(six) {
   if (!process.env.CASTWAY_NETNS) throw new Error('run it with tests/run netns, or within tests/netns/enter');
   run(`ip netns add internet; ip -n internet link set lo up; ip netns exec internet ${FORWARDING}`);
-  HOMES.forEach(addHome);
+  HOMES.forEach((n) => addHome(n, six));
   run('for name in proxy elsewhere; do ip netns add $name; ip -n $name link set lo up; done');
-  attach('proxy', '13.0', '2a13');
-  attach('elsewhere', '14.0', '2a14');
+  attach('proxy', '13.0');
+  attach('elsewhere', '14.0');
 }
 
-// The server's machine has a public address of each family.
-export function build() {
-  addInternet();
-  attach(undefined, '11.0', '2a11');
+// The server's machine has a public address. With `six`, it and the homes have IPv6 as well.
+export function build({ six = false } = {}) {
+  addInternet(six);
+  attach(undefined, '11.0', six && '2a11');
   nameAll({ [DOMAIN]: SERVER });
 }
 
 // The server's machine is behind router 0, which forwards these ports of its public address to it. With `hairpin`, hosts behind the router
 // reach them at that address, too.
 export function buildBehindNat({ tcp, udp, hairpin = true }) {
-  addInternet();
+  addInternet(false);
   run(`
     ip netns add router0; ip -n router0 link set lo up
     ip -n router0 link add lan type veth peer name wan netns ${process.pid}
@@ -114,7 +117,8 @@ table inet router {
   nameAll({ [DOMAIN]: SERVER });
 }
 
-// The homes and the server's machine are in one network without the internet, as in a meeting room: home 1 has 192.168.7.2.
+// The homes and the server's machine are in one network without the internet, as in a meeting room: home 1 has 192.168.7.2. There is a default
+// route, which leads nowhere, as behind a router that is offline.
 export function buildLan() {
   if (!process.env.CASTWAY_NETNS) throw new Error('run it with tests/run netns, or within tests/netns/enter');
   run(`ip link add wan type bridge; ip addr add ${IN_LAN}/24 dev wan; ip link set wan up`);
@@ -124,7 +128,7 @@ export function buildLan() {
       ip link add port${n} master wan type veth peer name eth0 netns home${n}; ip link set port${n} up
       ip -n home${n} addr add 192.168.7.${n + 1}/24 dev eth0
       for link in lo eth0; do ip -n home${n} link set $link up; done
-      ip -n home${n} route add 224.0.0.0/4 dev eth0`);
+      ip -n home${n} route add default via ${IN_LAN}`);
   }
   nameAll({ [DOMAIN]: IN_LAN });
 }

@@ -40,7 +40,7 @@ function noteTimes() {
 const shownVerdict = (page, selector = '[data-verdict]') =>
   page.evaluate((wanted) => {
     const shown = [...document.querySelectorAll(wanted)].find(({ dataset }) => dataset.verdict);
-    return shown ? { code: shown.dataset.verdict, side: shown.dataset.side, text: shown.innerText } : null;
+    return shown ? { code: shown.dataset.verdict, side: shown.dataset.side, text: shown.textContent.replace(/\s+/g, ' ').trim() } : null;
   }, selector);
 
 // The route of the selected pair, or nothing if there is none.
@@ -77,7 +77,9 @@ export class Setup {
     await this.server?.close();
     this.origin = origin;
     this.accept = accept;
-    this.server = await startServer({ ...OWN, CASTWAY_HTTPS_ADDR: '[::]:443', ...this.authority.settings, ...settings });
+    // The server's machine knows the authority, too.
+    const trust = { SSL_CERT_FILE: this.trusted.ca };
+    this.server = await startServer({ ...OWN, ...trust, CASTWAY_HTTPS_ADDR: '[::]:443', ...this.authority.settings, ...settings });
   }
 
   async close() {
@@ -85,6 +87,10 @@ export class Setup {
     await this.server?.close();
     this.trusted.close();
     if (this.authority !== this.trusted) this.authority.close();
+  }
+
+  page(home, path, options) {
+    return openPage(this.#homes[home], `${this.origin}${path}`, options);
   }
 
   // Closes the pages of a test, but not the picture that is shared.
@@ -103,13 +109,13 @@ export class Setup {
     return Object.fromEntries(found.map(([uri, outcome]) => [transport(uri), outcome]));
   }
 
-  // What `castway doctor` says on the server's machine: {code, ok, lines}, with the lines by name.
+  // What `castway doctor` says on the server's machine, and its exit code.
   async doctor() {
     const { code, stdout, stderr } = await this.server.cli(['doctor', '--json', '--no-wait']);
     assert.ok(code === 0 || code === 1, `castway doctor ended with ${code}: ${excerpt(stderr)}`);
     const told = JSON.parse(stdout);
     assert.equal(code, told.ok ? 0 : 1, stdout);
-    return { ...told, code, lines: Object.fromEntries(told.lines.map((line) => [line.name, line])) };
+    return { ...told, code };
   }
 
   // Asks the running server through its control socket.
@@ -125,11 +131,16 @@ export class Setup {
     }
   }
 
-  // The first step of /check in a home: {verdict, rows}, with the state of each row by its path.
+  // The first step of /check in a home: {verdict, rows}, with the state of each row by its path; `texts` are for the message of a failure.
   async check(home) {
     const { key, error } = await this.ask({ ask: 'check_key' });
     assert.ok(key, error);
     const page = await openPage(this.#homes[home], `${this.origin}/check?k=${key}`, { ignoreHTTPSErrors: this.accept });
+    const answers = [];
+    page.on('response', async (response) => {
+      const path = new URL(response.url()).pathname;
+      if (path.startsWith('/check/') && !response.ok()) answers.push(`${path}: ${response.status()} ${await response.text().catch(() => '')}`);
+    });
     const begun = Date.now();
     await page.locator('#start-check').click();
     const verdict = await until('a verdict of /check', () => shownVerdict(page, '#verdict'), Boolean);
@@ -137,7 +148,7 @@ export class Setup {
     const states = {};
     // Two rows may have one path (TURN over TLS at two ports): the worse one counts.
     for (const [path, state] of rows) states[path] = states[path] === 'failed' ? 'failed' : state;
-    return { verdict, rows: states, texts: rows, seconds: (Date.now() - begun) / 1000 };
+    return { verdict, rows: states, texts: [...rows, ...answers], seconds: (Date.now() - begun) / 1000 };
   }
 
   // A TV in home 1 that waits for a caster in home 2: {tv, start}. `start` resolves to the caster's page once its cast has begun.
