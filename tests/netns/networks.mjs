@@ -139,14 +139,15 @@ END`);
 // The folder with the files of names.
 let names;
 
-// Makes each name resolve to its address of the server, or to several, in all of these networks. Queries for other names are refused at once:
+// Makes each name resolve to its address of the server, or to several, in all of these networks; also with a dot at its end, which Chromium adds
+// to the names of ICE servers over UDP. Queries for other names are refused at once:
 // browsers wait for them. Programs that run already see the names of a later call, too, since it writes the same files.
 export const name = (domain) => nameAll({ [domain]: SERVER });
 
 export function nameAll(addresses) {
   const isFirst = !names;
   names ??= mkdtempSync(join(tmpdir(), 'castway-names-'));
-  const hosts = Object.entries({ localhost: '127.0.0.1', ...addresses }).flatMap(([domain, ofDomain]) => [ofDomain].flat().map((address) => `${address} ${domain}\n`));
+  const hosts = Object.entries({ localhost: '127.0.0.1', ...addresses }).flatMap(([domain, ofDomain]) => [ofDomain].flat().map((address) => `${address} ${domain} ${domain}.\n`));
   const files = { hosts: hosts.join(''), 'resolv.conf': 'nameserver 127.0.0.1\n' };
   for (const [file, text] of Object.entries(files)) {
     writeFileSync(join(names, file), text);

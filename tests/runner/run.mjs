@@ -27,6 +27,8 @@ const COSTS = {
   'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/classroom': 2, 'netns/dual-stack': 2,
   'interop/tls': 2, 'interop/kept-memory': 2, 'interop/unfinished': 2, 'interop/sessions': 1, 'interop/unfinished-crowds': 1,
 };
+// Two browsers each.
+const costOf = (id, cost) => COSTS[id] ?? (/^netns\/(fault|healthy)-/.test(id) ? 2 : cost);
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
   'e2e/multi', 'e2e/call', 'netns/one-port', 'e2e/cast', 'e2e/code', 'interop/unfinished-crowds', 'interop/refusals', 'e2e/one-port', 'netns/turn-clients',
@@ -48,7 +50,7 @@ function filesOf(wanted) {
   return chosen.map((each) => {
     const id = `${part}/${each}`;
     const { command, cost } = PARTS[part];
-    return { id, part, name: each, command, cost: COSTS[id] ?? cost };
+    return { id, part, name: each, command, cost: costOf(id, cost) };
   });
 }
 

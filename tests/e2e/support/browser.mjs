@@ -68,9 +68,9 @@ export async function openSource(browser) {
   return page;
 }
 
-// `script` runs in the page before the page's own scripts.
-export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 }, permissions = [], script } = {}) {
-  const context = await browser.newContext({ locale, viewport, permissions });
+// `script` runs in the page before the page's own scripts; `more` are options of Playwright's contexts.
+export async function openPage(browser, url, { locale = 'en-US', viewport = { width: 1280, height: 720 }, permissions = [], script, ...more } = {}) {
+  const context = await browser.newContext({ locale, viewport, permissions, ...more });
   const page = await context.newPage();
   page.setDefaultTimeout(TIMEOUT_MS);
   page.messages = [];

@@ -1,0 +1,55 @@
+// The tests of set-ups without a fault: nobody is told of one. Each healthy-NAME.test.mjs makes its networks and has a few set-ups.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { demolish } from './internet.mjs';
+import { Setup } from './setup.mjs';
+
+// Declares the tests of set-ups in the same networks, which `make` builds; `options` are those of Setup. Each set-up is an object:
+// - `title`, `settings` of its server, and `serve`: the options of `Setup.serve`;
+// - `arrange`: changes the network before the server starts, and `restore` undoes that;
+// - `route`: an expression for the route of a cast, and `query` that of the pages;
+// - `verdict`: an expression for the verdict's code of /check, and `rows`: the expected states of its rows by path.
+export function declareHealthy(title, { make, options, setups }) {
+  describe(title, () => {
+    let setup;
+    before(async () => {
+      make();
+      setup = await Setup.start({}, options?.());
+    });
+    after(async () => {
+      await setup?.close();
+      demolish();
+    });
+
+    for (const each of setups) {
+      describe(each.title, () => {
+        before(async () => {
+          await each.arrange?.(setup);
+          await setup.serve(each.settings ?? {}, each.serve);
+          await each.prepare?.(setup);
+        });
+        after(() => each.restore?.(setup));
+        afterEach(() => setup.closePages());
+
+        test('castway doctor finds no fault', async () => {
+          const { code, lines } = await setup.doctor();
+          const failed = lines.filter(({ state }) => state === 'failed');
+          assert.deepEqual({ code, failed }, { code: 0, failed: [] });
+        });
+
+        test('/check finds no fault', async (t) => {
+          const { verdict, rows, texts, seconds } = await setup.check('home2');
+          assert.match(verdict.code, each.verdict ?? /^(fine|not_tested)$/, JSON.stringify({ verdict, texts }));
+          for (const [path, state] of Object.entries(each.rows ?? {})) assert.equal(rows[path], state, `${path}: ${JSON.stringify(texts)}`);
+          t.diagnostic(`${verdict.code} after ${seconds} s`);
+        });
+
+        test('a cast works', async () => {
+          const { route, seen, ...line } = await setup.cast(each.query, each.route);
+          for (const found of [route, seen]) assert.match(found, each.route, JSON.stringify(line));
+          assert.equal(line.verdict, undefined);
+        });
+      });
+    }
+  });
+}
