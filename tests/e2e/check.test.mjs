@@ -6,6 +6,7 @@ import { ask } from '../interop/support/check.mjs';
 import { openPage, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 import { openFirefox } from './support/firefox.mjs';
+import { openOld } from './support/old-chromium.mjs';
 
 const CHECK_TIMEOUT_MS = 60_000;
 
@@ -16,7 +17,7 @@ const seen = () => ({
   state: document.body.dataset.state,
   paths: Object.fromEntries([...document.querySelectorAll('[data-path]')].map((row) => [row.dataset.path, row.dataset.state])),
   links: Object.fromEntries([...document.querySelectorAll('[data-link]')].map((row) => [row.dataset.link, row.dataset.state])),
-  verdict: document.querySelector('#verdict').dataset.verdict ?? null,
+  verdict: document.querySelector('#verdict').getAttribute('data-verdict'),
   title: document.querySelector('#verdict-title').textContent,
 });
 
@@ -98,6 +99,18 @@ describe('the page for checks', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => 
     fixture.onClose(close);
     await page.click('#start-check');
     const { paths, verdict } = await done(page);
+    assert.deepEqual([paths.udp, paths.tcp], ['ok', 'ok']);
+    assert.equal(verdict, 'fine');
+  });
+
+  browserTest('a television of 2018 tests what it can', {}, async (fixture, server) => {
+    const { key: typed } = await key(server);
+    const { page, version, close } = await openOld(at(server, `/check?k=${typed}`));
+    fixture.onClose(close);
+    assert.match(version, /Chrome\/67\./);
+    await page.evaluate("document.querySelector('#start-check').click()");
+    const old = `JSON.stringify((${seen})())`;
+    const { paths, verdict } = await until('the check is done', async () => JSON.parse(await page.evaluate(old)), (now) => now.state === 'done' && now.verdict !== null, CHECK_TIMEOUT_MS);
     assert.deepEqual([paths.udp, paths.tcp], ['ok', 'ok']);
     assert.equal(verdict, 'fine');
   });
