@@ -9,6 +9,15 @@ const LISTENING: &str = "0A";
 /// The holder of a port that this server has itself.
 const OURSELVES: &str = "another setting of this server";
 
+/// Another program's socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub address: SocketAddr,
+    pub process: u32,
+    /// The name of the program.
+    pub name: String,
+}
+
 /// A bound socket.
 #[derive(Debug, PartialEq, Eq)]
 struct Socket {
@@ -33,23 +42,46 @@ pub fn without_ipv6(address: SocketAddr, setting: &str, error: &io::Error) -> Op
     (error.raw_os_error() == Some(libc::EAFNOSUPPORT)).then(sentence)
 }
 
+/// A sentence that says who has `protocol` (TCP or UDP) at `address` now; `None`: nobody.
+#[must_use]
+pub fn port_in_use(protocol: &str, address: SocketAddr) -> Option<String> {
+    sockets_at(protocol, address).first().map(|found| format!("{protocol} {address} is taken by {}", in_words(found)))
+}
+
+/// The programs that have `protocol` at an address that excludes `address`, as far as this user may see them.
+#[must_use]
+pub fn holders(protocol: &str, address: SocketAddr) -> Vec<Holder> {
+    let holder = |socket: Socket| {
+        let process = process_of(socket.inode)?;
+        Some(Holder { address: socket.address, process, name: program_name(process) })
+    };
+    sockets_at(protocol, address).into_iter().filter_map(holder).collect()
+}
+
 /// Who has the port, in words.
 fn port_holder(protocol: &str, address: SocketAddr) -> String {
+    sockets_at(protocol, address).first().map_or_else(|| "another program".to_owned(), in_words)
+}
+
+/// The sockets that keep `address` from being bound.
+fn sockets_at(protocol: &str, address: SocketAddr) -> Vec<Socket> {
     let file = protocol.to_lowercase();
     let tables = [format!("/proc/self/net/{file}"), format!("/proc/self/net/{file}6")]
         .map(|path| fs::read_to_string(path).unwrap_or_default());
     let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(|line| socket(line, protocol == "TCP"));
-    let Some(found) = sockets.into_iter().find(|socket| excludes(socket.address, address)) else {
-        return "another program".to_owned();
-    };
+    sockets.filter(|socket| excludes(socket.address, address)).collect()
+}
+
+fn in_words(found: &Socket) -> String {
     match process_of(found.inode) {
         Some(process) if process == std::process::id() => OURSELVES.to_owned(),
-        Some(process) => {
-            let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
-            format!("another program ({:?}, process {process})", name.trim())
-        }
+        Some(process) => format!("another program ({:?}, process {process})", program_name(process)),
         None => format!("another program (of the user {})", found.user),
     }
+}
+
+fn program_name(process: u32) -> String {
+    fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default().trim().to_owned()
 }
 
 /// Whether a socket that is bound to `taken` keeps `wanted` from being bound.

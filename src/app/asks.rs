@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::checks::CheckAsks;
+use super::self_test::ListenerTest;
 use super::server::App;
 use crate::config::{Settings, variable_of};
 use crate::control::Ask;
@@ -12,7 +13,8 @@ use crate::control::asks;
 use crate::control::asks::credentials::CredentialsAsk;
 use crate::control::asks::facts::FactsAsk;
 use crate::control::facts::{
-    CertificateFacts, DescriptorFacts, ListenerFacts, ProxyFacts, ProxySighting, RelayFacts, ServerFacts, Service, Transport,
+    CertificateFacts, DescriptorFacts, ListenerFacts, ProxyFacts, ProxySighting, RelayFacts, SelfTestFacts, ServerFacts, Service,
+    Transport, net_namespace,
 };
 use crate::limits::descriptors;
 use crate::tls::Certificates;
@@ -33,6 +35,7 @@ impl App {
         let fixed = self.fixed_facts();
         let (certificates, external, ice) = (self.certificates.clone(), self.external.clone(), self.ice.clone());
         let (proxies, descriptors, cost) = (self.proxies.clone(), self.descriptors.clone(), self.cast_cost());
+        let self_test = self.self_test.clone();
         let collect = move || {
             let (requests, with_headers) = proxies.counts();
             let last = proxies.last().map(|(address, header)| ProxySighting { address, header: header.to_owned() });
@@ -54,6 +57,7 @@ impl App {
                     casts: descriptors.casts(cost),
                 },
                 proxies: ProxyFacts { requests, with_headers, last },
+                self_test: Some(self_test.results().iter().map(self_test_facts).collect()),
                 now: unix_seconds(SystemTime::now()),
                 ..fixed.clone()
             }
@@ -69,6 +73,7 @@ impl App {
         ServerFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            net_namespace: net_namespace(),
             data_dir: config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone()).display().to_string(),
             settings: settings.map(|(field, value)| (variable_of(&field), value)).collect(),
             secrets_variable: (!secrets.static_auth_secrets.is_empty()).then(|| secrets.secrets_variable.clone()),
@@ -101,6 +106,10 @@ impl App {
         }
         found
     }
+}
+
+fn self_test_facts(tested: &ListenerTest) -> SelfTestFacts {
+    SelfTestFacts { listener: tested.listener.clone(), ms: tested.ms, problem: tested.problem.clone() }
 }
 
 fn certificate_facts(certificates: &Certificates) -> CertificateFacts {

@@ -67,8 +67,20 @@ impl App {
         let proxies = limits.requests.proxies.clone();
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
         let control = ControlSocket::bind(&opened.config.data_dir);
+        opened.self_test.test_relay().await;
         let Opened {
-            config, listeners, store, directory, external, certificates, relay, descriptors, clock, public_names, ..
+            config,
+            listeners,
+            store,
+            directory,
+            external,
+            certificates,
+            relay,
+            descriptors,
+            clock,
+            public_names,
+            self_test,
+            ..
         } = opened;
         Ok(Self {
             config,
@@ -87,11 +99,12 @@ impl App {
             store,
             descriptors,
             clock,
-            public_names,
-            checks,
             ice,
             proxies,
             control,
+            public_names,
+            self_test,
+            checks,
         })
     }
 }
@@ -223,6 +236,12 @@ impl Opened {
         let address = self.relay.address_check();
         let address = move || address.problem().map_or(Readiness::Ready, Readiness::NotReadyBecause);
         checks.push(check("relayed_address".to_owned(), Box::new(address)));
+        let self_test = self.self_test.clone();
+        let listeners = move || match self_test.problems() {
+            problems if problems.is_empty() => Readiness::Ready,
+            problems => Readiness::NotReadyBecause(problems.join(". ")),
+        };
+        checks.push(check("listeners".to_owned(), Box::new(listeners)));
         let relay_stats = self.relay.stats_reader();
         checks.extend((0..relay_stats.shard_count()).map(|shard| {
             let relay_stats = relay_stats.clone();

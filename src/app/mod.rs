@@ -34,6 +34,7 @@ pub mod metrics;
 mod open;
 mod router;
 mod run;
+pub mod self_test;
 mod server;
 pub mod signals;
 mod startup_report;

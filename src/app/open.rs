@@ -1,5 +1,6 @@
 //! Opens what must be there before anybody is served: the ports, the database, the addresses, the certificate and the relay.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -8,6 +9,7 @@ use url::{Host, Url};
 
 use super::facts::PublicNames;
 use super::listeners::TcpListeners;
+use super::self_test::{Parts, SelfTest};
 use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -18,6 +20,7 @@ use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, DescriptorPools};
 use crate::relay::{self, IngressForwarding, Relay};
 use crate::tls::{Certificates, ServerHosts};
+use crate::turn::Transport;
 use crate::users::{Directory, Store};
 
 /// Connections of proxies to the relay's own listener that may wait in the queue to the dispatcher.
@@ -40,6 +43,7 @@ pub(super) struct Opened {
     /// What the relay sees of clients whose cast, call or check somebody watches.
     pub(super) watch: Watch,
     pub(super) public_names: PublicNames,
+    pub(super) self_test: SelfTest,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
 }
@@ -65,6 +69,13 @@ impl Opened {
         let certificates = certificates.transpose()?;
         let (relay, descriptors) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
         let public_names = PublicNames::new(external.clone(), config.http.public_url.as_ref(), certificates.clone());
+        let parts = Parts {
+            directory: directory.clone(),
+            external: external.clone(),
+            certificates: certificates.clone(),
+            trusted_proxies: config.http.trusted_proxies.clone(),
+        };
+        let self_test = SelfTest::new(turn_listeners(&relay, &listeners, https_port.is_some()), parts);
         // Recorded once the ports are bound: commands are not for a second server that finds the ports taken.
         let record =
             config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
@@ -80,6 +91,7 @@ impl Opened {
             certificates,
             watch: relay.watch().clone(),
             public_names,
+            self_test,
             relay,
             descriptors,
             clock,
@@ -112,6 +124,20 @@ fn start_relay(
         listeners.forwarded = forward_to_ingress(config, &relay, proxied).into();
     }
     Ok((relay, descriptors))
+}
+
+/// The listeners at which TURN clients are served.
+fn turn_listeners(relay: &Relay, listeners: &TcpListeners, tls: bool) -> Vec<(Transport, SocketAddr)> {
+    let listening = relay.listening();
+    let ports = [Some(listening.port()), relay.alternate_port()].into_iter().flatten();
+    let transports = [(Transport::Udp, relay.has_udp()), (Transport::Tcp, relay.has_tcp())];
+    let of_relay = ports.flat_map(|port| {
+        let address = SocketAddr::new(listening.ip(), port);
+        transports.into_iter().filter(|(_, listens)| *listens).map(move |(transport, _)| (transport, address))
+    });
+    let turns = listeners.turns.as_ref().map(|listener| listener.addr);
+    let of_tls = tls.then(|| listeners.https_addr()).into_iter().chain(turns);
+    of_relay.chain(of_tls.map(|address| (Transport::Tls, address))).collect()
 }
 
 /// Has the relay forward the connections to its own ports that the ingress serves. At most `proxied` connections of trusted proxies

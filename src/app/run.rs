@@ -58,8 +58,9 @@ impl App {
             io,
             external,
             relay,
-            public_names,
             control,
+            public_names,
+            self_test,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -85,6 +86,8 @@ impl App {
         let mut server = tokio::spawn(ingress::serve(listeners.into_listeners(), dispatcher, async {
             stopped.await.ok();
         }));
+
+        tasks.spawn(self_test.keep_testing());
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.

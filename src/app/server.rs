@@ -8,6 +8,7 @@ use socketioxide::SocketIo;
 
 use super::facts::PublicNames;
 use super::listeners::TcpListeners;
+use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::IceServers;
 use crate::apprtc::gateway::AppRtcGateway;
@@ -44,11 +45,12 @@ pub struct App {
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
     pub(super) checks: Checks,
-    pub(super) public_names: PublicNames,
     pub(super) ice: IceServers,
     pub(super) proxies: ProxySightings,
     /// Through it commands ask this server; a sentence says why it is missing.
     pub(super) control: Result<ControlSocket, String>,
+    pub(super) public_names: PublicNames,
+    pub(super) self_test: SelfTest,
 }
 
 impl App {
@@ -90,6 +92,11 @@ impl App {
     /// The alternate port of STUN and TURN, with the bound one where 0 was set.
     pub const fn alternate_turn_port(&self) -> Option<u16> {
         self.relay.alternate_port()
+    }
+
+    /// The relay's test of its own listeners.
+    pub const fn self_test(&self) -> &SelfTest {
+        &self.self_test
     }
 
     /// The address of Collider's own port, with the bound one where 0 was set.

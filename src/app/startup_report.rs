@@ -247,6 +247,7 @@ impl App {
             ));
         }
         warnings.extend(self.certificates.as_ref().and_then(|certificates| nameless(&certificates.current())));
+        warnings.extend(self.self_test.problems());
         warnings.extend(self.external.problems());
         warnings.extend(self.config.warnings());
         warnings.extend(self.control.as_ref().err().map(|problem| capitalized(problem)));

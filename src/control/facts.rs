@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct ServerFacts {
     pub version: String,
     pub pid: u32,
+    /// The network namespace of the server, as `/proc/self/ns/net` names it. A container has its own.
+    pub net_namespace: String,
     pub uptime_seconds: u64,
     pub data_dir: String,
     /// The settings that the server was started with, by variable; none that is a secret.
@@ -31,6 +33,12 @@ pub struct ServerFacts {
     pub self_test: Option<Vec<SelfTestFacts>>,
     /// The server's clock, in seconds since 1970.
     pub now: u64,
+}
+
+/// The network namespace of this process, as the kernel names it.
+#[must_use]
+pub fn net_namespace() -> String {
+    std::fs::read_link("/proc/self/ns/net").map(|name| name.display().to_string()).unwrap_or_default()
 }
 
 /// A socket on which clients reach the server.

@@ -67,8 +67,7 @@ impl Certificate {
     /// # Errors
     /// What is wrong, and with which of the two.
     pub(super) fn from_pem(kind: CertificateKind, chain: &[u8], key: &[u8]) -> anyhow::Result<Self> {
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let certificates = certificates.map_err(|error| anyhow!("the certificate is not in PEM form ({error:?})"))?;
+        let certificates = chain_of_pem(chain)?;
         let Some(first) = certificates.first() else { bail!("the file contains no certificate") };
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| anyhow!("the file contains no readable private key ({error:?})"))?;
@@ -77,9 +76,7 @@ impl Certificate {
         let (names, validity) = (names(&parsed), parsed.validity());
         let (not_before, not_after) = (time(validity.not_before.timestamp()), time(validity.not_after.timestamp()));
         let signed_itself = parsed.issuer() == parsed.subject();
-        let (mut organizations, mut common) = (parsed.issuer().iter_organization(), parsed.issuer().iter_common_name());
-        let issuer = organizations.next().or_else(|| common.next()).and_then(|name| name.as_str().ok());
-        let issuer = issuer.map_or_else(|| parsed.issuer().to_string(), str::to_owned);
+        let issuer = issuer(&parsed);
         let lacks_issuer = certificates.len() == 1 && !signed_itself;
         let key = ring::default_provider().key_provider.load_private_key(key);
         let key = key.map_err(|error| anyhow!("the private key can't be used ({error})"))?;
@@ -103,9 +100,7 @@ impl Certificate {
     /// Whether it covers `host`, a name or an address without brackets (RFC 9525 §6.3).
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
-        let parent = host.split_once('.').map(|(_, parent)| parent);
-        self.names.iter().any(|name| *name == host || (parent.is_some() && name.strip_prefix("*.") == parent))
+        covers(&self.names, host)
     }
 
     /// The hosts that it covers and that other machines can reach, in the form of URLs, names first. A wildcard is not a host.
@@ -162,7 +157,27 @@ impl fmt::Debug for Certificate {
     }
 }
 
-fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+/// The certificates of a PEM text.
+pub(super) fn chain_of_pem(chain: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+    certificates.map_err(|error| anyhow!("the certificate is not in PEM form ({error:?})"))
+}
+
+/// Whether a certificate with these names covers `host`.
+pub(super) fn covers(names: &[String], host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let parent = host.split_once('.').map(|(_, parent)| parent);
+    names.iter().any(|name| *name == host || (parent.is_some() && name.strip_prefix("*.") == parent))
+}
+
+/// The organization that signed the certificate, or else the name of whoever did.
+pub(super) fn issuer(certificate: &X509Certificate<'_>) -> String {
+    let issuer = certificate.issuer();
+    let name = issuer.iter_organization().next().or_else(|| issuer.iter_common_name().next());
+    name.and_then(|name| name.as_str().ok()).map_or_else(|| issuer.to_string(), str::to_owned)
+}
+
+pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let alternative = certificate.subject_alternative_name().ok().flatten();
     let general = alternative.iter().flat_map(|extension| &extension.value.general_names);
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other kind of name is a host's")]
@@ -193,7 +208,7 @@ fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     }
 }
 
-fn time(unix: i64) -> SystemTime {
+pub(super) fn time(unix: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(unix).unwrap_or(0))
 }
 

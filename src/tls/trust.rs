@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 
 use super::certificate::Certificate;
@@ -14,6 +14,25 @@ use super::certificate::Certificate;
 /// Why clients don't trust the certificate, as a clause; `None`: they trust it. Reads the machine's trust store if no public authority has
 /// signed the certificate.
 pub(super) fn untrusted_because(certificate: &Certificate, now: SystemTime) -> Option<String> {
+    let chain = Chain {
+        certificates: &certificate.key().cert,
+        signed_itself: certificate.signed_itself,
+        not_before: certificate.not_before,
+        not_after: certificate.not_after,
+    };
+    untrusted_chain_because(&chain, now)
+}
+
+/// A certificate and those that lead to its authority.
+pub(super) struct Chain<'a> {
+    pub(super) certificates: &'a [CertificateDer<'static>],
+    pub(super) signed_itself: bool,
+    pub(super) not_before: SystemTime,
+    pub(super) not_after: SystemTime,
+}
+
+/// As [`untrusted_because`].
+pub(super) fn untrusted_chain_because(certificate: &Chain<'_>, now: SystemTime) -> Option<String> {
     if certificate.signed_itself {
         return Some("it signed itself".to_owned());
     }
@@ -33,9 +52,8 @@ fn machine_roots() -> RootCertStore {
 }
 
 /// Why the chain leads to no root.
-fn verify(certificate: &Certificate, roots: &RootCertStore, now: SystemTime) -> Option<rustls::Error> {
-    let key = certificate.key();
-    let (first, rest) = key.cert.split_first()?;
+fn verify(certificate: &Chain<'_>, roots: &RootCertStore, now: SystemTime) -> Option<rustls::Error> {
+    let (first, rest) = certificate.certificates.split_first()?;
     // The validity period does not matter here, only the signatures.
     let at = now.min(certificate.not_after).max(certificate.not_before);
     let at = UnixTime::since_unix_epoch(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());

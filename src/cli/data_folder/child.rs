@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,7 +23,9 @@ pub(in crate::cli) fn run(folder: &Path) -> anyhow::Result<()> {
     let here = Path::new(".");
     let entered = std::env::set_current_dir(folder)
         .with_context(|| format!("the data folder {} can't be entered", folder.display()))
-        .and_then(|()| owner::become_owner_without_rights(here));
+        .and_then(|()| owner::become_owner_without_rights(here))
+        // Whatever this waits for, it ends with the command.
+        .and_then(|()| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     let failed = entered.is_err();
     send(entered)?;
     if failed {

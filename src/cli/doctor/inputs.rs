@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 
-use crate::config::Config;
-use crate::control::facts::{ServerFacts, Service, Transport};
+use url::Host;
+
+use crate::config::{CertificateSource, Config, Listen};
+use crate::control::facts::{CertificateFacts, ListenerFacts, ServerFacts, Service, Transport, net_namespace};
+use crate::turn::Scope;
 
 /// The settings and the running server.
+#[derive(Default)]
 pub(super) struct Inputs {
     /// The settings that count: those of the running server, or else of its last start, or else those that were found. `None`: they can't
     /// be used.
@@ -14,6 +18,10 @@ pub(super) struct Inputs {
     pub(super) facts: Option<ServerFacts>,
     /// Fresh credentials for an allocation of doctor's own.
     pub(super) credentials: Option<Credentials>,
+    /// The certificate of `CASTWAY_CERT` where no server runs, or why it can't be read.
+    pub(super) certificate: Option<Result<CertificateFacts, String>>,
+    /// In seconds since 1970.
+    pub(super) now: u64,
 }
 
 /// A username with its password, which the relay accepts for five minutes.
@@ -34,16 +42,13 @@ impl Inputs {
     /// The ports that clients need, as the running server has them, or as the settings name them.
     pub(super) fn ports(&self) -> Vec<NeededPort> {
         if let Some(facts) = &self.facts {
-            let port = |found: &crate::control::facts::ListenerFacts| NeededPort {
-                protocol: found.protocol,
-                address: found.address,
-                serves: found.serves,
-            };
+            let port =
+                |found: &ListenerFacts| NeededPort { protocol: found.protocol, address: found.address, serves: found.serves };
             return facts.listeners.iter().map(port).collect();
         }
         let Some(config) = &self.config else { return Vec::new() };
         let tcp = |serves| move |address: SocketAddr| NeededPort { protocol: Transport::Tcp, address, serves };
-        let first = |listen: &Option<crate::config::Listen>| listen.as_ref().and_then(|listen| listen.addrs.first().copied());
+        let first = |listen: &Option<Listen>| listen.as_ref().and_then(|listen| listen.addrs.first().copied());
         let http = config.http.listen.iter().filter_map(|listen| listen.addrs.first().copied());
         let mut ports: Vec<_> = http.map(tcp(Service::Http)).collect();
         ports.extend(first(&config.tls.https).map(tcp(Service::Https)));
@@ -59,13 +64,33 @@ impl Inputs {
         ports
     }
 
+    /// Whether the server runs in another network than this program, as in a container.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        let theirs = self.facts.as_ref().map(|facts| facts.net_namespace.as_str()).unwrap_or_default();
+        let own = net_namespace();
+        !theirs.is_empty() && !own.is_empty() && theirs != own
+    }
+
+    /// The DNS name that people type or that URLs of the relay have.
+    pub(super) fn public_name(&self) -> Option<String> {
+        let of_facts = self.facts.iter().flat_map(|facts| facts.public_host.iter().chain(&facts.relay.hosts)).cloned();
+        let config = self.config.as_ref();
+        let of_url = config.and_then(|config| config.http.public_url.as_ref()?.host_str().map(str::to_owned));
+        let of_domain = config.and_then(|config| match &config.tls.source {
+            CertificateSource::Acme(acme) => acme.domains.first().cloned(),
+            CertificateSource::SelfSigned | CertificateSource::Files { .. } => None,
+        });
+        let is_name = |host: &String| matches!(Host::parse(host), Ok(Host::Domain(_)));
+        of_facts.chain(of_url).chain(of_domain).find(is_name)
+    }
+
     /// The first and the last relayed port, and whether every client needs them; `None`: nobody does.
     pub(super) fn relayed_ports(&self) -> Option<((u16, u16), bool)> {
         if let Some(facts) = &self.facts {
             return facts.relay.has_range.then_some((facts.relay.ports, facts.relay.clients_need_range));
         }
         let relay = &self.config.as_ref()?.relay;
-        let has_range = relay.scope != Some(crate::turn::Scope::Clients);
+        let has_range = relay.scope != Some(Scope::Clients);
         has_range.then(|| ((*relay.ports.start(), *relay.ports.end()), relay.clients_need_range()))
     }
 }

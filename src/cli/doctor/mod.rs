@@ -3,23 +3,38 @@
 //! It looks at the settings and at the running server, and goes from topic to topic; each has a file that returns [`line::Line`]s. A file
 //! gets [`inputs::Inputs`]. The data folder is touched only through [`DataFolder`], which has no right of root's there.
 
+mod address;
+mod certificate;
+mod clock;
+mod disk;
+mod files;
+mod firewall;
 mod inputs;
 mod line;
+mod name;
+mod outside;
+mod ports;
 mod print;
+mod probe;
+mod programs;
+mod proxies;
+mod relay;
 mod settings;
 
 use std::io::{self, IsTerminal as _};
+use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use self::inputs::{Credentials, Inputs};
-use self::line::{Line, State};
+use self::line::{Line, State, Topic};
 use super::data_folder::DataFolder;
 use super::error::CliError;
 use super::installation::Installation;
 use super::output::print;
 use crate::control::client::ANSWER_TIMEOUT;
+use crate::users::credentials::unix_seconds;
 
 const HELP_NOTE: &str = "\
 Marks: ✔ works, ! should be changed, ✘ keeps casts from working (exit status 1), ? could not be found out.
@@ -58,9 +73,76 @@ async fn examine(arguments: &Arguments, installation: &Installation) -> Result<(
     let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut output = Output { json: arguments.json, colored: colored && !arguments.json, lines: Vec::new() };
     let mut folder = DataFolder::open(installation.data_dir());
-    let (inputs, lines) = settings::look(installation, folder.as_mut());
+    let (mut inputs, lines) = settings::look(installation, folder.as_mut());
     output.add(lines)?;
-    output.end(inputs.facts.as_ref().map(|facts| facts.version.as_str()), None)
+    if let Ok(folder) = &mut folder {
+        inputs.credentials = credentials(folder);
+        inputs.certificate = settings::certificate(&inputs, folder);
+    }
+    output.add(ports::look(&inputs).await)?;
+    let (lines, addresses) = name::look(&inputs).await;
+    output.add(lines)?;
+    output.add(certificate::look(&inputs))?;
+    output.add(address::look(&inputs, &addresses))?;
+    output.add(relay(&inputs).await)?;
+    output.add(firewall::look(&inputs).await)?;
+    output.add(programs::look(&inputs))?;
+    output.add(files::look(&inputs))?;
+    output.add(clock::look(&inputs))?;
+    output.add(folder.as_mut().ok().map(disk::look).into_iter().collect())?;
+    output.add(proxies::look(&inputs))?;
+    let outside = match folder {
+        Ok(folder) => from_outside(folder, arguments, &inputs, &mut output).await?,
+        Err(_) => None,
+    };
+    output.end(inputs.facts.as_ref().map(|facts| facts.version.as_str()), outside)
+}
+
+/// The test of the relay by a client of its own, and what the server's own test has found where that client finds nothing.
+async fn relay(inputs: &Inputs) -> Vec<Line> {
+    let mut lines = relay::look(inputs).await;
+    let found = lines.iter().any(|line| line.state == State::Failed);
+    let own = inputs.facts.iter().flat_map(|facts| facts.self_test.iter().flatten()).filter_map(|test| test.problem.as_ref());
+    lines.extend(own.filter(|_| !found).map(|problem| Line::failed(Topic::Relay, format!("the server's own test: {problem}"))));
+    lines
+}
+
+/// The last check from outside; waits for a new one where somebody is there.
+async fn from_outside(
+    mut folder: DataFolder,
+    arguments: &Arguments,
+    inputs: &Inputs,
+    output: &mut Output,
+) -> Result<Option<Value>, CliError> {
+    let last = match outside::last(&mut folder) {
+        Ok(last) => last,
+        Err(line) => {
+            output.add(vec![line])?;
+            return Ok(None);
+        }
+    };
+    if arguments.json || arguments.no_wait || !outside::can_wait() {
+        output.add(vec![outside::line(last.as_ref(), inputs.now)])?;
+        return Ok(last);
+    }
+    let invitation = match outside::invite(&mut folder) {
+        Ok(invitation) => invitation,
+        Err(line) => {
+            output.add(vec![line])?;
+            return Ok(last);
+        }
+    };
+    print(invitation.shown(last.as_ref(), inputs.now))?;
+    let mut waiting = tokio::task::spawn_blocking(move || invitation.wait(&mut folder));
+    let result = tokio::select! {
+        result = &mut waiting => result.ok().flatten(),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    match &result {
+        Some(_) => output.add(vec![outside::line(result.as_ref(), unix_seconds(SystemTime::now()))])?,
+        None => output.add(vec![outside::line(last.as_ref(), inputs.now)])?,
+    }
+    Ok(result.or(last))
 }
 
 impl Output {

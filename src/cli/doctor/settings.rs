@@ -1,12 +1,21 @@
 //! Which settings count, and whether the server runs.
 
+use std::path::Path;
+use std::time::SystemTime;
+
 use super::inputs::Inputs;
 use super::line::{Line, Topic};
 use crate::cli::data_folder::{DataFolder, NoAnswer, Record};
 use crate::cli::installation::Installation;
 use crate::config::secret::Secret;
-use crate::config::{Config, Settings, variable_of};
-use crate::control::facts::ServerFacts;
+use crate::config::{CertificateSource, Config, Settings, variable_of};
+use crate::control::facts::{CertificateFacts, ServerFacts};
+use crate::tls::{CertificateKind, PublicCertificate};
+use crate::users::credentials::unix_seconds;
+
+/// Where the service's unit may be.
+const UNITS: [&str; 3] =
+    ["/etc/systemd/system/castway.service", "/usr/lib/systemd/system/castway.service", "/lib/systemd/system/castway.service"];
 
 /// Reads the settings, and asks the server.
 pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, &mut anyhow::Error>) -> (Inputs, Vec<Line>) {
@@ -29,7 +38,7 @@ pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, 
         lines.extend(edited(installation, facts));
         lines.extend(other_version(facts));
     }
-    (Inputs { config, facts, credentials: None }, lines)
+    (Inputs { config, facts, now: unix_seconds(SystemTime::now()), ..Inputs::default() }, lines)
 }
 
 fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>, Vec<Line>) {
@@ -41,7 +50,7 @@ fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>,
                 "no server runs with the data folder {}: start it, or name the folder of the one that runs with --data-dir DIR",
                 folder.path().display()
             );
-            lines.push(Line::failed(Topic::Settings, text).with_command("sudo systemctl start castway"));
+            lines.push(of_unit(Line::failed(Topic::Settings, text), "start"));
             None
         }
         Err(NoAnswer::Because(why)) => {
@@ -80,6 +89,26 @@ fn config(installation: &Installation, record: Option<&Secret<String>>, facts: O
     Ok(config)
 }
 
+/// The certificate of `CASTWAY_CERT`, as the owner of the data folder reads it; a running server says more about its own.
+pub(super) fn certificate(inputs: &Inputs, folder: &mut DataFolder) -> Option<Result<CertificateFacts, String>> {
+    let config = inputs.config.as_ref().filter(|_| inputs.facts.is_none())?;
+    let CertificateSource::Files { cert, trusted, .. } = &config.tls.source else { return None };
+    let read = folder.read(cert).and_then(|text| PublicCertificate::from_pem(text.as_bytes(), SystemTime::now()));
+    let facts = read.map(|read| {
+        let trusted = trusted.unwrap_or(read.untrusted_because.is_none());
+        CertificateFacts {
+            kind: if trusted { CertificateKind::Files } else { CertificateKind::UntrustedFiles }.name().to_owned(),
+            names: read.names,
+            issuer: read.issuer,
+            not_before: unix_seconds(read.not_before),
+            not_after: unix_seconds(read.not_after),
+            trusted,
+            problem: None,
+        }
+    });
+    Some(facts.map_err(|error| format!("{error:#}")))
+}
+
 /// Settings of the service that were edited after its start.
 fn edited(installation: &Installation, facts: &ServerFacts) -> Option<Line> {
     let (file, now) = installation.service()?;
@@ -90,17 +119,20 @@ fn edited(installation: &Installation, facts: &ServerFacts) -> Option<Line> {
     (!changed.is_empty()).then(|| {
         let text =
             format!("{} was edited after the start of the server, which runs without: {}", file.display(), changed.join(", "));
-        Line::warning(Topic::Settings, text).with_command("sudo systemctl restart castway")
+        of_unit(Line::warning(Topic::Settings, text), "restart")
     })
 }
 
 fn other_version(facts: &ServerFacts) -> Option<Line> {
     let own = env!("CARGO_PKG_VERSION");
     (facts.version != own).then(|| {
-        Line::warning(
-            Topic::Settings,
-            format!("this program is {own} and the server that runs is {}: restart the server", facts.version),
-        )
-        .with_command("sudo systemctl restart castway")
+        let text = format!("this program is {own} and the server that runs is {}: restart the server", facts.version);
+        of_unit(Line::warning(Topic::Settings, text), "restart")
     })
+}
+
+/// With the command that has systemd do it, where systemd knows the service.
+fn of_unit(line: Line, verb: &str) -> Line {
+    let has_unit = UNITS.iter().any(|unit| Path::new(unit).exists());
+    if has_unit { line.with_command(format!("sudo systemctl {verb} castway")) } else { line }
 }

@@ -1,0 +1,72 @@
+//! Whether the relay is advertised under an address that leads here.
+
+use std::net::IpAddr;
+
+use super::inputs::Inputs;
+use super::line::{Line, State, Topic};
+use crate::addresses::interfaces;
+
+/// `name`: the addresses that the public name leads to.
+pub(super) fn look(inputs: &Inputs, name: &[IpAddr]) -> Vec<Line> {
+    let Some(facts) = &inputs.facts else { return Vec::new() };
+    let relay = &facts.relay;
+    if relay.advertised.is_empty() {
+        return vec![Line::failed(Topic::Address, "this machine has no address that others reach, so nobody can use the relay")];
+    }
+    let mut lines: Vec<_> = relay.problems.iter().map(|problem| Line::warning(Topic::Address, problem.clone())).collect();
+    for (advertised, bound) in relay.advertised.iter().zip(&relay.bound) {
+        // A name may lead to an address of the other family only.
+        let public = name.iter().find(|ip| ip.is_ipv4() == advertised.is_ipv4() && !interfaces::is_private(**ip));
+        match public.filter(|_| interfaces::is_private(*advertised) && !name.contains(advertised)) {
+            Some(public) => {
+                let text = format!(
+                    "the name leads to {public}, but the relay advertises {advertised}. Set CASTWAY_EXTERNAL_IP={public}{}",
+                    if advertised == bound { String::new() } else { format!("/{bound}") }
+                );
+                // Clients reach each other inside the relay, whatever it advertises.
+                let state = if relay.clients_need_range { State::Failed } else { State::Warning };
+                lines.push(Line::new(Topic::Address, state, text).with_verdict("wrong_external_address"));
+            }
+            None if !relay.problems.is_empty() => {}
+            None => lines.push(Line::ok(Topic::Address, advertised_in_words(*advertised, *bound))),
+        }
+    }
+    lines
+}
+
+fn advertised_in_words(advertised: IpAddr, bound: IpAddr) -> String {
+    if advertised == bound { format!("advertised {advertised}") } else { format!("advertised {advertised}, bound {bound} (NAT)") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::facts::{RelayFacts, ServerFacts};
+
+    fn look_at(advertised: &str, bound: &str, name: &[&str]) -> Vec<(State, String)> {
+        let relay = RelayFacts {
+            advertised: vec![advertised.parse().unwrap()],
+            bound: vec![bound.parse().unwrap()],
+            ..RelayFacts::default()
+        };
+        let inputs = Inputs { facts: Some(ServerFacts { relay, ..ServerFacts::default() }), ..Inputs::default() };
+        let name: Vec<IpAddr> = name.iter().map(|ip| ip.parse().unwrap()).collect();
+        look(&inputs, &name).into_iter().map(|line| (line.state, line.text)).collect()
+    }
+
+    #[test]
+    fn an_address_that_the_name_contradicts_is_named_with_what_to_set() {
+        let found = look_at("10.0.0.5", "10.0.0.5", &["8.8.4.4"]);
+        assert_eq!(found[0].0, State::Warning);
+        assert!(found[0].1.contains("Set CASTWAY_EXTERNAL_IP=8.8.4.4"), "{found:?}");
+    }
+
+    #[test]
+    fn a_nat_a_lan_and_a_name_of_another_family_are_in_order() {
+        let nat = look_at("8.8.4.4", "10.0.0.5", &["8.8.4.4"]);
+        assert_eq!(nat, [(State::Ok, "advertised 8.8.4.4, bound 10.0.0.5 (NAT)".to_owned())]);
+        assert_eq!(look_at("192.168.1.5", "192.168.1.5", &[]).len(), 1);
+        assert_eq!(look_at("192.168.1.5", "192.168.1.5", &["192.168.1.5"])[0].0, State::Ok);
+        assert_eq!(look_at("10.0.0.5", "10.0.0.5", &["2606:4700::1"])[0].0, State::Ok);
+    }
+}
