@@ -23,7 +23,10 @@ const seen = () => ({
 
 async function key(server) {
   const { key } = await ask(server, { ask: 'check_key' });
-  return { key, waiting: ask(server, { ask: 'check_wait', key, seconds: 120 }) };
+  const waiting = ask(server, { ask: 'check_wait', key, seconds: 120 });
+  // Most tests don't wait for it, and their server ends first.
+  waiting.catch(() => {});
+  return { key, waiting };
 }
 
 const done = (page) => until('the check is done', () => page.evaluate(seen), ({ state, verdict }) => state === 'done' && verdict !== null, CHECK_TIMEOUT_MS);
@@ -97,6 +100,7 @@ describe('the page for checks', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => 
     const preferences = { 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false };
     const { page, close } = await openFirefox(at(server, `/check?k=${typed}`), { ca, preferences });
     fixture.onClose(close);
+    await until('the page is there', () => page.evaluate(() => document.querySelector('#start-check').disabled), (disabled) => !disabled);
     await page.click('#start-check');
     const { paths, verdict } = await done(page);
     assert.deepEqual([paths.udp, paths.tcp], ['ok', 'ok']);
@@ -108,7 +112,8 @@ describe('the page for checks', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => 
     const { page, version, close } = await openOld(at(server, `/check?k=${typed}`));
     fixture.onClose(close);
     assert.match(version, /Chrome\/67\./);
-    await page.evaluate("document.querySelector('#start-check').click()");
+    await until('the page is there', () => page.evaluate("(document.getElementById('start-check') || { disabled: true }).disabled"), (disabled) => !disabled);
+    await page.evaluate("document.getElementById('start-check').click()");
     const old = `JSON.stringify((${seen})())`;
     const { paths, verdict } = await until('the check is done', async () => JSON.parse(await page.evaluate(old)), (now) => now.state === 'done' && now.verdict !== null, CHECK_TIMEOUT_MS);
     assert.deepEqual([paths.udp, paths.tcp], ['ok', 'ok']);

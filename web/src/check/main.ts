@@ -210,6 +210,8 @@ function enable(): void {
     if (started) await runSecond(started);
   });
   byId('copy-report').addEventListener('click', () => void copy());
+  // Before that, a click would only load the page again.
+  buttons.forEach((button) => (button.disabled = false));
 }
 
 const [key, digits] = [query('k'), query('d')];
