@@ -80,7 +80,9 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
         },
         Manager::Iptables => Advice {
             command: Some(iptables(drop, transport, ports)),
-            hint: Some("Save the rules (sudo netfilter-persistent save), or they end with the next start of the machine.".to_owned()),
+            hint: Some(
+                "Save the rules (sudo netfilter-persistent save), or they end with the next start of the machine.".to_owned(),
+            ),
         },
     }
 }

@@ -109,9 +109,8 @@ fn note_drop(ruleset: &Ruleset, needed: &Needed, ports: (u16, u16), v6: bool, dr
     let chains = table.into_iter().flat_map(|table| &table.chains).map(|chain| chain.name.as_str());
     let manager = Manager::of(drop, chains);
     let advice = advice(manager, drop, needed.transport, ports);
-    let same = |closed: &&mut Closed| {
-        closed.transport == needed.transport && closed.ports == ports && closed.command == advice.command
-    };
+    let same =
+        |closed: &&mut Closed| closed.transport == needed.transport && closed.ports == ports && closed.command == advice.command;
     // One command opens both families, so it is named once.
     if report.closed.iter_mut().find(same).is_some() {
         return;
@@ -119,13 +118,8 @@ fn note_drop(ruleset: &Ruleset, needed: &Needed, ports: (u16, u16), v6: bool, dr
     let place = drop.chains.last().map_or_else(|| drop.chain.clone(), Clone::clone);
     let family = if v6 { " over IPv6" } else { "" };
     let what = in_words(needed.transport, ports);
-    let from = if drop.admitted.is_empty() {
-        String::new()
-    } else {
-        format!(", except from {}", drop.admitted.join(", "))
-    };
-    let text =
-        format!("{} drops {what}{family}{from} (table {}, chain {place}: {})", manager.name(), drop.table, drop.text);
+    let from = if drop.admitted.is_empty() { String::new() } else { format!(", except from {}", drop.admitted.join(", ")) };
+    let text = format!("{} drops {what}{family}{from} (table {}, chain {place}: {})", manager.name(), drop.table, drop.text);
     report.closed.push(Closed {
         transport: needed.transport,
         ports,
@@ -150,9 +144,7 @@ fn filters(ruleset: &Ruleset) -> Vec<String> {
         } else {
             "iptables"
         };
-        let has_rules = table.chains.iter().any(|chain| {
-            chain.base.is_some_and(|base| base.drops) || !chain.rules.is_empty()
-        });
+        let has_rules = table.chains.iter().any(|chain| chain.base.is_some_and(|base| base.drops) || !chain.rules.is_empty());
         if has_rules && !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }

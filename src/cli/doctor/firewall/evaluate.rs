@@ -210,7 +210,11 @@ impl<'a> Walk<'a> {
                 }
             }
             Action::Translate => {
-                self.lose(&format!("{} sends these packets on to another address or port ({})", described(self.table), rule.text));
+                self.lose(&format!(
+                    "{} sends these packets on to another address or port ({})",
+                    described(self.table),
+                    rule.text
+                ));
                 Next::Ends
             }
             Action::Unknown => {

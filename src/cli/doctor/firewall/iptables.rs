@@ -113,8 +113,9 @@ impl<'a, I: Iterator<Item = &'a str>> Options<'a, I> {
             "-m" | "--match" => {
                 // Modules without an option of their own.
                 return match self.value() {
-                    "addrtype" | "comment" | "conntrack" | "state" | "limit" | "hashlimit" | "multiport" | "tcp" | "udp" | "set"
-                    | "mark" | "connmark" | "pkttype" | "icmp" | "icmp6" | "iprange" | "recent" | "connlimit" | "mac" | "rpfilter" => None,
+                    "addrtype" | "comment" | "conntrack" | "state" | "limit" | "hashlimit" | "multiport" | "tcp" | "udp"
+                    | "set" | "mark" | "connmark" | "pkttype" | "icmp" | "icmp6" | "iprange" | "recent" | "connlimit" | "mac"
+                    | "rpfilter" => None,
                     "socket" => Some(Condition::Known(false)),
                     _ => Some(Condition::Unknown),
                 };
@@ -152,12 +153,26 @@ impl<'a, I: Iterator<Item = &'a str>> Options<'a, I> {
             "--update" | "--rcheck" | "--remove" => Condition::Known(false),
             // Answers to the packet leave by the way it came (rpfilter).
             "--invert" => Condition::Known(false),
-            "--loose" | "--validmark" | "--accept-local" | "--set" | "--limit-iface-in" | "--rsource" | "--rdest" | "--rttl" | "--reap" | "--connlimit-saddr" | "--connlimit-daddr" => {
+            "--loose" | "--validmark" | "--accept-local" | "--set" | "--limit-iface-in" | "--rsource" | "--rdest" | "--rttl"
+            | "--reap" | "--connlimit-saddr" | "--connlimit-daddr" => {
                 return None;
             }
-            "--comment" | "--limit-burst" | "--hashlimit-burst" | "--hashlimit-mode" | "--hashlimit-name" | "--hashlimit-htable-size"
-            | "--hashlimit-htable-max" | "--hashlimit-htable-expire" | "--hashlimit-htable-gcinterval" | "--hashlimit-srcmask"
-            | "--hashlimit-dstmask" | "--connlimit-mask" | "--name" | "--seconds" | "--hitcount" | "--mask" => {
+            "--comment"
+            | "--limit-burst"
+            | "--hashlimit-burst"
+            | "--hashlimit-mode"
+            | "--hashlimit-name"
+            | "--hashlimit-htable-size"
+            | "--hashlimit-htable-max"
+            | "--hashlimit-htable-expire"
+            | "--hashlimit-htable-gcinterval"
+            | "--hashlimit-srcmask"
+            | "--hashlimit-dstmask"
+            | "--connlimit-mask"
+            | "--name"
+            | "--seconds"
+            | "--hitcount"
+            | "--mask" => {
                 self.value();
                 return None;
             }

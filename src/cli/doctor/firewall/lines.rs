@@ -102,11 +102,8 @@ pub(super) fn lines(report: &Report, addresses: &[IpAddr]) -> Vec<Line> {
     lines.extend(report.unknown.iter().map(|sentence| Line::unknown(Topic::Firewall, sentence.clone())));
     if lines.is_empty() {
         let filters = report.filters.join(" and ");
-        let first = if filters.is_empty() {
-            "This machine drops no packets.".to_owned()
-        } else {
-            format!("{filters} lets clients in.")
-        };
+        let first =
+            if filters.is_empty() { "This machine drops no packets.".to_owned() } else { format!("{filters} lets clients in.") };
         remarks.insert(0, first);
         remarks.push(BEFORE.to_owned());
         return vec![Line::ok(Topic::Firewall, remarks.join(" "))];

@@ -11,8 +11,18 @@ const MAX_TEXT_CHARS: usize = 120;
 const HOOKS: [&str; 3] = ["ingress", "prerouting", "input"];
 /// Statements that change nothing about a packet's fate.
 const NEUTRAL: [&str; 12] = [
-    "counter", "log", "comment", "continue", "mangle", "notrack", "flow", "secmark", "ct helper", "ct timeout",
-    "ct expectation", "last",
+    "counter",
+    "log",
+    "comment",
+    "continue",
+    "mangle",
+    "notrack",
+    "flow",
+    "secmark",
+    "ct helper",
+    "ct timeout",
+    "ct expectation",
+    "last",
 ];
 
 /// The tables whose packets come to this machine. `skipped` tells, by family and name, which tables another reader has read.

@@ -85,7 +85,6 @@ impl<'a> Sets<'a> {
     }
 }
 
-
 fn is_source(left: &Value) -> bool {
     left.pointer("/payload/field").and_then(Value::as_str) == Some("saddr")
 }
@@ -192,12 +191,8 @@ fn networks(value: &Value) -> Vec<IpNet> {
     let ip = |value: &Value| value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
     if let Some([first, last]) = value.get("range").and_then(Value::as_array).map(Vec::as_slice) {
         return match (ip(first), ip(last)) {
-            (Some(IpAddr::V4(first)), Some(IpAddr::V4(last))) => {
-                ipnet::Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect()
-            }
-            (Some(IpAddr::V6(first)), Some(IpAddr::V6(last))) => {
-                ipnet::Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect()
-            }
+            (Some(IpAddr::V4(first)), Some(IpAddr::V4(last))) => ipnet::Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect(),
+            (Some(IpAddr::V6(first)), Some(IpAddr::V6(last))) => ipnet::Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect(),
             _ => Vec::new(),
         };
     }
@@ -251,9 +246,7 @@ fn route(fib: &Value, right: &Value) -> Condition {
     match fib.get("result").and_then(Value::as_str) {
         Some("type") if of("daddr") => Condition::Known(right == "local"),
         Some("type") if of("saddr") => Condition::Known(right == "unicast"),
-        Some("oif" | "oifname") if of("saddr") && (right.is_boolean() || right == 0) => {
-            Condition::Known(right == true)
-        }
+        Some("oif" | "oifname") if of("saddr") && (right.is_boolean() || right == 0) => Condition::Known(right == true),
         _ => Condition::Unknown,
     }
 }

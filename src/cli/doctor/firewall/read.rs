@@ -23,8 +23,20 @@ pub(super) fn ruleset() -> Result<Read, String> {
     // Tables of nftables that iptables has made, and that it reads better.
     let mut known: Vec<(&str, String)> = Vec::new();
     for (save, family, program, legacy, names) in [
-        ("iptables-save", "ip", Program::Iptables, ("iptables-legacy-save", Program::IptablesLegacy), "/proc/net/ip_tables_names"),
-        ("ip6tables-save", "ip6", Program::Ip6tables, ("ip6tables-legacy-save", Program::Ip6tablesLegacy), "/proc/net/ip6_tables_names"),
+        (
+            "iptables-save",
+            "ip",
+            Program::Iptables,
+            ("iptables-legacy-save", Program::IptablesLegacy),
+            "/proc/net/ip_tables_names",
+        ),
+        (
+            "ip6tables-save",
+            "ip6",
+            Program::Ip6tables,
+            ("ip6tables-legacy-save", Program::Ip6tablesLegacy),
+            "/proc/net/ip6_tables_names",
+        ),
     ] {
         match list(save, &[]) {
             Listed::Text(text) => {

@@ -34,7 +34,10 @@ pub(super) enum Fault {
     /// The relay is silent.
     NoAnswer,
     /// The relay refused a request.
-    Refused { code: u16, words: String },
+    Refused {
+        code: u16,
+        words: String,
+    },
     /// The allocation stands, and no payload came through it.
     NoEcho,
     Other(String),

@@ -27,7 +27,8 @@ struct Allocation<C> {
 
 /// The payload came back.
 pub(super) async fn echo(way: &Way, credentials: &Credentials, deadline: Instant) -> Result<Option<super::tls::Doubt>, Fault> {
-    let (connection, doubt) = timeout_at(deadline, connect(way)).await.map_err(|_| Fault::Unreachable("no answer".to_owned()))??;
+    let (connection, doubt) =
+        timeout_at(deadline, connect(way)).await.map_err(|_| Fault::Unreachable("no answer".to_owned()))??;
     let first = allocate(connection, way.address, credentials, deadline).await?;
     let outcome = match with_peer(&first.relayed, way.address, deadline).await {
         Ok(true) => Ok(()),

@@ -113,7 +113,8 @@ fn failed(name: &str, outcome: &Outcome, fault: &Fault, local: Option<&super::ou
             (format!("{name}: the relay at {address} permits no peer at all (403)."), Some("relay_refused"))
         }
         Fault::Refused { code, .. } if matches!(code, 486 | 508) => {
-            let text = format!("{name}: not tested, since the relay has no place left ({code}): a quota or its capacity is used up.");
+            let text =
+                format!("{name}: not tested, since the relay has no place left ({code}): a quota or its capacity is used up.");
             return Line::unknown(Topic::Relay, text).with_verdict("relay_refused");
         }
         Fault::Refused { code, words } => {
