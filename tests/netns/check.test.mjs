@@ -29,6 +29,7 @@ const seen = () => ({
   state: document.body.dataset.state,
   paths: Object.fromEntries([...document.querySelectorAll('[data-path]')].map((row) => [row.dataset.path, row.dataset.state])),
   links: Object.fromEntries([...document.querySelectorAll('[data-link]')].map((row) => [row.dataset.link, row.dataset.state])),
+  notice: document.querySelector('#notice-hint').textContent,
   verdict: document.querySelector('#verdict').getAttribute('data-verdict'),
 });
 
@@ -70,6 +71,34 @@ test('open relayed ports are found open, and closed ones closed', () =>
       nft('delete table inet server\n');
     }
   }));
+
+const script = `JSON.stringify((${seen})())`;
+const others = {
+  Firefox: (url) => browsers.firefox('home1', url),
+  'Chromium 67': async (url) => (await browsers.old(67, 'home1', url)).page,
+};
+for (const [name, open] of Object.entries(others)) {
+  test(`${name} tests the relayed ports, too`, () =>
+    withServer(SETTINGS, async (server) => {
+      const close = '\ntable inet server {\n chain input { type filter hook input priority filter; ct state established accept; udp dport 49152-65535 drop; }\n}\n';
+      for (const [rules, range, verdict] of [['', 'ok', 'fine'], [close, 'failed', 'range_closed']]) {
+        const mark = browsers.mark;
+        const { key } = await ask(server, { ask: 'check_key' });
+        if (rules) nft(rules);
+        try {
+          const page = await open(`${server.url}/check?k=${key}`);
+          const run = (expression) => (page.run ? page.run(expression) : page.evaluate(expression));
+          await until('the page is there', () => run("(document.getElementById('start-check') || { disabled: true }).disabled"), (disabled) => disabled === false);
+          await run("void document.getElementById('start-check').click()");
+          const result = await until('the check is done', async () => JSON.parse(await run(script)), (now) => now.state === 'done' && now.verdict !== null, CHECK_TIMEOUT_MS);
+          assert.deepEqual([result.paths.udp, result.paths.range, result.verdict], ['ok', range, verdict], JSON.stringify(result));
+        } finally {
+          if (rules) nft('delete table inet server\n');
+          await browsers.closeSince(mark);
+        }
+      }
+    }));
+}
 
 test('an address that the relay denies is not tested, and nobody is blamed', () =>
   withServer({ CASTWAY_API_KEYS: 'a-key-of-a-front-end' }, async (server) => {
