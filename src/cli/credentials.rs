@@ -10,6 +10,7 @@ use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
 use super::output::{print, print_warning};
+use super::running_server;
 use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
 use crate::addresses::external::ExternalAddresses;
@@ -48,9 +49,13 @@ pub(super) async fn run(
     check_requested(user).map_err(|error| CliError::Usage(error.to_string()))?;
     let ttl = requested_ttl.map(|text| read_ttl(&text)).transpose()?;
     let opened = with_store(installation, &[SharedSetting::Secrets], async |store: &Store, config: &Config| {
-        Ok((Directory::open(store, &config.credentials).await?, config.clone()))
+        let signing = match config.credentials.static_auth_secrets.first() {
+            Some(secret) => Some(secret.clone()),
+            None => store.secrets().await?.into_iter().next().map(|secret| secret.value),
+        };
+        Ok((Directory::open(store, &config.credentials).await?, config.clone(), signing))
     });
-    let (directory, config) = opened.await?;
+    let (directory, config, signing) = opened.await?;
     if let Some(ttl) = ttl.filter(|ttl| *ttl > config.credentials.ttl) {
         let (requested, longest) = (ttl.as_secs(), config.credentials.ttl.as_secs());
         print_warning(&format!(
@@ -59,6 +64,9 @@ pub(super) async fn run(
     }
     let scope = check_access(&directory, config.credentials.access, user, arguments.scope)?;
     let issued = directory.issue(user, scope, ttl, SystemTime::now());
+    if let Some(secret) = signing {
+        running_server::warn_of_another_secret(&config.data_dir, user, scope, &secret);
+    }
     let relay = &config.relay;
     let ports = [Some(relay.addr.port()), relay.alternate_port];
     let advertised = AdvertisedPort::at(ports.into_iter().flatten(), relay.udp, relay.tcp);

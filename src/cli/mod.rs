@@ -7,7 +7,8 @@
 //!
 //! A command passes from `run` through `command_line` (arguments), `installation` (which data folder, whose settings), `owner` (become the
 //! owner of the data) and `database` (open, agree with the server by `shared_settings`, close) to its own file: `user`, `secret`,
-//! `credentials` or `health`. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through
+//! `credentials` or `health`. `doctor` is different: it stays root where root runs it, and touches the data only through `data_folder`, a
+//! process with the rights of their owner. `running_server` asks the server through its control socket. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through
 //! `trusted_file`; `unknown_variables` warns of misspelled names.
 
 mod command_line;
@@ -22,6 +23,7 @@ mod installation;
 mod output;
 mod owner;
 mod run;
+mod running_server;
 mod scope;
 mod secret;
 mod shared_settings;

@@ -10,6 +10,7 @@ use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
 use super::output::{Json, print, table};
+use super::running_server;
 use super::shared_settings::SharedSetting;
 use crate::config::Config;
 use crate::config::secret::Secret;
@@ -56,14 +57,19 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
         }
         let now = SystemTime::now();
         store.purge(config.credentials.ttl, now).await?;
-        match command {
+        let changes = matches!(command, Command::Rotate(_) | Command::Remove(_));
+        let done = match command {
             Command::Rotate(Rotate { revoke_old }) => rotate(store, revoke_old, config.credentials.ttl, now).await,
             Command::List(arguments) => list(store, &arguments, config.credentials.ttl, now).await,
             Command::Remove(Remove { id }) => {
                 store.remove_secret(id).await?;
                 print(format_args!("Removed secret {id}. Credentials it signed stop working."))
             }
+        };
+        if changes && done.is_ok() {
+            running_server::warn_of_configured_secrets(&config.data_dir);
         }
+        done
     })
     .await
 }

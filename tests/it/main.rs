@@ -4,7 +4,9 @@
 
 mod addresses;
 mod beside;
+mod control;
 mod credentials;
+mod doctor;
 mod external;
 mod layers;
 mod metrics;
