@@ -72,6 +72,13 @@ mod tests {
     use super::super::certificate::CertificateKind;
     use super::*;
 
+    fn verify(certificate: &Certificate, roots: &RootCertStore, now: SystemTime) -> Option<rustls::Error> {
+        let key = certificate.key();
+        let (not_before, not_after) = (certificate.not_before, certificate.not_after);
+        let chain = Chain { certificates: &key.cert, signed_itself: certificate.signed_itself, not_before, not_after };
+        super::verify(&chain, roots, now)
+    }
+
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
     type Authority = CertifiedIssuer<'static, KeyPair>;
