@@ -56,7 +56,10 @@ async fn a_command_gets_the_facts_and_credentials() {
         assert_eq!(found.mode() & 0o777, 0o600);
         let mut command = Command::connect(folder);
         let facts = command.ask(r#"{"ask": "facts"}"#);
-        assert_eq!((&facts["pid"], &facts["secrets_variable"]), (&json!(std::process::id()), &json!("CASTWAY_STATIC_AUTH_SECRET")));
+        assert_eq!(
+            (&facts["pid"], &facts["secrets_variable"]),
+            (&json!(std::process::id()), &json!("CASTWAY_STATIC_AUTH_SECRET"))
+        );
         let listeners = facts["listeners"].as_array().unwrap();
         for listener in [
             json!({ "protocol": "udp", "address": turn, "serves": "turn" }),
