@@ -238,6 +238,9 @@ impl Checks {
             // The browser does not tell its page of the relay's 403.
             report.range = report.range.map(|range| RangeResult { denied: range.denied || range.arrived == 0, ..range });
         }
+        // The relayed end has sent nothing, so it may have permitted nobody.
+        let is_silent = !of.witness.unwatched && of.witness.relayed_out == 0;
+        report.range = report.range.filter(|range| range.denied || range.arrived > 0 || !is_silent);
         let CheckParts { facts, range, directory, .. } = &self.0.parts;
         let mut facts = facts.facts(client.host.as_deref(), of.address, client.reached);
         facts.range_needed |= range.is_due(directory);

@@ -2,6 +2,7 @@
 // npm run screenshots call. The pictures are stored in out/screenshots.
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { newKey } from '../interop/support/check.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { DEVICES, inState, launch, openSource, openTv, until } from './support/browser.mjs';
 import { DEAD_RELAY } from './support/dead-relay.mjs';
@@ -208,6 +209,12 @@ try {
     await page.keyboard.press('h');
     await until('ended', () => page.evaluate(() => document.body.dataset.state), (state) => state === 'ended');
   }, allowed);
+  await each('check-without-key', open('/check'));
+  await each('check-done', async (page) => {
+    await page.goto(`${server.url}/check?k=${await newKey(server)}`);
+    await page.locator('#start-check').click();
+    await page.locator('#digits').waitFor();
+  });
   await tv.close();
   const stale = await (await browser.newContext({ viewport: { width: 1280, height: 720 } })).newPage();
   await stale.goto(`${server.url}/tv`);

@@ -23,8 +23,8 @@ const PARTS = {
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
 // Files that compute more than others of their part: they run two tests at a time, start many processes, or have hundreds of clients.
 const COSTS = {
-  'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 4,
-  'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/classroom': 2, 'netns/dual-stack': 2,
+  'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 4, 'e2e/check': 4,
+  'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/classroom': 2, 'netns/dual-stack': 2, 'netns/check': 2,
   'interop/tls': 2, 'interop/kept-memory': 2, 'interop/unfinished': 2, 'interop/sessions': 1, 'interop/unfinished-crowds': 1,
 };
 // Two browsers each.
@@ -32,7 +32,7 @@ const costOf = (id, cost) => COSTS[id] ?? (/^netns\/(fault|healthy)-/.test(id) ?
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
   'e2e/multi', 'e2e/call', 'netns/one-port', 'e2e/cast', 'e2e/code', 'interop/unfinished-crowds', 'interop/refusals', 'e2e/one-port', 'netns/turn-clients',
-  'netns/classroom', 'interop/tls', 'interop/clock', 'interop/refused-for-now', 'interop/collider', 'interop/sessions', 'netns/nat', 'netns/dual-stack',
+  'netns/classroom', 'netns/check', 'interop/tls', 'interop/clock', 'interop/refused-for-now', 'interop/collider', 'interop/sessions', 'netns/nat', 'netns/dual-stack',
   'interop/one-host-port', 'e2e/websocket', 'interop/rooms', 'interop/multi', 'interop/passwords', 'interop/unread', 'e2e/foreign-origin', 'interop/apprtc',
   'netns/firewall', 'interop/kept-memory', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
 ];

@@ -124,7 +124,8 @@ fn path_times(result: &Value) -> Option<Vec<String>> {
         let kind = path["kind"].as_str()?.to_uppercase();
         Some(path["ms"].as_f64().map_or_else(|| format!("{kind} ✘"), |ms| format!("{kind} {ms:.0} ms")))
     };
-    Some(report["paths"].as_array()?.iter().filter_map(shown).collect())
+    let tested = report["paths"].as_array()?.iter().filter(|path| path["unsupported"] != true);
+    Some(tested.filter_map(shown).collect())
 }
 
 fn ago(check: &Value, now: u64) -> String {

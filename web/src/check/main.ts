@@ -146,6 +146,9 @@ async function testDevice(started: Started): Promise<void> {
   report.paths = await testPaths(started.paths, rows);
   report.range = await range(started, rangeRow);
   await send(started);
+  // The relay knows more: whether it has refused the device's address, which browsers don't tell.
+  const isUnclear = verdict && (verdict.code === 'fine' || verdict.code === 'not_tested');
+  if (rangeRow && isUnclear && report.range && !report.range.denied && !report.range.arrived) rangeRow.set('untested', '', t.checkRangeUnknown);
   state('done');
 }
 
@@ -210,6 +213,8 @@ function enable(): void {
     if (started) await runSecond(started);
   });
   byId('copy-report').addEventListener('click', () => void copy());
+  // Before that, a click would only load the page again.
+  buttons.forEach((button) => (button.disabled = false));
 }
 
 const [key, digits] = [query('k'), query('d')];

@@ -15,16 +15,21 @@ const OTHER_PORT = 64_999;
 const isIp = (address: string) => /^[\d.]+$/.test(address) || /:/.test(address);
 
 /** What the relayed end is told of the sender: its addresses, but not the port that it sends from. */
-function decoy(address: string): RTCIceCandidateInit {
-  return { candidate: `candidate:1 1 udp 1 ${address} ${OTHER_PORT} typ host`, sdpMLineIndex: 0, sdpMid: '0' };
-}
+const decoy = (address: string) => `candidate:1 1 udp 1 ${address} ${OTHER_PORT} typ host`;
 
-async function add(pc: RTCPeerConnection, candidate: RTCIceCandidateInit): Promise<void> {
-  try {
-    await pc.addIceCandidate(candidate);
-  } catch {
-    // The browser does not take it; the others may do.
+/** Whether the browser takes one of the candidates at least. Old engines have another name for the only media section than `0`. */
+async function addAny(pc: RTCPeerConnection, candidates: string[]): Promise<boolean> {
+  const mid = /^a=mid:(\S+)/m.exec((pc.remoteDescription && pc.remoteDescription.sdp) || '');
+  let added = false;
+  for (let i = 0; i < candidates.length; i++) {
+    try {
+      await pc.addIceCandidate({ candidate: candidates[i]!, sdpMLineIndex: 0, sdpMid: mid ? mid[1]! : '0' });
+      added = true;
+    } catch {
+      // The browser does not take this one; it may take another.
+    }
   }
+  return added;
 }
 
 function addressesOf(sdp: string, fallback: string | undefined): string[] {
@@ -57,9 +62,9 @@ async function run(relayed: RTCPeerConnection, sender: RTCPeerConnection, offer:
 
   // The relay must permit the sender's address. But had it sent to the sender's port, the firewall in front of it would let the
   // answers in, so it gets to know another port, and the sender's packets come unasked for.
-  for (let i = 0; i < addresses.length; i++) await add(relayed, decoy(addresses[i]!));
+  if (!(await addAny(relayed, addresses.map(decoy)))) return null;
   await sender.setRemoteDescription({ type: 'answer', sdp: split(localSdp(relayed)).rest });
-  for (let i = 0; i < relays.length; i++) await add(sender, { candidate: relays[i]!, sdpMLineIndex: 0, sdpMid: '0' });
+  if (!(await addAny(sender, relays))) return null;
 
   let received = 0;
   let counting = false;

@@ -19,7 +19,7 @@ export class Row {
     const label = document.createElement('span');
     label.className = 'name';
     label.textContent = name;
-    this.mark.className = 'mark';
+    this.mark.className = 'sign';
     this.mark.setAttribute('role', 'img');
     this.value.className = 'value';
     this.why.className = 'why';

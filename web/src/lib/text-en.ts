@@ -290,6 +290,7 @@ export const en = {
   checkStunSame: 'TURN over UDP works at the same port; this browser shows no more.',
   checkRangeDenied: 'The relay does not send to the address of this device, as in every local network, so nothing is known of these ports.',
   checkRangeUnclear: 'It can only be tested where TURN over UDP works.',
+  checkRangeUnknown: 'This device could not make the test, so nothing is known of these ports.',
   checkRangeArrived: (arrived: number, sent: number) => `${arrived} of ${sent} packets arrived.`,
   checkLinkFailed: 'No packet crossed between the two devices.',
   checkLinkMissing: 'The server does not offer it, or one of the browsers cannot use it.',

@@ -286,6 +286,7 @@ export const zh: Text = {
   checkStunSame: '同一端口上的 TURN（UDP）可用；这个浏览器不显示更多信息。',
   checkRangeDenied: '中继不向这台设备的地址发送数据（局域网都是如此），所以这些端口的情况未知。',
   checkRangeUnclear: '只有 TURN（UDP）可用时才能测试此项。',
+  checkRangeUnknown: '这台设备无法完成此项测试，所以这些端口的情况未知。',
   checkRangeArrived: (arrived: number, sent: number) => `${sent} 个数据包中到达了 ${arrived} 个。`,
   checkLinkFailed: '两台设备之间没有任何数据包通过。',
   checkLinkMissing: '服务器不提供此路径，或其中一个浏览器不支持。',
