@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use castway::turn::Scope;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -159,6 +159,7 @@ impl Server {
             match scope {
                 Scope::Clients => &self.clients_key,
                 Scope::Anyone => SECRET.as_bytes(),
+                Scope::OwnAddress => bail!("the benchmarks have no credentials of this scope"),
             },
         )
     }

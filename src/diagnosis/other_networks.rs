@@ -10,13 +10,16 @@ use crate::limits::ip_prefix;
 /// Two networks are enough to find one that is another than the client's.
 const NETWORKS: usize = 2;
 
+/// Networks, and when each one was noted last; the latest is first.
+type Latest = [Option<(IpAddr, Instant)>; NETWORKS];
+
 /// The last networks that reached the relay over one path. Private and public ones are apart, since a client of this server's LAN says
 /// nothing about the firewall before the Internet.
 #[derive(Debug, Default)]
 pub(super) struct OtherNetworks {
     /// The second and the network of the last note, as far as they fit: that network is noted once a second.
     noted: AtomicU64,
-    networks: Mutex<[[Option<(IpAddr, Instant)>; NETWORKS]; 2]>,
+    networks: Mutex<[Latest; 2]>,
 }
 
 impl OtherNetworks {
