@@ -9,7 +9,7 @@ use clap::Args;
 use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
-use super::output::{print, print_warning};
+use super::output::{print_json, print_warning};
 use super::running_server;
 use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
@@ -79,7 +79,7 @@ pub(super) async fn run(
     if let Some((certificates, port)) = certificates(&config).zip(https_port) {
         ice = ice.with_tls(certificates, port);
     }
-    print(serde_json::to_string_pretty(&TurnReply::new(&issued, ice.uris(None)))?)
+    print_json(&TurnReply::new(&issued, ice.uris(None)))
 }
 
 fn certificates(config: &Config) -> Option<Certificates> {

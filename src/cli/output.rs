@@ -1,9 +1,10 @@
 //! What commands print.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::error::CliError;
 
@@ -24,9 +25,32 @@ pub(super) fn print(text: impl fmt::Display) -> Result<(), CliError> {
     }
 }
 
+/// Without characters that steer a terminal or hide text: some texts come from others than the user who reads them.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if steers(c) && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Control characters, the separators of lines, and what changes the direction of text.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Prints JSON. What steers a terminal is escaped, as serde_json does it for the controls of ASCII only.
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
+    let mut text = String::new();
+    for c in serde_json::to_string_pretty(value)?.chars() {
+        if steers(c) && c != '\n' {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    print(text)
+}
+
 /// Prints to standard error, so that standard output has only what was asked for.
 pub(super) fn print_error(message: &str) {
-    let _ = writeln!(io::stderr(), "castway: {message}");
+    let _ = writeln!(io::stderr(), "castway: {}", printable(message));
 }
 
 /// Rows below headings, in columns as wide as their longest cell.
@@ -41,7 +65,7 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
         padded.join("  ").trim_end().to_owned()
     };
     let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
-    [line(headings)].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+    [line(headings)].into_iter().chain(rows).map(|row| printable(&row).replace('\n', " ")).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints a warning to standard error.
@@ -52,6 +76,12 @@ pub(super) fn print_warning(message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\rc\u{9b}d\u{202e}e\nf"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}e\nf");
+        assert_eq!(table(["N"], &[["a\nb\x1b".to_owned()]]), "N\na b\u{fffd}");
+    }
 
     #[test]
     fn columns_are_as_wide_as_needed() {

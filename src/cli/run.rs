@@ -64,8 +64,13 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
 
 /// Runs a command other than the server itself.
 fn run_command(line: CommandLine) -> Result<(), CliError> {
-    let paths = StandardPaths::of_this_machine().context("the working folder can't be found")?;
-    let installation = Installation::find(&paths, &line.given())?;
+    let found = StandardPaths::of_this_machine().context("the working folder can't be found").map_err(CliError::Failed);
+    let found = found.and_then(|paths| Installation::find(&paths, &line.given()));
+    let installation = match (found, &line.cli.command) {
+        (Ok(installation), _) => installation,
+        (Err(error), Some(Command::Doctor(arguments))) => return doctor::without_installation(arguments, error),
+        (Err(error), _) => return Err(error),
+    };
     warn_of_unknown(installation.names().map(OsString::from));
     warn_of_secrets(&line.flags);
     match line.cli.command {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
-use super::output::{Json, print, table};
+use super::output::{Json, print, print_json, table};
 use super::running_server;
 use super::shared_settings::SharedSetting;
 use crate::config::Config;
@@ -84,7 +84,7 @@ fn configured_secrets(command: &Command, secrets: &[Secret<String>], variable: &
                 }
                 fields
             });
-            print(serde_json::to_string_pretty(&Value::Array(secrets.collect()))?)
+            print_json(&Value::Array(secrets.collect()))
         }
         Command::List(_) => {
             print(format_args!("The secrets come from {variable}: there are {}, the first signs and all verify.", secrets.len()))
@@ -114,7 +114,7 @@ async fn list(store: &Store, arguments: &List, longest: Duration, now: SystemTim
     };
     if arguments.format.json {
         let secrets = secrets.iter().map(|secret| as_json(secret, left(secret), arguments.reveal)).collect();
-        return print(serde_json::to_string_pretty(&Value::Array(secrets))?);
+        return print_json(&Value::Array(secrets));
     }
     let rows = secrets.iter().map(|secret| {
         let state = left(secret).map_or_else(|| "signs".to_owned(), |left| format!("verifies for {} more", words(left)));

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
-use super::output::{Json, print, print_warning, table};
+use super::output::{Json, print, print_json, print_warning, table};
 use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
 use crate::config::Config;
@@ -157,7 +157,7 @@ async fn find(store: &Store, name: &UserName) -> Result<Option<UserInfo>, CliErr
 async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), CliError> {
     let users = store.list().await?;
     if arguments.json {
-        return print(serde_json::to_string_pretty(&users)?);
+        return print_json(&users);
     }
     if users.is_empty() {
         return print("There are no users yet. Add one with: castway user add NAME");

@@ -13,6 +13,7 @@
 mod ask;
 pub mod asks;
 pub mod client;
+mod connect;
 pub mod facts;
 mod lines;
 mod serve;

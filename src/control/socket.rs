@@ -4,10 +4,12 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+
+use super::connect::connect_now;
 
 /// The name of the socket in the data folder.
 pub const SOCKET_FILE_NAME: &str = "castway.sock";
@@ -81,7 +83,7 @@ fn remove_dead(path: &Path) -> Result<(), String> {
     if !found.file_type().is_socket() {
         return Err("there is something else of this name; remove it".to_owned());
     }
-    match UnixStream::connect(path) {
+    match connect_now(path) {
         Ok(_) => return Err("another server that runs has it".to_owned()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         // Its queue is full, so somebody serves it.
@@ -100,6 +102,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     fn problem(folder: &Path) -> String {
@@ -130,6 +134,20 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let _later = UnixListener::bind(&path).unwrap();
         drop(socket);
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_nobody_keeps_its_socket_and_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("castway.sock");
+        let stopped = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&stopped, 1).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = connect_now(&path) {
+            waiting.push(stream);
+        }
+        assert!(problem(folder.path()).contains("another server may have it"));
         assert!(path.exists());
     }
 

@@ -44,6 +44,7 @@ pub(super) struct Acme {
 }
 
 impl Acme {
+    /// `folder`: for the certificates of all sources.
     pub(super) fn new(config: AcmeConfig, folder: &Path) -> Self {
         let host = config.directory.host_str().unwrap_or("directory");
         let port = config.directory.port().map(|port| format!("-{port}")).unwrap_or_default();
@@ -233,7 +234,7 @@ impl Acme {
         self.folder.join("account.json")
     }
 
-    fn certificate_file(&self) -> PathBuf {
+    pub(super) fn certificate_file(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
 }

@@ -1,7 +1,7 @@
 //! The certificates of one server: the source that the settings name, and the certificate that it serves now.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,7 +14,10 @@ use super::certificate_files::CertificateFiles;
 use super::self_signed::SelfSigned;
 use super::served::ServedCertificate;
 use super::server_hosts::ServerHosts;
-use crate::config::CertificateSource;
+use crate::config::{AcmeConfig, CertificateSource};
+
+/// The folder of all certificates, in the data folder.
+const FOLDER: &str = "tls";
 
 /// A handle on the server's certificates; clones share them.
 #[derive(Debug, Clone)]
@@ -129,9 +132,15 @@ impl Certificates {
     }
 }
 
+/// Where the certificate of the authority is kept, below the data folder.
+#[must_use]
+pub fn acme_certificate_file(config: &AcmeConfig) -> PathBuf {
+    Acme::new(config.clone(), Path::new(FOLDER)).certificate_file()
+}
+
 impl Source {
     fn new(source: &CertificateSource, data_dir: &Path, hosts: ServerHosts) -> Self {
-        let folder = data_dir.join("tls");
+        let folder = data_dir.join(FOLDER);
         match source {
             CertificateSource::SelfSigned => Self::SelfSigned(SelfSigned::new(&folder, hosts)),
             CertificateSource::Files { cert, key, trusted } => {

@@ -30,7 +30,7 @@ mod server_hosts;
 mod trust;
 
 pub use certificate::{Certificate, CertificateKind};
-pub use certificates::Certificates;
+pub use certificates::{Certificates, acme_certificate_file};
 pub use handshake_configs::{ACME_TLS, HTTP_2, HandshakeConfigs, STUN_NAT_DISCOVERY, STUN_TURN};
 pub use public_certificate::PublicCertificate;
 pub use server_hosts::ServerHosts;

@@ -214,3 +214,123 @@ fn a_command_warns_where_the_running_server_signs_with_another_secret() {
     other.stop();
     assert!(!credentials(&[]).contains(warning), "no server runs");
 }
+
+#[test]
+fn what_keeps_doctor_from_its_settings_is_a_finding_too() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".env"), "CASTWAY_REALM=two words\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = castway(folder.path());
+        command.env_remove("CASTWAY_DATA_DIR").current_dir(folder.path()).args(["doctor", "--no-wait"]).args(arguments);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (status, report) = run(&["--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((status, &report["ok"], states(&report, "settings")), (Some(1), &Value::Bool(false), vec!["failed"]));
+    assert!(report["lines"].to_string().contains("line 1 (the value of CASTWAY_REALM)"), "{report:#}");
+    let (status, shown) = run(&[]);
+    assert!(status == Some(1) && shown.starts_with("✘ Settings "), "{shown}");
+}
+
+#[test]
+fn a_newcomer_without_a_server_reads_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, report) = doctor(&folder.path().join("data"));
+    assert_eq!(output.status.code(), Some(1));
+    let said = report["lines"].to_string();
+    assert!(said.contains("no server has been started with it yet: start one (castway)"), "{said}");
+    assert!(!folder.path().join("data").exists(), "doctor makes nothing");
+}
+
+#[test]
+fn the_certificate_of_an_authority_is_found_where_no_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let cert = |report: &Value| {
+        let lines = report["lines"].as_array().unwrap();
+        lines.iter().find(|line| line["name"] == "cert").map(|line| line["text"].as_str().unwrap().to_owned()).unwrap()
+    };
+    let run = || {
+        let mut command = castway(folder.path());
+        command.env("CASTWAY_DOMAIN", "cast.invalid").args([
+            "doctor",
+            "--json",
+            "--acme-directory",
+            "https://authority.invalid/dir",
+        ]);
+        let output = command.output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert!(cert(&run()).contains("none was found in the data folder"));
+    let kept = folder.path().join("tls/authority.invalid");
+    fs::create_dir_all(&kept).unwrap();
+    let made = rcgen::generate_simple_self_signed(["cast.invalid".to_owned()]).unwrap();
+    fs::write(kept.join("certificate.pem"), made.signing_key.serialize_pem() + &made.cert.pem()).unwrap();
+    let found = cert(&run());
+    assert!(found.contains("days left"), "{found}");
+}
+
+/// A server of the folder's owner that says what it wants.
+fn liar(folder: &Path, answer: impl Fn(&Value) -> String + Send + 'static) {
+    let path = folder.join("castway.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    chown(&path, Some(OWNER), Some(OWNER)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut from = BufReader::new(stream);
+            let mut line = String::new();
+            from.read_line(&mut line).unwrap();
+            let answer = answer(&serde_json::from_str(&line).unwrap_or_default());
+            std::io::Write::write_all(from.get_mut(), answer.as_bytes()).ok();
+        }
+    });
+}
+
+#[test]
+fn what_the_owner_of_the_folder_says_steers_nobody() {
+    if !is_root() {
+        return;
+    }
+    let folder = folder_of_owner();
+    let evil = "fine\u{1b}]0;x\u{7}\u{9b}2J\n✔ Relay    all is well\u{202e}";
+    liar(folder.path(), move |question| {
+        let verdict = serde_json::json!({
+            "code": "udp_closed", "side": "server", "command": "sudo sh -c reboot", "en": { "text": evil, "fix": evil },
+        });
+        let check = serde_json::json!({ "at": 1, "kind": "check", "address": evil, "result": { "verdict": verdict } });
+        let answer = match question["ask"].as_str() {
+            Some("checks") => serde_json::json!({ "checks": [check] }),
+            _ => serde_json::json!({ "error": evil }),
+        };
+        format!("{answer}\n")
+    });
+    for arguments in [["doctor", "--json"], ["doctor", "--no-wait"]] {
+        let output = castway(folder.path()).args(arguments).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.contains("fine"), "{shown}");
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n') && !shown.contains('\u{202e}'), "{shown:?}");
+        assert!(!shown.lines().any(|line| line.starts_with("✔ Relay")), "{shown}");
+        assert!(arguments[1] == "--json" || !shown.contains("reboot"), "{shown}");
+    }
+}
+
+#[test]
+fn what_the_owner_puts_into_the_folder_holds_nobody_up() {
+    if !is_root() {
+        return;
+    }
+    let folder = folder_of_owner();
+    for name in ["castway.db", "castway.sock"] {
+        let path = folder.path().join(name);
+        ok(Command::new("mkfifo").arg(&path));
+        chown(&path, Some(OWNER), Some(OWNER)).unwrap();
+    }
+    let (output, report) = doctor(folder.path());
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    for name in ["castway.db", "castway.sock"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    liar(folder.path(), |_| "{".repeat(3 * 1024 * 1024));
+    let (_, report) = doctor(folder.path());
+    assert_eq!(states(&report, "settings"), ["unknown"], "{report:#}");
+}

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +22,7 @@ const MAX_FILE_BYTES: u64 = 256 * 1024;
 pub(in crate::cli) fn run(folder: &Path) -> anyhow::Result<()> {
     let here = Path::new(".");
     let entered = std::env::set_current_dir(folder)
-        .with_context(|| format!("the data folder {} can't be entered", folder.display()))
+        .map_err(|error| not_entered(folder, error))
         .and_then(|()| owner::become_owner_without_rights(here))
         // Whatever this waits for, it ends with the command.
         .and_then(|()| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
@@ -41,6 +41,20 @@ pub(in crate::cli) fn run(folder: &Path) -> anyhow::Result<()> {
         }?;
     }
     Ok(())
+}
+
+fn not_entered(folder: &Path, error: io::Error) -> anyhow::Error {
+    let shown = folder.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => anyhow!(
+            "there is no data folder {shown}, so no server has been started with it yet: start one (castway), or name the folder of the \
+             one that runs with --data-dir DIR"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("this user may not look into the data folder {shown}: run it as root (sudo) or as the user of the server")
+        }
+        _ => anyhow!(error).context(format!("the data folder {shown} can't be entered")),
+    }
 }
 
 fn send(done: anyhow::Result<impl Serialize>) -> anyhow::Result<()> {
@@ -84,12 +98,16 @@ fn disk(folder: &Path) -> anyhow::Result<Disk> {
     })
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
+fn read(file: &Path) -> anyhow::Result<Option<String>> {
+    let found = match fs::metadata(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found?,
+    };
     // Opening a pipe would wait for its other end.
-    if !fs::metadata(file)?.is_file() {
+    if !found.is_file() {
         return Err(anyhow!("{} is no file", file.display()));
     }
     let mut text = String::new();
     File::open(file)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    Ok(Some(text))
 }

@@ -12,11 +12,14 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
+use super::output::printable;
 use crate::config::secret::Secret;
 use crate::control::client::ANSWER_TIMEOUT;
 use crate::control::facts::ServerFacts;
@@ -27,6 +30,8 @@ use wire::{Reply, Request};
 pub(super) const COMMAND: &str = "data-folder";
 /// Bytes of the longest reply: the longest answer of a server, and what is around it.
 const MAX_REPLY_BYTES: u64 = 2 * 1024 * 1024;
+/// How long the process may take, beside what it waits for by itself. Its owner may have stopped it.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The process that has the owner's rights. It ends when this is dropped.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ pub(super) struct DataFolder {
     path: PathBuf,
     child: Child,
     to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    lines: Receiver<Vec<u8>>,
 }
 
 /// What a server has recorded of its settings.
@@ -64,8 +69,8 @@ impl DataFolder {
         // Ctrl-C is for the command, which then ends the process.
         let mut child = command.process_group(0).spawn().context("the process that reads the data folder can't be started")?;
         let (to, from) = child.stdin.take().zip(child.stdout.take()).expect("both are pipes");
-        let mut folder = Self { path: path.to_owned(), child, to, from: BufReader::new(from) };
-        folder.reply::<()>()?;
+        let mut folder = Self { path: path.to_owned(), child, to, lines: lines(from) };
+        folder.reply::<()>(REPLY_TIMEOUT)?;
         Ok(folder)
     }
 
@@ -81,9 +86,10 @@ impl DataFolder {
 
     /// Asks the running server, and waits for `patience` at most.
     pub(super) fn ask(&mut self, question: Value, patience: Duration) -> Result<Value, NoAnswer> {
-        let answer: Result<Option<Value>, _> = self.request(&Request::Ask { question, seconds: patience.as_secs() });
+        let question = Request::Ask { question, seconds: patience.as_secs() };
+        let answer: Result<Option<Value>, _> = self.request_within(&question, patience + REPLY_TIMEOUT);
         match answer {
-            Ok(Some(answer)) => Ok(answer),
+            Ok(Some(answer)) => Ok(printable_value(answer)),
             Ok(None) => Err(NoAnswer::NotRunning),
             Err(error) => Err(NoAnswer::Because(error.to_string())),
         }
@@ -100,22 +106,27 @@ impl DataFolder {
         self.request(&Request::Disk)
     }
 
-    /// Reads a file as the folder's owner would; a relative path begins at the folder.
-    pub(super) fn read(&mut self, file: &Path) -> anyhow::Result<String> {
+    /// Reads a file as the folder's owner would; a relative path begins at the folder. `None`: there is none.
+    pub(super) fn read(&mut self, file: &Path) -> anyhow::Result<Option<String>> {
         self.request(&Request::Read { file: file.to_owned() })
     }
 
     fn request<T: serde::de::DeserializeOwned>(&mut self, request: &Request) -> anyhow::Result<T> {
-        writeln!(self.to, "{}", serde_json::to_string(request)?)?;
-        self.reply()
+        self.request_within(request, REPLY_TIMEOUT)
     }
 
-    fn reply<T: serde::de::DeserializeOwned>(&mut self) -> anyhow::Result<T> {
-        let mut line = Vec::new();
-        self.from.by_ref().take(MAX_REPLY_BYTES).read_until(b'\n', &mut line)?;
-        if line.last() != Some(&b'\n') {
-            return Err(anyhow!("the process that reads {} has ended", self.path.display()));
-        }
+    fn request_within<T: serde::de::DeserializeOwned>(&mut self, request: &Request, patience: Duration) -> anyhow::Result<T> {
+        let ended = |_| anyhow!("the process that reads {} has ended", self.path.display());
+        writeln!(self.to, "{}", serde_json::to_string(request)?).map_err(ended)?;
+        self.reply(patience)
+    }
+
+    fn reply<T: serde::de::DeserializeOwned>(&mut self, patience: Duration) -> anyhow::Result<T> {
+        let Ok(line) = self.lines.recv_timeout(patience) else {
+            // Nothing that comes later could be told from the next reply.
+            self.child.kill().ok();
+            return Err(anyhow!("the process that reads {} has ended or does not answer", self.path.display()));
+        };
         match serde_json::from_slice(&line).map_err(io::Error::from)? {
             Reply::Done(value) => Ok(serde_json::from_value(value)?),
             Reply::Failed(why) => Err(anyhow!(why)),
@@ -127,5 +138,32 @@ impl Drop for DataFolder {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// The lines of the process, until it ends or sends one that is too long.
+fn lines(from: ChildStdout) -> Receiver<Vec<u8>> {
+    let (to, lines) = sync_channel(1);
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        loop {
+            let mut line = Vec::new();
+            let read = from.by_ref().take(MAX_REPLY_BYTES).read_until(b'\n', &mut line);
+            if read.is_err() || line.last() != Some(&b'\n') || to.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// What a server says is printed as part of sentences, which it must not end or hide.
+fn printable_value(value: Value) -> Value {
+    let text = |text: String| printable(&text).replace('\n', " ");
+    match value {
+        Value::String(string) => Value::String(text(string)),
+        Value::Array(values) => values.into_iter().map(printable_value).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (text(name), printable_value(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }

@@ -8,10 +8,16 @@ use serde_json::Value;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
-    Ask { question: Value, seconds: u64 },
+    Ask {
+        question: Value,
+        seconds: u64,
+    },
     Record,
     Disk,
-    Read { file: PathBuf },
+    /// Answered by `null` where there is no such file.
+    Read {
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

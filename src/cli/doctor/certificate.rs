@@ -27,7 +27,11 @@ pub(super) fn look(inputs: &Inputs) -> Vec<Line> {
             let text = match (&config.tls.https, &config.tls.source) {
                 (None, _) => return vec![without_tls(inputs)],
                 (Some(_), CertificateSource::SelfSigned) => "the server makes its own",
-                (Some(_), CertificateSource::Acme(_) | CertificateSource::Files { .. }) => "there is none yet",
+                // Where the folder can't be read, a line about the settings says so.
+                (Some(_), CertificateSource::Acme(_)) => {
+                    "none was found in the data folder; the server asks for one when it starts"
+                }
+                (Some(_), CertificateSource::Files { .. }) => "the certificate was not looked at",
             };
             vec![Line::unknown(Topic::Cert, text)]
         }

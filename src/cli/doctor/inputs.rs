@@ -18,7 +18,7 @@ pub(super) struct Inputs {
     pub(super) facts: Option<ServerFacts>,
     /// Fresh credentials for an allocation of doctor's own.
     pub(super) credentials: Option<Credentials>,
-    /// The certificate of `CASTWAY_CERT` where no server runs, or why it can't be read.
+    /// The certificate of `CASTWAY_CERT` or the authority's where no server runs, or why it can't be read.
     pub(super) certificate: Option<Result<CertificateFacts, String>>,
     /// In seconds since 1970.
     pub(super) now: u64,

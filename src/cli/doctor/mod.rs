@@ -32,7 +32,7 @@ use self::line::{Line, State, Topic};
 use super::data_folder::DataFolder;
 use super::error::CliError;
 use super::installation::Installation;
-use super::output::print;
+use super::output::{print, print_json};
 use crate::control::client::ANSWER_TIMEOUT;
 use crate::users::credentials::unix_seconds;
 
@@ -69,9 +69,20 @@ pub(super) fn run(arguments: &Arguments, installation: &Installation) -> Result<
     done
 }
 
+/// What keeps a command from finding the installation is a finding as well.
+pub(super) fn without_installation(arguments: &Arguments, error: CliError) -> Result<(), CliError> {
+    let why = match error {
+        CliError::Usage(why) => why,
+        CliError::Failed(error) => format!("{error:#}"),
+        CliError::Clap(_) | CliError::Reported => return Err(error),
+    };
+    let mut output = Output::new(arguments);
+    output.add(vec![Line::failed(Topic::Settings, why)])?;
+    output.end(None, None)
+}
+
 async fn examine(arguments: &Arguments, installation: &Installation) -> Result<(), CliError> {
-    let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let mut output = Output { json: arguments.json, colored: colored && !arguments.json, lines: Vec::new() };
+    let mut output = Output::new(arguments);
     let mut folder = DataFolder::open(installation.data_dir());
     let (mut inputs, lines) = settings::look(installation, folder.as_mut());
     output.add(lines)?;
@@ -147,6 +158,11 @@ async fn from_outside(
 }
 
 impl Output {
+    fn new(arguments: &Arguments) -> Self {
+        let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { json: arguments.json, colored: colored && !arguments.json, lines: Vec::new() }
+    }
+
     fn add(&mut self, lines: Vec<Line>) -> Result<(), CliError> {
         for line in lines {
             if !self.json {
@@ -165,7 +181,7 @@ impl Output {
             if let Some(outside) = outside {
                 report["outside"] = outside;
             }
-            print(serde_json::to_string_pretty(&report)?)?;
+            print_json(&report)?;
         }
         if ok { Ok(()) } else { Err(CliError::Reported) }
     }

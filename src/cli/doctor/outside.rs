@@ -8,8 +8,8 @@ use qrcode::render::unicode::Dense1x2;
 use serde_json::{Value, json};
 
 use super::line::{Line, State, Topic};
-use super::print::printable;
 use crate::cli::data_folder::{DataFolder, NoAnswer};
+use crate::cli::output::printable;
 use crate::control::client::ANSWER_TIMEOUT;
 
 /// How long somebody may take to find a phone.
@@ -105,12 +105,18 @@ pub(super) fn line(check: Option<&Value>, now: u64) -> Line {
             let state = if verdict["side"] == "server" { State::Failed } else { State::Warning };
             let said = sentences(&[text("text"), text("fix")]);
             let line = Line::new(Topic::Outside, state, format!("{from}, {when}: {said}")).with_verdict(code);
-            match verdict["command"].as_str() {
+            match verdict["command"].as_str().filter(|command| is_setting(command)) {
                 Some(command) => line.with_command(command),
                 None => line,
             }
         }
     }
+}
+
+/// A line of the settings. The server's word is its user's, who must not give root a command.
+fn is_setting(command: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=_.:/,[]-".contains(&byte);
+    command.starts_with("CASTWAY_") && command.contains('=') && command.bytes().all(plain)
 }
 
 fn sentences(parts: &[String]) -> String {
@@ -162,6 +168,19 @@ mod tests {
         assert_eq!(line(Some(&check("visitor_blocks_udp", "caster")), 1000).state, State::Warning);
         assert_eq!(line(Some(&check("not_tested", "unknown")), 1000).state, State::Unknown);
         assert_eq!(line(None, 1000).state, State::Unknown);
+    }
+
+    #[test]
+    fn a_server_gives_root_no_command_but_a_line_of_the_settings() {
+        let of = |command: &str| {
+            let mut check = check("wrong_external_address", "server");
+            check["result"]["verdict"]["command"] = command.into();
+            line(Some(&check), 1000).command
+        };
+        assert_eq!(of("CASTWAY_EXTERNAL_IP=203.0.113.7").as_deref(), Some("CASTWAY_EXTERNAL_IP=203.0.113.7"));
+        for command in ["sudo rm -rf /", "CASTWAY_X=1; reboot", "CASTWAY_X=$(reboot)", "CASTWAY_X=1\nreboot", "CASTWAY_X"] {
+            assert_eq!(of(command), None, "{command}");
+        }
     }
 
     #[test]

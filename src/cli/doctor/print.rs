@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::line::{Line, State};
+use crate::cli::output::printable;
 
 const COLUMNS: usize = 80;
 /// Where texts begin.
@@ -31,11 +32,6 @@ fn colored_mark(state: State, colored: bool) -> String {
         State::Failed => 31,
     };
     if colored { format!("\x1b[{color}m{}\x1b[0m", state.mark()) } else { state.mark().to_string() }
-}
-
-/// Without characters that steer a terminal: some texts come from others than root, who may be reading them.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// Words in lines of at most `columns`; a longer word has a line of its own.

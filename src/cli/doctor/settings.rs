@@ -10,7 +10,7 @@ use crate::cli::installation::Installation;
 use crate::config::secret::Secret;
 use crate::config::{CertificateSource, Config, Settings, variable_of};
 use crate::control::facts::{CertificateFacts, ServerFacts};
-use crate::tls::{CertificateKind, PublicCertificate};
+use crate::tls::{CertificateKind, PublicCertificate, acme_certificate_file};
 use crate::users::credentials::unix_seconds;
 
 /// Where the service's unit may be.
@@ -89,15 +89,26 @@ fn config(installation: &Installation, record: Option<&Secret<String>>, facts: O
     Ok(config)
 }
 
-/// The certificate of `CASTWAY_CERT`, as the owner of the data folder reads it; a running server says more about its own.
+/// The certificate of `CASTWAY_CERT` or the kept one of the authority, as the owner of the data folder reads it; a running server says
+/// more about its own.
 pub(super) fn certificate(inputs: &Inputs, folder: &mut DataFolder) -> Option<Result<CertificateFacts, String>> {
     let config = inputs.config.as_ref().filter(|_| inputs.facts.is_none())?;
-    let CertificateSource::Files { cert, trusted, .. } = &config.tls.source else { return None };
-    let read = folder.read(cert).and_then(|text| PublicCertificate::from_pem(text.as_bytes(), SystemTime::now()));
-    let facts = read.map(|read| {
+    let (file, kind, trusted) = match &config.tls.source {
+        CertificateSource::SelfSigned => return None,
+        CertificateSource::Files { cert, trusted, .. } => (cert.clone(), CertificateKind::Files, *trusted),
+        // Whoever has chosen a directory trusts its authority.
+        CertificateSource::Acme(acme) => (acme_certificate_file(acme), CertificateKind::Acme, Some(true)),
+    };
+    let text = match folder.read(&file) {
+        Ok(None) if kind == CertificateKind::Acme => return None,
+        Ok(None) => return Some(Err(format!("there is no file {}", file.display()))),
+        Ok(Some(text)) => Ok(text),
+        Err(error) => Err(error),
+    };
+    let facts = text.and_then(|text| PublicCertificate::from_pem(text.as_bytes(), SystemTime::now())).map(|read| {
         let trusted = trusted.unwrap_or(read.untrusted_because.is_none());
         CertificateFacts {
-            kind: if trusted { CertificateKind::Files } else { CertificateKind::UntrustedFiles }.name().to_owned(),
+            kind: if trusted { kind } else { CertificateKind::UntrustedFiles }.name().to_owned(),
             names: read.names,
             issuer: read.issuer,
             not_before: unix_seconds(read.not_before),

@@ -73,7 +73,7 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
             }
         }
         Manager::Firewalld => {
-            let zone = zone(drop);
+            let zone = zone(drop).map(|zone| quoted(&zone));
             if ZONE_PARTS.iter().any(|part| last.ends_with(part)) {
                 let zone = zone.map(|zone| format!(" --zone={zone}")).unwrap_or_default();
                 return by_hand(format!("A rich rule refuses them; sudo firewall-cmd{zone} --list-rich-rules shows it."));
@@ -82,6 +82,12 @@ pub(super) fn advice(manager: Manager, drop: &Drop, transport: Transport, ports:
             let port = format!("--add-port={}/{}", range(ports, "-"), keyword(transport));
             let command = format!("sudo firewall-cmd --permanent{zone} {port} && sudo firewall-cmd --reload");
             Advice { command: Some(command), hint: None }
+        }
+        // nft can't name what other programs may have called by any name.
+        Manager::Nftables if !is_name(&drop.chain) || !drop.table.split_once(' ').is_some_and(|(_, name)| is_name(name)) => {
+            by_hand(
+                "nft can't write a name of this table or chain; open the ports with the program that has made them.".to_owned(),
+            )
         }
         Manager::Nftables => Advice {
             command: Some(nft(drop, transport, ports)),
@@ -107,14 +113,25 @@ fn nft(drop: &Drop, transport: Transport, ports: (u16, u16)) -> String {
 }
 
 fn iptables(drop: &Drop, transport: Transport, ports: (u16, u16)) -> String {
-    let table = if drop.table == "filter" { String::new() } else { format!(" -t {}", drop.table) };
+    let table = if drop.table == "filter" { String::new() } else { format!(" -t {}", quoted(&drop.table)) };
     let rule = format!("-p {} --dport {} -j ACCEPT", keyword(transport), range(ports, ":"));
-    let (program, chain) = (drop.program.command(), &drop.chain);
+    let (program, chain) = (drop.program.command(), quoted(&drop.chain));
     match drop.rule {
         _ if drop.only_accepts_before => format!("sudo {program}{table} -I {chain} {rule}"),
         Some(position) => format!("sudo {program}{table} -I {chain} {} {rule}", position.index + 1),
         None => format!("sudo {program}{table} -A {chain} {rule}"),
     }
+}
+
+/// A name as nft takes it, in which nothing means something to a shell.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte))
+}
+
+/// As one word for a shell.
+fn quoted(name: &str) -> String {
+    if is_name(name) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
 fn range((first, last): (u16, u16), between: &str) -> String {

@@ -1,10 +1,14 @@
 //! Runs the programs that list rules: by absolute paths, without this program's environment, for a bounded time and with bounded output.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 const FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/run/current-system/sw/bin"];
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,13 +56,29 @@ fn run(path: &Path, arguments: &[&str]) -> Result<(bool, String, String), String
     let mut command = Command::new(path);
     command.args(arguments).env_clear().env("LC_ALL", "C").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("can't be run: {error}"))?;
-    let output = child.stdout.take().map(|pipe| thread::spawn(move || read(pipe, MAX_OUTPUT_BYTES)));
-    let errors = child.stderr.take().map(|pipe| thread::spawn(move || read(pipe, MAX_ERROR_BYTES)));
-    let succeeded = wait(&mut child);
-    let text = |reader: Option<thread::JoinHandle<String>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
-    let (output, errors) = (text(output), text(errors));
-    Ok((succeeded?, output, errors))
+    // A group of its own, so that what the program starts ends with it.
+    let mut child = command.process_group(0).spawn().map_err(|error| format!("can't be run: {error}"))?;
+    let deadline = Instant::now() + TIMEOUT;
+    let output = child.stdout.take().map(|pipe| reader(pipe, MAX_OUTPUT_BYTES));
+    let errors = child.stderr.take().map(|pipe| reader(pipe, MAX_ERROR_BYTES));
+    let succeeded = wait(&mut child, deadline)?;
+    // Something that the program has started may hold the pipes.
+    let text = |texts: Option<mpsc::Receiver<String>>| {
+        let left = deadline.saturating_duration_since(Instant::now()).max(LOOK);
+        texts.map_or_else(|| Ok(String::new()), |texts| texts.recv_timeout(left).map_err(|_| late()))
+    };
+    Ok((succeeded, text(output)?, text(errors)?))
+}
+
+fn late() -> String {
+    format!("does not answer within {} s", TIMEOUT.as_secs())
+}
+
+/// Reads in a thread, which nobody waits for.
+fn reader(pipe: impl Read + Send + 'static, most: u64) -> mpsc::Receiver<String> {
+    let (to, texts) = mpsc::channel();
+    thread::spawn(move || to.send(read(pipe, most)));
+    texts
 }
 
 /// Reads at most `most` bytes, and drops the pipe, so that a program which prints more ends.
@@ -68,18 +88,49 @@ fn read(pipe: impl Read, most: u64) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn wait(child: &mut Child) -> Result<bool, String> {
-    let deadline = Instant::now() + TIMEOUT;
+fn wait(child: &mut Child, deadline: Instant) -> Result<bool, String> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status.success()),
             Ok(None) if Instant::now() < deadline => thread::sleep(LOOK),
             Ok(None) => {
+                if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("does not answer within {} s", TIMEOUT.as_secs()));
+                return Err(late());
             }
             Err(error) => return Err(format!("can't be awaited: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<(bool, String, String), String> {
+        run(Path::new("/bin/sh"), &["-c", script])
+    }
+
+    #[test]
+    fn a_program_that_hangs_ends_with_all_that_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let pids = folder.path().join("pids");
+        let script = format!("sleep 300 & echo $! > {0}; echo $$ >> {0}; wait", pids.display());
+        assert_eq!(shell(&script).unwrap_err(), "does not answer within 3 s");
+        for pid in std::fs::read_to_string(&pids).unwrap().lines() {
+            // A dead process that nobody has awaited yet has no command line.
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            assert_eq!(line, b"", "{pid} still runs");
+        }
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_is_not_awaited() {
+        let error = shell("sleep 20 & echo rules").unwrap_err();
+        assert_eq!(error, "does not answer within 3 s", "the pipe is still open, so the list may be incomplete");
+        assert_eq!(shell("echo rules; echo why >&2"), Ok((true, "rules\n".to_owned(), "why\n".to_owned())));
     }
 }

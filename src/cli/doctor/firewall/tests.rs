@@ -272,3 +272,27 @@ fn ufw_and_firewalld_get_their_own_commands() {
     );
     assert_eq!(asked(&ruleset, udp(3478, 3478)).filters, ["firewalld"]);
 }
+
+#[test]
+fn no_name_becomes_a_word_of_the_shells() {
+    for name in ["in put", "input;reboot", "$(reboot)", "it's", "`id`", "-f", "a\u{1b}[2J", ""] {
+        let chain = serde_json::json!({ "nftables": [
+            { "table": { "family": "inet", "name": "filter" } },
+            { "chain": { "family": "inet", "table": "filter", "name": name, "type": "filter", "hook": "input", "policy": "drop" } },
+        ] });
+        let table = serde_json::json!({ "nftables": [
+            { "table": { "family": "inet", "name": name } },
+            { "chain": { "family": "inet", "table": name, "name": "input", "type": "filter", "hook": "input", "policy": "drop" } },
+        ] });
+        for rules in [chain, table] {
+            let report = asked(&nft::read(&rules.to_string(), &|_, _| false).unwrap(), udp(3478, 3478));
+            let [closed] = report.closed.as_slice() else { panic!("{name:?}: {report:?}") };
+            assert_eq!(closed.command, None, "{name:?}");
+            assert!(closed.hint.as_ref().unwrap().contains("nft can't write"), "{closed:?}");
+        }
+    }
+    let zone = "*filter\n:INPUT ACCEPT [0:0]\n:INPUT_ZONES - [0:0]\n:IN_a;b'c - [0:0]\n-A INPUT -j INPUT_ZONES\n-A INPUT -j DROP\n\
+                -A INPUT_ZONES -g IN_a;b'c\nCOMMIT\n";
+    let command = command(&iptables::read(zone, Program::Iptables), udp(3478, 3478));
+    assert!(command.contains(r"--zone='a;b'\''c' --add-port"), "{command}");
+}
