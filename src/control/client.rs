@@ -30,7 +30,7 @@ pub enum AskError {
     /// The sentence of the server.
     #[error("{0}")]
     Refused(String),
-    #[error("the running server can't be asked: {0}")]
+    #[error(transparent)]
     Broken(#[from] io::Error),
 }
 

@@ -333,4 +333,5 @@ fn what_the_owner_puts_into_the_folder_holds_nobody_up() {
     liar(folder.path(), |_| "{".repeat(3 * 1024 * 1024));
     let (_, report) = doctor(folder.path());
     assert_eq!(states(&report, "settings"), ["unknown"], "{report:#}");
+    assert_eq!(states(&report, "ports"), [""; 0], "who has them is not known");
 }

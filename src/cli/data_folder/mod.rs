@@ -129,7 +129,7 @@ impl DataFolder {
         };
         match serde_json::from_slice(&line).map_err(io::Error::from)? {
             Reply::Done(value) => Ok(serde_json::from_value(value)?),
-            Reply::Failed(why) => Err(anyhow!(why)),
+            Reply::Failed(why) => Err(anyhow!(printable(&why).replace('\n', " "))),
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Inputs {
     pub(super) config: Option<Config>,
     /// What the running server says of itself; `None`: none runs, or it can't be asked.
     pub(super) facts: Option<ServerFacts>,
+    /// A server runs, and gives no answer.
+    pub(super) unanswered: bool,
     /// Fresh credentials for an allocation of doctor's own.
     pub(super) credentials: Option<Credentials>,
     /// The certificate of `CASTWAY_CERT` or the authority's where no server runs, or why it can't be read.

@@ -12,7 +12,10 @@ use crate::control::facts::{Service, Transport};
 /// Tries each listener.
 pub(super) async fn look(inputs: &Inputs) -> Vec<Line> {
     let ports = inputs.ports();
-    let Some(facts) = &inputs.facts else { return of_stopped(&ports) };
+    let Some(facts) = &inputs.facts else {
+        // Who has the ports is most likely that server.
+        return if inputs.unanswered { Vec::new() } else { of_stopped(&ports) };
+    };
     if inputs.is_elsewhere() {
         let text = "the server runs in another network than this program (a container): run castway doctor there";
         return vec![Line::unknown(Topic::Ports, text).with_command("docker exec -it CONTAINER castway doctor")];

@@ -19,9 +19,9 @@ const UNITS: [&str; 3] =
 
 /// Reads the settings, and asks the server.
 pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, &mut anyhow::Error>) -> (Inputs, Vec<Line>) {
-    let (facts, record, mut lines) = match folder {
+    let (facts, unanswered, record, mut lines) = match folder {
         Ok(folder) => ask(folder),
-        Err(error) => (None, None, vec![Line::failed(Topic::Settings, format!("{error:#}"))]),
+        Err(error) => (None, false, None, vec![Line::failed(Topic::Settings, format!("{error:#}"))]),
     };
     let config = match config(installation, record.as_ref(), facts.as_ref()) {
         Ok(config) => Some(config),
@@ -38,11 +38,12 @@ pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, 
         lines.extend(edited(installation, facts));
         lines.extend(other_version(facts));
     }
-    (Inputs { config, facts, now: unix_seconds(SystemTime::now()), ..Inputs::default() }, lines)
+    (Inputs { config, facts, unanswered, now: unix_seconds(SystemTime::now()), ..Inputs::default() }, lines)
 }
 
-fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>, Vec<Line>) {
-    let mut lines = Vec::new();
+/// Also tells whether a server runs and gives no answer.
+fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, bool, Option<Secret<String>>, Vec<Line>) {
+    let (mut lines, mut unanswered) = (Vec::new(), false);
     let facts = match folder.facts() {
         Ok(facts) => Some(facts),
         Err(NoAnswer::NotRunning) => {
@@ -54,6 +55,7 @@ fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>,
             None
         }
         Err(NoAnswer::Because(why)) => {
+            unanswered = true;
             lines.push(Line::unknown(Topic::Settings, format!("the server can't be asked: {why}")));
             None
         }
@@ -66,7 +68,7 @@ fn ask(folder: &mut DataFolder) -> (Option<ServerFacts>, Option<Secret<String>>,
             None
         }
     };
-    (facts, record, lines)
+    (facts, unanswered, record, lines)
 }
 
 /// The settings of the server's last start, if it has one, or else those that were found.
