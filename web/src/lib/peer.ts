@@ -117,6 +117,11 @@ export class Peer {
     return state === 'connected' || state === 'completed';
   }
 
+  /** Neither up nor given up by the browser. */
+  isTrying(): boolean {
+    return !this.closed && !this.isUp() && this.pc.iceConnectionState !== 'failed';
+  }
+
   close(): void {
     this.closed = true;
     this.pc.onicecandidate = null;
