@@ -115,7 +115,8 @@ export class Reporter {
     if (this.phase !== 'up') this.upSince = performance.now();
     this.phase = 'up';
     this.worked = this.wasUp = true;
-    const due = performance.now() - this.lastRead >= TOTALS_INTERVAL_MS;
+    // A cast of a few seconds has totals, too.
+    const due = performance.now() - this.lastRead >= TOTALS_INTERVAL_MS || !peer.evidence.bytes;
     if (!due && this.sent.indexOf('connected') >= 0) return;
     this.lastRead = performance.now();
     this.listener.changed();
