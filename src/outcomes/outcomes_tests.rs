@@ -133,7 +133,7 @@ fn each_end_and_the_operator_read_a_text_that_speaks_to_them() {
                     let json: serde_json::Value = serde_json::from_str(&sent.json).unwrap();
                     format!("operator: {}", json["verdict"]["en"]["text"].as_str().unwrap())
                 }
-                _ => continue,
+                Output::TellTv { .. } | Output::Report(_) | Output::Forgotten(_) => continue,
             };
             texts.push(text.split(" have relayed").next().unwrap().to_owned());
         }
