@@ -51,7 +51,7 @@ pub(super) enum ReportError {
 impl CallReports {
     pub(super) fn new(sources: Sources, reporter: Reporter) -> Self {
         let (calls, members, records) = Default::default();
-        Self { outcomes: Outcomes::new(sources), reporter, calls, members, records }
+        Self { outcomes: Outcomes::new(Kind::Call, sources), reporter, calls, members, records }
     }
 
     pub(super) fn handle(&mut self, event: CallEvent, now: Instant) {

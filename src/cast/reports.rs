@@ -53,7 +53,7 @@ pub(super) enum Told {
 impl CastReports {
     pub(super) fn new(sources: Sources, reporter: Reporter) -> Self {
         let (casts, clients, tvs) = Default::default();
-        Self { outcomes: Outcomes::new(sources), reporter, casts, clients, tvs }
+        Self { outcomes: Outcomes::new(Kind::Cast, sources), reporter, casts, clients, tvs }
     }
 
     /// `member` describes a connected client.

@@ -16,7 +16,7 @@ use crate::diagnosis::decide;
 use crate::diagnosis::observation::{FactsSource, PathWitness};
 use crate::diagnosis::report::{CheckReport, RangeResult};
 use crate::diagnosis::watch::Watch;
-use crate::diagnosis::words::VerdictReply;
+use crate::diagnosis::words::{Reader, Subject, VerdictReply};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::rate::ClientLimiter;
 use crate::turn::RefusalReason;
@@ -244,16 +244,16 @@ impl Checks {
         let CheckParts { facts, range, directory, .. } = &self.0.parts;
         let mut facts = facts.facts(client.host.as_deref(), of.address, client.reached);
         facts.range_needed |= range.is_due(directory);
-        let verdict = VerdictReply::of(&decide::check(&report, &of.witness, &facts));
-        tracing::info!(address = %of.address, verdict = verdict.code, "check finished");
-        let verdict = json!(verdict);
-        self.keep(of.address, of.device, &report, &verdict);
+        let verdict = decide::check(&report, &of.witness, &facts);
+        tracing::info!(address = %of.address, verdict = verdict.code(), "check finished");
+        let for_operator = json!(VerdictReply::to(Reader::Operator(Subject::Check), &verdict));
+        self.keep(of.address, of.device, &report, &for_operator);
         if of.device == 1 {
-            let result = json!({"address": of.address, "verdict": verdict, "report": report});
+            let result = json!({"address": of.address, "verdict": for_operator, "report": report});
             self.state().keys.finish(&of.key, result);
             self.0.finished.notify_waiters();
         }
-        Ok(verdict)
+        Ok(json!(VerdictReply::of(&verdict)))
     }
 
     fn keep(&self, address: IpAddr, device: usize, report: &CheckReport, verdict: &Value) {

@@ -24,8 +24,12 @@ struct Happened {
 
 impl World {
     fn new() -> Self {
+        Self::of(Kind::Cast)
+    }
+
+    fn of(kind: Kind) -> Self {
         let sources = unknown::sources();
-        Self { watch: sources.watch.clone(), table: Outcomes::new(sources), now: Instant::now() }
+        Self { watch: sources.watch.clone(), table: Outcomes::new(kind, sources), now: Instant::now() }
     }
 
     fn begin(&mut self) -> RecordId {
@@ -109,6 +113,37 @@ fn the_first_failure_waits_for_the_other_end_and_both_get_one_verdict() {
     world.now += SECOND;
     world.report(record, Role::Caster, report(Outcome::Failed), "caster").unwrap();
     assert_eq!(world.texts(), ["failed", "caster: verdict", "tell", "tv: verdict"]);
+}
+
+#[test]
+fn each_end_and_the_operator_read_a_text_that_speaks_to_them() {
+    let texts = |kind| {
+        let mut world = World::of(kind);
+        let record = world.begin();
+        for (role, name) in [(Role::Caster, "caster"), (Role::Tv, "tv")] {
+            let failed = Report::read(r#"{"outcome":"failed","local":{"relay":1}}"#).unwrap();
+            let sent = PageReport { report: Some(failed), send: role == Role::Tv };
+            world.table.report(record, role, sent, name, world.now).unwrap();
+        }
+        let mut texts = Vec::new();
+        while let Some(output) = world.table.poll_output() {
+            let text = match output {
+                Output::Answer { to, verdict } => format!("{to}: {}", verdict.unwrap().en.text),
+                Output::Report(Reported::Sent(sent)) => {
+                    let json: serde_json::Value = serde_json::from_str(&sent.json).unwrap();
+                    format!("operator: {}", json["verdict"]["en"]["text"].as_str().unwrap())
+                }
+                Output::TellTv { .. } | Output::Report(_) | Output::Forgotten(_) => continue,
+            };
+            texts.push(text.split(" have relayed").next().unwrap().to_owned());
+        }
+        texts
+    };
+    assert_eq!(texts(Kind::Cast), ["caster: You and the TV", "operator: The caster and the TV", "tv: You and the caster"]);
+    assert_eq!(
+        texts(Kind::Call),
+        ["caster: You and the other side", "operator: The caller and the callee", "tv: You and the other side"]
+    );
 }
 
 #[test]

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::output::{CastResult, Ended, Output, RecordId, Reported, SentReport};
+use super::output::{CastResult, Ended, Kind, Output, RecordId, Reported, SentReport};
 use super::party::{Member, PageReport, Party, ReportRefusal, Role, Waiting};
 use crate::diagnosis::decide;
 use crate::diagnosis::observation::{Facts, FactsSource};
 use crate::diagnosis::report::{MAX_REPORT_BYTES, Outcome, Report, Route};
 use crate::diagnosis::verdict::Verdict;
 use crate::diagnosis::watch::Watch;
-use crate::diagnosis::words::VerdictReply;
+use crate::diagnosis::words::{Reader, Subject, VerdictReply};
 
 /// How long a report of a failure waits for that of the other end, and an ended cast for the last report of an end.
 pub const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -30,6 +30,7 @@ pub(super) struct Evidence<'a> {
 #[derive(Debug)]
 pub(super) struct Record<T> {
     id: RecordId,
+    kind: Kind,
     name: String,
     began: Instant,
     parties: [Party<T>; 2],
@@ -50,7 +51,7 @@ pub(super) struct Record<T> {
 struct Decided {
     /// Another report may still tell more.
     is_open: bool,
-    reply: VerdictReply,
+    verdict: Verdict,
     tv_knows: bool,
 }
 
@@ -63,9 +64,10 @@ struct Over {
 }
 
 impl<T> Record<T> {
-    pub(super) fn new(id: RecordId, name: String, members: [Option<Member>; 2], now: Instant) -> Self {
+    pub(super) fn new(id: RecordId, kind: Kind, name: String, members: [Option<Member>; 2], now: Instant) -> Self {
         Self {
             id,
+            kind,
             name,
             began: now,
             parties: members.map(Party::new),
@@ -142,7 +144,7 @@ impl<T> Record<T> {
         let Some(report) = report else {
             return match self.party(role).report.is_some() {
                 true => {
-                    outputs.extend([self.sent(role), self.answer(to, true)]);
+                    outputs.extend([self.sent(role), self.answer(to, role, true)]);
                     Ok(())
                 }
                 false => Err((to, ReportRefusal::NothingToSend)),
@@ -164,7 +166,7 @@ impl<T> Record<T> {
             if send {
                 outputs.extend([self.sent(role)]);
             }
-            outputs.extend([self.answer(to, false)]);
+            outputs.extend([self.answer(to, role, false)]);
         }
         Ok(())
     }
@@ -222,7 +224,7 @@ impl<T> Record<T> {
             if send {
                 outputs.extend([self.sent(role)]);
             }
-            outputs.extend([self.answer(to, true)]);
+            outputs.extend([self.answer(to, role, true)]);
             outputs.extend(self.tell_tv(role));
         }
     }
@@ -235,16 +237,15 @@ impl<T> Record<T> {
         let [caster, tv] = Role::ALL.map(|role| self.party(role).end());
         let verdict = decide::cast(&caster, &tv, &self.facts(evidence));
         let both_have_reported = self.parties.iter().all(|party| party.has_failed);
-        let (reply, before) = (VerdictReply::of(&verdict), self.verdict.take());
-        self.last_code = Some(reply.code);
+        let (code, before) = (verdict.code(), self.verdict.take());
+        self.last_code = Some(code);
         if before.is_none() {
             // What the relay sees from now on belongs to the next attempt.
             self.parties.iter_mut().for_each(|party| party.keep_witness(evidence.watch));
             self.watch_until = Some(now + WATCH_TIME);
         }
         let is_open = verdict == Verdict::Unknown && !both_have_reported;
-        let code = reply.code;
-        self.verdict = Some(Decided { is_open, reply, tv_knows: false });
+        self.verdict = Some(Decided { is_open, verdict, tv_knows: false });
         before.is_none().then_some(code)
     }
 
@@ -253,21 +254,36 @@ impl<T> Record<T> {
         reader.map(|member| evidence.facts.facts(member.host.as_deref(), member.address, member.reached)).unwrap_or_default()
     }
 
-    fn answer(&self, to: T, failed: bool) -> Output<T> {
-        Output::Answer { to, verdict: self.verdict.as_ref().filter(|_| failed).map(|decided| decided.reply.clone()) }
+    fn answer(&self, to: T, role: Role, failed: bool) -> Output<T> {
+        Output::Answer { to, verdict: self.reply(role).filter(|_| failed) }
+    }
+
+    /// The verdict as this end reads it.
+    fn reply(&self, role: Role) -> Option<VerdictReply> {
+        let reader = match (self.kind, role) {
+            (Kind::Cast, Role::Caster) => Reader::Caster,
+            (Kind::Cast, Role::Tv) => Reader::Tv,
+            (Kind::Call, Role::Caster) => Reader::Caller,
+            (Kind::Call, Role::Tv) => Reader::Callee,
+        };
+        self.verdict.as_ref().map(|decided| VerdictReply::to(reader, &decided.verdict))
     }
 
     /// The caster has been told why the attempt failed.
     fn tell_tv(&mut self, told: Role) -> Option<Output<T>> {
         let decided = self.verdict.as_mut().filter(|decided| told == Role::Caster && !decided.tv_knows)?;
         decided.tv_knows = true;
-        let (side, code) = (decided.reply.side, decided.reply.code);
+        let (side, code) = (decided.verdict.side(), decided.verdict.code());
         Some(Output::TellTv { record: self.id, side, code })
     }
 
     fn sent(&self, role: Role) -> Output<T> {
         let (own, other) = (self.party(role), self.party(role.other()));
-        let decided = self.verdict.as_ref().map(|decided| &decided.reply);
+        let subject = match self.kind {
+            Kind::Cast => Subject::Cast,
+            Kind::Call => Subject::Call,
+        };
+        let decided = self.verdict.as_ref().map(|decided| VerdictReply::to(Reader::Operator(subject), &decided.verdict));
         let json = |report: Option<&Report>, other: Option<&Report>| {
             let by = if role == Role::Caster { "caster" } else { "tv" };
             let json: Value = json!({"by": by, "verdict": decided, "report": report, "other": other});
@@ -278,7 +294,7 @@ impl<T> Record<T> {
             .or_else(|| json(None, None))
             .unwrap_or_default();
         let address = own.member.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |member| member.address);
-        let verdict = decided.map(|reply| reply.code);
+        let verdict = decided.as_ref().map(|reply| reply.code);
         Output::Report(Reported::Sent(SentReport { name: self.name.clone(), address, verdict, json }))
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::output::{Output, RecordId};
+use super::output::{Kind, Output, RecordId};
 use super::party::{Member, PageReport, ReportRefusal, Role, report_bytes};
 use super::record::{Evidence, Record};
 use crate::diagnosis::observation::FactsSource;
@@ -35,6 +35,7 @@ impl fmt::Debug for Sources {
 /// `T` names who gets the answer to a report.
 #[derive(Debug)]
 pub struct Outcomes<T> {
+    kind: Kind,
     sources: Sources,
     records: BTreeMap<RecordId, Record<T>>,
     /// Each record's `due`.
@@ -48,8 +49,9 @@ pub struct Outcomes<T> {
 }
 
 impl<T> Outcomes<T> {
-    pub fn new(sources: Sources) -> Self {
+    pub fn new(kind: Kind, sources: Sources) -> Self {
         Self {
+            kind,
             sources,
             records: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -64,7 +66,7 @@ impl<T> Outcomes<T> {
     pub fn begin(&mut self, name: String, caster: Option<Member>, tv: Option<Member>, now: Instant) -> RecordId {
         let id = RecordId(self.next);
         self.next += 1;
-        self.records.insert(id, Record::new(id, name, [caster, tv], now));
+        self.records.insert(id, Record::new(id, self.kind, name, [caster, tv], now));
         self.update(id, now, |record, evidence, _| record.open_watches(evidence.watch, now));
         id
     }

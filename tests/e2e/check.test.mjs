@@ -70,7 +70,7 @@ describe('the page for checks', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => 
 
   browserTest('two devices test each way between them', {}, async (fixture, server) => {
     const { key: typed } = await key(server);
-    const first = await openPage(await fixture.browser(), at(server, `/check?k=${typed}`));
+    const first = await openPage(await fixture.browser(), at(server, `/check?k=${typed}`), { viewport: { width: 390, height: 844 } });
     await first.locator('#start-check').click();
     await done(first);
     const digits = await until('the first device shows digits', () => first.locator('#digits').textContent(), (text) => /^\d{4}$/.test(text));
@@ -81,6 +81,8 @@ describe('the page for checks', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => 
     const links = await until('each link has a result', () => first.evaluate(seen), (page) => page.state === 'done' && Object.keys(page.links).length === 4, CHECK_TIMEOUT_MS);
     assert.deepEqual(links.links, { direct: 'ok', 'relay-udp': 'ok', 'relay-tcp': 'ok', 'relay-tls': 'untested' });
     assert.equal(links.verdict, 'fine');
+    const widths = await first.evaluate(() => [...document.querySelectorAll('[data-link] .name')].map((name) => name.clientWidth));
+    assert.ok(widths.every((width) => width >= 140), `a phone breaks no word of a name: ${widths}`);
     await until('the second device is done', () => second.evaluate(seen), ({ state }) => state === 'done');
     const { checks } = await ask(server, { ask: 'checks' });
     assert.deepEqual(checks[0].result.report.links.map(({ connected }) => connected), [true, true, true]);
@@ -99,15 +101,16 @@ describe('the page for checks', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => 
     const browser = await fixture.browser();
     const empty = await openPage(browser, at(server, '/check'));
     assert.match(await empty.locator('#key-hint').textContent(), /castway doctor/);
+    assert.equal(await empty.evaluate(() => document.activeElement.id), 'key-input');
     await empty.locator('#start-check').click();
     await until('it asks for a key', () => empty.locator('#notice').isVisible());
 
     const { key: typed } = await key(server);
-    for (const expected of [false, true]) {
-      const page = await openPage(browser, at(server, `/check?k=${typed}`));
+    for (const [locale, refusal] of [['en-US', null], ['en-US', /has been used/], ['zh-CN', /已使用过/]]) {
+      const page = await openPage(browser, at(server, `/check?k=${typed}`), { locale });
       await page.locator('#start-check').click();
-      if (!expected) await done(page);
-      else await until('the server’s sentence is shown', () => page.locator('#notice-hint').textContent(), (text) => /has been used/.test(text));
+      if (!refusal) await done(page);
+      else await until('the refusal is shown', () => page.locator('#notice-hint').textContent(), (text) => refusal.test(text));
     }
   });
 

@@ -70,6 +70,7 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
     assert.equal(await caster.locator('#retry-tls').isVisible(), false, 'this server offers no TLS');
     assert.equal(await caster.locator('#notice-action').isVisible(), true);
     assert.ok((await said(caster)).some((text) => /^Still trying: /.test(text)), 'the caster has said before what it waits for');
+    assert.ok((await said(caster)).some((text) => /^No connection to the TV yet\. This page keeps trying/.test(text)), 'the caster says that it keeps trying');
 
     await until('the TV has the verdict', () => tv.locator('#status').innerText(), (text) => /The caster’s screen says why\.$/.test(text));
     assert.equal(await attribute(tv, 'status', 'data-verdict'), 'wrong_external_address');
@@ -78,6 +79,28 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
     await caster.locator('#send-report').click();
     await until('the operator has the report', () => caster.locator('#report-sent').innerText(), (text) => /^Thank you/.test(text));
     assert.equal(await caster.locator('#send-report').isDisabled(), true);
+  });
+
+  browserTest('a verdict that comes late replaces what the caster has seen itself', DEAD_RELAY, async (fixture, server) => {
+    const [tvBrowser, castBrowser] = [await fixture.browser(), await fixture.browser()];
+    await openSource(castBrowser);
+    const { page: tv, code } = await openTv(tvBrowser, server);
+    const caster = await openPage(castBrowser, 'about:blank');
+    const held = [];
+    let holds = true;
+    await caster.routeWebSocket(/socket\.io/, (socket) => {
+      const origin = socket.connectToServer();
+      socket.onMessage((message) => origin.send(message));
+      origin.onMessage((message) => (holds && /"verdict":\{/.test(String(message)) ? held.push(() => socket.send(message)) : socket.send(message)));
+    });
+    await caster.goto(`${server.url}/cast?ice=relay&code=${code}`);
+    await caster.locator('#start').click();
+    assert.equal(await verdict(caster), 'unknown');
+    await until('the TV has the verdict', () => attribute(tv, 'status', 'data-verdict'), (found) => found === 'wrong_external_address');
+    await until('the verdict is there', () => held.length);
+    holds = false;
+    held.forEach((send) => send());
+    await until('the caster has the verdict', () => attribute(caster, 'notice', 'data-verdict'), (found) => found === 'wrong_external_address');
   });
 
   browserTest('a path that opens late wins over the sentence', { ...DEAD_RELAY, CASTWAY_NO_TCP: 'true' }, async (fixture, server) => {
@@ -114,6 +137,7 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
       assert.equal(await attribute(page, 'notice', 'data-verdict'), 'wrong_external_address');
       assert.notEqual(await page.locator('#notice-title').innerText(), '');
       assert.ok((await said(page)).some((text) => /^Still trying: /.test(text)), 'the page has said before what it waits for');
+      assert.doesNotMatch(await page.locator('#notice').innerText(), /\b(TV|caster|[Cc]asts?)\b/, 'nobody in a call is a TV');
     }
     await pages[0].locator('#send-report').click();
     await until('the operator has the report', () => pages[0].locator('#report-sent').innerText(), (text) => /^Thank you/.test(text));

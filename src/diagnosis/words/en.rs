@@ -2,7 +2,7 @@
 
 use super::command;
 use super::figures::{duration, path, path_name, time};
-use super::language::{Language, Reader, Text};
+use super::language::{Language, Reader, Subject, Text};
 use crate::diagnosis::verdict::{Fault, Finding, Side};
 use crate::turn::{CredentialRefusal, RefusalReason};
 
@@ -14,26 +14,55 @@ const OPEN: &str = "in the machine's firewall and in the cloud's security group"
 const OTHER_NETWORK: &str = "A check from another network, such as a phone with Wi-Fi off, tells them apart";
 
 impl English {
+    /// The end that the caster stands for in the verdict, or the reader's own.
+    fn own(&self) -> &'static str {
+        match self.reader {
+            Reader::Caster | Reader::Tv | Reader::Caller | Reader::Callee => "you",
+            Reader::Operator(Subject::Check) => "the device",
+            Reader::Operator(Subject::Cast) => "the caster",
+            Reader::Operator(Subject::Call) => "the caller",
+        }
+    }
+
     fn other(&self) -> &'static str {
         match self.reader {
-            Reader::Caster => "the TV",
+            Reader::Caster | Reader::Operator(Subject::Cast) => "the TV",
+            Reader::Tv => "the caster",
             Reader::Caller | Reader::Callee => "the other side",
+            Reader::Operator(Subject::Check) => "the second device",
+            Reader::Operator(Subject::Call) => "the callee",
+        }
+    }
+
+    /// What uses another path, as a plural.
+    fn uses(&self) -> &'static str {
+        match self.reader {
+            Reader::Caster | Reader::Tv | Reader::Operator(Subject::Check | Subject::Cast) => "Casts",
+            Reader::Caller | Reader::Callee | Reader::Operator(Subject::Call) => "Calls",
         }
     }
 
     fn who(&self, end: Side) -> String {
         match self.reader.sees(end) {
             Side::Tv => self.other().to_owned(),
-            Side::Both => format!("you and {}", self.other()),
-            Side::Caster | Side::Server | Side::Unknown => "you".to_owned(),
+            Side::Both => format!("{} and {}", self.own(), self.other()),
+            Side::Caster | Side::Server | Side::Unknown => self.own().to_owned(),
         }
     }
 
     fn whose(&self, end: Side) -> String {
+        let own = if self.own() == "you" { "your".to_owned() } else { format!("{}'s", self.own()) };
         match self.reader.sees(end) {
             Side::Tv => format!("{}'s", self.other()),
-            Side::Both => format!("your and {}'s", self.other()),
-            Side::Caster | Side::Server | Side::Unknown => "your".to_owned(),
+            Side::Both => format!("{own} and {}'s", self.other()),
+            Side::Caster | Side::Server | Side::Unknown => own,
+        }
+    }
+
+    fn device(&self, end: Side) -> String {
+        match self.who(end).as_str() {
+            "you" => "your device".to_owned(),
+            who => who.to_owned(),
         }
     }
 
@@ -100,7 +129,7 @@ impl English {
             (Some(RefusalReason::ShuttingDown), _) => "Try again once the server has started.",
             (Some(RefusalReason::NoPort), _) => "Widen CASTWAY_MIN_PORT to CASTWAY_MAX_PORT.",
             (Some(RefusalReason::NoAddressOfFamily(_)), _) | (None, 440) => {
-                "CASTWAY_RELAY_IP and CASTWAY_EXTERNAL_IP name an address of each family."
+                "Name an address of this family in CASTWAY_RELAY_IP and CASTWAY_EXTERNAL_IP."
             }
             (None, 486) => "Raise CASTWAY_USER_QUOTA or CASTWAY_CLIENTS_ALLOCATIONS; the server's log names the quota.",
             _ => "The server's log has the reason, and docs/troubleshooting.md says what to do.",
@@ -165,7 +194,7 @@ impl Language for English {
                 format!("Nothing from {who} reached UDP {port} or TCP {tcp}; {whose} page did reach the server.")
             }
             Fault::TcpClosed { port, .. } if finding.side == Side::Server => format!("Nothing from {who} reached the relay at TCP {port}."),
-            Fault::TcpClosed { port, .. } => format!("TCP {port} works for others, not for {who}. Casts will use another path."),
+            Fault::TcpClosed { port, .. } => format!("TCP {port} works for others, not for {who}. {} will use another path.", self.uses()),
             Fault::RangeClosed { ports: (first, last), sent } => {
                 format!("The relay answers, but none of {sent} packets reached its ports {first}–{last}/UDP.")
             }
@@ -176,7 +205,7 @@ impl Language for English {
                 format!("This server advertises {advertised}, and nothing came to it there.")
             }
             Fault::AnswersLost { from, .. } => format!(
-                "{} packets arrived{}, our answers did not reach {who}: they leave over a second address or route, or something on the way back drops them.",
+                "{} packets arrived{}, but our answers did not reach {who}: they leave over a second address or route, or something on the way back drops them.",
                 capital(&whose),
                 from.map(|from| format!(" (from {from})")).unwrap_or_default()
             ),
@@ -194,7 +223,7 @@ impl Language for English {
                     Some(last) => format!("UDP {port} works for others{last}, not for {who}"),
                     None => format!("Nothing from {who} reached UDP {port}"),
                 };
-                let instead = instead.map(|(over, port)| format!("; {} on {port} does. Casts will use it.", path_name(over)));
+                let instead = instead.map(|(over, port)| format!("; {} on {port} does. {} will use it.", path_name(over), self.uses()));
                 first + &instead.unwrap_or_else(|| ".".to_owned())
             }
             Fault::VisitorBlocksAll { tried: false, .. } => format!(
@@ -202,7 +231,7 @@ impl Language for English {
             ),
             Fault::VisitorBlocksAll { paths, last_elsewhere, .. } => {
                 let paths = list(paths.iter().map(|(over, port)| path(*over, *port)).collect(), "or");
-                let others = last_elsewhere.map(|at| format!(", which works for others (last at {})", time(at)));
+                let others = last_elsewhere.map(|at| format!(", but others reach it (last at {})", time(at)));
                 format!("Nothing from {who} reached the relay over {paths}{}.", others.unwrap_or_default())
             }
             Fault::CredentialsRefused { reason, static_secret } => Self::refused_credentials(*reason, *static_secret),
@@ -210,10 +239,11 @@ impl Language for English {
                 format!("The relay refused {who} with the error {code}: {}.", Self::refused(*reason, *code))
             }
             Fault::NoPairWorked { .. } if finding.seen_by == Side::Unknown => {
-                "This device reaches the relay, and no relayed connection with the second device came about.".to_owned()
+                let device = if self.own() == "you" { "This device".to_owned() } else { capital(self.own()) };
+                format!("{device} reaches the relay, and no relayed connection with the second device came about.")
             }
             Fault::NoPairWorked { last, path } => {
-                let both = format!("You and {} have relayed addresses, and no connection came about between them.", self.other());
+                let both = format!("{} have relayed addresses, and no connection came about between them.", capital(&self.who(Side::Both)));
                 let over = path.map(|over| format!(" over {}", path_name(over))).unwrap_or_default();
                 match last {
                     Some(last) => format!("{both} The last packets for the other end reached the relay from {}{over}.", self.who(*last)),
@@ -235,8 +265,8 @@ impl Language for English {
             Fault::ProxyBeforeName { name } => format!("{name} leads to a proxy"),
             Fault::UntrustedCertificate { .. } => {
                 format!(
-                    "{} device does not trust the certificate, or gets no URL because of it, where its network lets only TLS out",
-                    self.whose(finding.seen_by)
+                    "{} does not trust the certificate, or gets no URL because of it, where its network lets only TLS out",
+                    self.device(finding.seen_by)
                 )
             }
             Fault::VisitorBlocksUdp { .. } => format!("{whose} network lets no UDP through"),

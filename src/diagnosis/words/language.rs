@@ -16,21 +16,43 @@ pub struct Text {
     pub fix: Option<String>,
 }
 
-/// Who reads.
+/// Who reads. In a call the caller stands as the caster in the verdict, and the callee as the TV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reader {
+pub enum Reader {
     /// The caster, or the device that makes a check.
     Caster,
+    Tv,
     Caller,
     Callee,
+    /// The operator, who is at neither end.
+    Operator(Subject),
+}
+
+/// What an operator reads about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Check,
+    Cast,
+    Call,
 }
 
 impl Reader {
-    /// Which end this is for the reader: the caster is the reader's own, the TV the other one.
+    #[cfg(test)]
+    pub(in crate::diagnosis) const ALL: [Self; 7] = [
+        Self::Caster,
+        Self::Tv,
+        Self::Caller,
+        Self::Callee,
+        Self::Operator(Subject::Check),
+        Self::Operator(Subject::Cast),
+        Self::Operator(Subject::Call),
+    ];
+
+    /// Which end this is for the reader: the caster is the reader's own, the TV the other one. An operator reads of the first end and the other one.
     pub(super) fn sees(self, end: Side) -> Side {
         match (self, end) {
-            (Self::Callee, Side::Caster) => Side::Tv,
-            (Self::Callee, Side::Tv) => Side::Caster,
+            (Self::Tv | Self::Callee, Side::Caster) => Side::Tv,
+            (Self::Tv | Self::Callee, Side::Tv) => Side::Caster,
             (_, end) => end,
         }
     }

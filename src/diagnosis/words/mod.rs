@@ -11,8 +11,8 @@ mod tests;
 
 use serde::Serialize;
 
-pub use language::Text;
-use language::{Language, Reader};
+use language::Language;
+pub use language::{Reader, Subject, Text};
 
 use super::verdict::{Finding, NotTested, Side, Verdict};
 
@@ -34,15 +34,10 @@ pub struct VerdictReply {
 impl VerdictReply {
     /// For the caster, or for the device of a check.
     pub fn of(verdict: &Verdict) -> Self {
-        Self::about(verdict, Reader::Caster)
+        Self::to(Reader::Caster, verdict)
     }
 
-    /// For one end of a call: the caller, which stands as the caster in the verdict, or the callee, which stands as the TV.
-    pub fn of_call(verdict: &Verdict, reader: Side) -> Self {
-        Self::about(verdict, if reader == Side::Tv { Reader::Callee } else { Reader::Caller })
-    }
-
-    fn about(verdict: &Verdict, reader: Reader) -> Self {
+    pub fn to(reader: Reader, verdict: &Verdict) -> Self {
         Self {
             code: verdict.code(),
             side: verdict.side(),

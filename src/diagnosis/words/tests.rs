@@ -70,11 +70,11 @@ fn texts_are_those_of_the_design() {
         "Nothing from you reached the relay at TCP 3478.",
         "The relay answers, but none of 5 packets reached its ports 49152–65535/UDP.",
         "You reached this server at 203.0.113.7 but it advertises 10.0.0.5.",
-        "Your packets arrived (from 198.51.100.9), our answers did not reach you: they leave over a second address or route, or something on the way back drops them.",
+        "Your packets arrived (from 198.51.100.9), but our answers did not reach you: they leave over a second address or route, or something on the way back drops them.",
         "cast.example.org leads to a proxy that carries no UDP.",
         "TURN over TLS needs a certificate that devices trust. The other paths work; networks where only TLS is open won't.",
         "UDP 3478 works for others (last at 14:02 UTC), not for you; TLS on 443 does. Casts will use it.",
-        "Nothing from you reached the relay over UDP 3478, TCP 3478 or TLS 443, which works for others (last at 14:02 UTC).",
+        "Nothing from you reached the relay over UDP 3478, TCP 3478 or TLS 443, but others reach it (last at 14:02 UTC).",
         "The relay does not know the secret that signed these (401): CASTWAY_STATIC_AUTH_SECRET differs between this server and their issuer, or the secret was replaced.",
         "The relay refused you with the error 486: this address has as many allocations as allowed.",
         "You and the TV have relayed addresses, and no connection came about between them. The last packets for the other end reached the relay from the TV over TCP.",
@@ -112,9 +112,47 @@ fn a_text_speaks_to_its_reader() {
     let titles = |reply: VerdictReply| (reply.en.title, reply.zh.title, reply.side);
     let expected = |en: &str, zh: &str| (en.to_owned(), zh.to_owned(), Side::Tv);
     assert_eq!(titles(VerdictReply::of(&verdict)), expected("The TV's network blocks UDP", "电视所在的网络阻止 UDP"));
-    let caller = VerdictReply::of_call(&verdict, Side::Caster);
+    let caller = VerdictReply::to(Reader::Caller, &verdict);
     assert_eq!(titles(caller), expected("The other side's network blocks UDP", "对方所在的网络阻止 UDP"));
-    assert_eq!(titles(VerdictReply::of_call(&verdict, Side::Tv)), expected("Your network blocks UDP", "您所在的网络阻止 UDP"));
+    for reader in [Reader::Tv, Reader::Callee] {
+        let reply = VerdictReply::to(reader, &verdict);
+        assert_eq!(titles(reply), expected("Your network blocks UDP", "您所在的网络阻止 UDP"));
+    }
+    let of_caster = Verdict::Fault(of_visitor(Fault::VisitorBlocksUdp { port: 3478, last_elsewhere: None, instead: None }));
+    assert_eq!(VerdictReply::to(Reader::Tv, &of_caster).en.title, "The caster's network blocks UDP");
+}
+
+/// One reader is the caster; nobody in a call is a caster or a TV.
+#[test]
+fn no_text_names_an_end_that_is_not_there() {
+    let ends = |fault: Fault| {
+        let sides = [Side::Caster, Side::Tv, Side::Both, Side::Server, Side::Unknown];
+        sides.into_iter().flat_map(move |side| sides.map(|seen_by| Finding::new(fault.clone(), side, seen_by)))
+    };
+    let verdicts: Vec<Verdict> = findings()
+        .into_iter()
+        .flat_map(|finding| ends(finding.fault))
+        .flat_map(|finding| [Verdict::Fault(finding.clone()), Verdict::Either(finding, udp_closed())])
+        .collect();
+    let absent: [(Reader, &[&str]); 7] = [
+        (Reader::Caster, &["the caster", "the other side", "投屏设备", "对方"]),
+        (Reader::Tv, &["the TV", "the other side", "电视", "对方"]),
+        (Reader::Caller, &["the caster", "the TV", "cast ", "Casts", "电视", "投屏"]),
+        (Reader::Callee, &["the caster", "the TV", "cast ", "Casts", "电视", "投屏"]),
+        (Reader::Operator(Subject::Check), &["you", "You", "the caster", "the TV", "您", "电视", "device's device"]),
+        (Reader::Operator(Subject::Cast), &["you", "You", "您", "the device", "the other side", "对方"]),
+        (Reader::Operator(Subject::Call), &["you", "You", "您", "the TV", "Casts", "the caster", "对方"]),
+    ];
+    for verdict in &verdicts {
+        for (reader, words) in absent {
+            let reply = VerdictReply::to(reader, verdict);
+            let text = |text: &Text| format!("{} {} {}", text.title, text.text, text.fix.clone().unwrap_or_default());
+            let both = format!("{} {}", text(&reply.en), text(&reply.zh)).replace("The ", "the ");
+            for word in words {
+                assert!(!both.contains(word), "{reader:?} reads {word:?} in: {both}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -137,7 +175,7 @@ fn two_causes_are_both_named_with_what_tells_them_apart() {
     assert_eq!(
         reply.zh.text,
         "您没有任何数据到达 UDP 3478，而 TCP 可以到达。原因有两种可能：服务器未开放 UDP 3478，或者您所在的网络不放行 UDP。\
-         换一个网络（例如关闭 Wi-Fi 的手机）再检测即可区分：如果正常，原因在您所在的网络；如果结果相同，原因在服务器。"
+         换一个网络（例如关闭 Wi-Fi 的手机）再检查即可区分：如果正常，原因在您所在的网络；如果结果相同，原因在服务器。"
     );
 }
 

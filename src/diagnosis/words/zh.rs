@@ -2,7 +2,7 @@
 
 use super::command;
 use super::figures::{duration, path, path_name, time};
-use super::language::{Language, Reader, Text};
+use super::language::{Language, Reader, Subject, Text};
 use crate::diagnosis::verdict::{Fault, Finding, Side};
 use crate::turn::{CredentialRefusal, RefusalReason};
 
@@ -11,21 +11,40 @@ pub(super) struct Chinese {
 }
 
 const OPEN: &str = "请在服务器的防火墙和云平台的安全组中同时放行";
-const OTHER_NETWORK: &str = "换一个网络（例如关闭 Wi-Fi 的手机）再检测即可区分";
+const OTHER_NETWORK: &str = "换一个网络（例如关闭 Wi-Fi 的手机）再检查即可区分";
 
 impl Chinese {
+    fn own(&self) -> &'static str {
+        match self.reader {
+            Reader::Caster | Reader::Tv | Reader::Caller | Reader::Callee => "您",
+            Reader::Operator(Subject::Check) => "该设备",
+            Reader::Operator(Subject::Cast) => "投屏设备",
+            Reader::Operator(Subject::Call) => "主叫方",
+        }
+    }
+
     fn other(&self) -> &'static str {
         match self.reader {
-            Reader::Caster => "电视",
+            Reader::Caster | Reader::Operator(Subject::Cast) => "电视",
+            Reader::Tv => "投屏设备",
             Reader::Caller | Reader::Callee => "对方",
+            Reader::Operator(Subject::Check) => "第二台设备",
+            Reader::Operator(Subject::Call) => "被叫方",
+        }
+    }
+
+    fn uses(&self) -> &'static str {
+        match self.reader {
+            Reader::Caster | Reader::Tv | Reader::Operator(Subject::Check | Subject::Cast) => "投屏",
+            Reader::Caller | Reader::Callee | Reader::Operator(Subject::Call) => "通话",
         }
     }
 
     fn who(&self, end: Side) -> String {
         match self.reader.sees(end) {
             Side::Tv => self.other().to_owned(),
-            Side::Both => format!("您和{}", self.other()),
-            Side::Caster | Side::Server | Side::Unknown => "您".to_owned(),
+            Side::Both => format!("{}和{}", self.own(), self.other()),
+            Side::Caster | Side::Server | Side::Unknown => self.own().to_owned(),
         }
     }
 
@@ -84,7 +103,7 @@ impl Chinese {
             (Some(RefusalReason::ShuttingDown), _) => "请在服务器启动后重试。",
             (Some(RefusalReason::NoPort), _) => "请扩大 CASTWAY_MIN_PORT 到 CASTWAY_MAX_PORT 的范围。",
             (Some(RefusalReason::NoAddressOfFamily(_)), _) | (None, 440) => {
-                "CASTWAY_RELAY_IP 和 CASTWAY_EXTERNAL_IP 可为每个协议族指定一个地址。"
+                "请在 CASTWAY_RELAY_IP 和 CASTWAY_EXTERNAL_IP 中指定此协议族的地址。"
             }
             (None, 486) => "请调高 CASTWAY_USER_QUOTA 或 CASTWAY_CLIENTS_ALLOCATIONS；服务器日志会写明是哪个配额。",
             _ => "原因在服务器日志中，处理办法见 docs/troubleshooting.md。",
@@ -94,26 +113,26 @@ impl Chinese {
 
 impl Language for Chinese {
     fn fine(&self) -> Text {
-        text("一切正常", "所有检测项目均正常。", None)
+        text("一切正常", "所有测试项均正常。", None)
     }
 
     fn denied_peer(&self) -> Text {
         text(
-            "未检测中继端口",
+            "未测试中继端口",
             "其他路径均正常。按中继的策略，本设备的地址不能作为对端（所有内网地址都是如此），因此无法得知中继端口的情况。",
-            Some("请从外部网络检测，例如关闭 Wi-Fi 的手机。"),
+            Some("请从外部网络检查，例如关闭 Wi-Fi 的手机。"),
         )
     }
 
     fn unsupported(&self) -> Text {
-        text("未做任何检测", "此浏览器不支持 WebRTC，或支持不足，无法检测任何路径。", Some("请换用其他浏览器或设备。"))
+        text("未做任何测试", "此浏览器不支持 WebRTC，或支持不足，无法测试任何路径。", Some("请换用其他浏览器或设备。"))
     }
 
     fn unknown(&self) -> Text {
         text(
             "未能建立连接",
             "未能建立连接，从服务器和页面所见无法得出原因。",
-            Some("管理员可运行 castway doctor，并在本设备上进行检测以了解更多。"),
+            Some("管理员可运行 castway doctor，并在本设备上进行检查，以了解更多。"),
         )
     }
 
@@ -145,7 +164,7 @@ impl Language for Chinese {
                 format!("{who}没有任何数据到达 UDP {port} 或 TCP {tcp}，而页面可以访问服务器。")
             }
             Fault::TcpClosed { port, .. } if finding.side == Side::Server => format!("{who}没有任何数据到达中继的 TCP {port}。"),
-            Fault::TcpClosed { port, .. } => format!("TCP {port} 对其他人可用，对{who}不可用。投屏会使用其他路径。"),
+            Fault::TcpClosed { port, .. } => format!("TCP {port} 对其他人可用，对{who}不可用。{}会使用其他路径。", self.uses()),
             Fault::RangeClosed { ports: (first, last), sent } => {
                 format!("中继有应答，但发往其端口 {first}–{last}/UDP 的 {sent} 个数据包均未到达。")
             }
@@ -172,23 +191,25 @@ impl Language for Chinese {
                     Some(at) => format!("UDP {port} 对其他人可用（最近一次 {}），对{who}不可用", time(*at)),
                     None => format!("{who}没有任何数据到达 UDP {port}"),
                 };
-                let instead = instead.map(|(over, port)| format!("，{port} 端口的 {} 可用。投屏会使用它。", path_name(over)));
+                let instead =
+                    instead.map(|(over, port)| format!("，{port} 端口的 {} 可用。{}会使用它。", path_name(over), self.uses()));
                 first + &instead.unwrap_or_else(|| "。".to_owned())
             }
             Fault::VisitorBlocksAll { tried: false, .. } => format!(
                 "{who}没有任何数据到达中继，其页面也没有发送报告：可能是{who}所在的网络不放行，也可能是该页面不使用此中继。"
             ),
             Fault::VisitorBlocksAll { paths, last_elsewhere, .. } => {
-                let others = last_elsewhere.map(|at| format!("，而中继对其他人可用（最近一次 {}）", time(at)));
+                let others = last_elsewhere.map(|at| format!("，但其他人可以到达（最近一次 {}）", time(at)));
                 format!("{who}没有任何数据经 {} 到达中继{}。", list(paths), others.unwrap_or_default())
             }
             Fault::CredentialsRefused { reason, static_secret } => Self::refused_credentials(*reason, *static_secret),
             Fault::RelayRefused { reason, code } => format!("中继以错误 {code} 拒绝了{who}：{}。", Self::refused(*reason, *code)),
             Fault::NoPairWorked { .. } if finding.seen_by == Side::Unknown => {
-                "本设备可以到达中继，但未能与第二台设备建立经由中继的连接。".to_owned()
+                let device = if self.own() == "您" { "本设备" } else { self.own() };
+                format!("{device}可以到达中继，但未能与第二台设备建立经由中继的连接。")
             }
             Fault::NoPairWorked { last, path } => {
-                let both = format!("您和{}都有中继地址，但两者之间未能建立连接。", self.other());
+                let both = format!("{}都有中继地址，但两者之间未能建立连接。", self.who(Side::Both));
                 let over = path.map(|over| format!("经 {} ", path_name(over))).unwrap_or_default();
                 match last {
                     Some(last) => format!("{both}最后到达中继、发往另一端的数据包来自{}，{over}到达。", self.who(*last)),
@@ -222,7 +243,7 @@ impl Language for Chinese {
 
     fn fix(&self, finding: &Finding) -> Option<String> {
         let who = self.who(finding.seen_by);
-        let unless = format!("如果从其他网络检测正常，则是{who}所在的网络阻止了它。");
+        let unless = format!("如果从其他网络检查正常，则是{who}所在的网络阻止了它。");
         Some(match &finding.fault {
             Fault::UdpClosed { port, tcp: None } => format!("{OPEN} UDP {port}。"),
             Fault::UdpClosed { port, tcp: Some(tcp) } => format!("{OPEN} UDP {port} 和 TCP {tcp}。"),
@@ -235,7 +256,7 @@ impl Language for Chinese {
                 format!("请设置 {}。", command::setting(*reached))
             }
             Fault::WrongExternalAddress { advertised, .. } => format!(
-                "如果 {advertised} 不是本服务器的公网地址，请更正 CASTWAY_EXTERNAL_IP。如果是，则路由器不允许内部设备访问该地址：请从其他网络检测。"
+                "如果 {advertised} 不是本服务器的公网地址，请更正 CASTWAY_EXTERNAL_IP。如果是，则路由器不允许内部设备访问该地址：请从其他网络测试。"
             ),
             Fault::AnswersLost { .. } => "请将 CASTWAY_RELAY_IP 设为客户端访问的地址，并让返回的路由从该地址发出。".to_owned(),
             Fault::ProxyBeforeName { .. } => "请让一个域名直接指向本机，并将 CASTWAY_EXTERNAL_IP 设为该域名。".to_owned(),

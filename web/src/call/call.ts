@@ -74,6 +74,11 @@ export class Call {
     return this.reporter.slow;
   }
 
+  /** The attempt has failed by the page's measure, and the browser still tries. */
+  get keepsTrying(): boolean {
+    return this.slow !== null && this.slow.isTrying();
+  }
+
   /** The other side's offer has not come for some time. */
   get unanswered(): boolean {
     return this.state === 'connecting' && !this.pc && performance.now() - this.expecting >= SLOW_MS;

@@ -16,7 +16,9 @@ function status(call: Call): Status {
   if (state === 'recovering') return { text: online ? t.callRecovering : t.castSignalWait, tone: 'busy' };
   if (!online && state === 'talking') return { text: t.callSignalLost, tone: 'busy' };
   if (!online) return { text: call.blocked ? t.callNoWebsocketStatus : t.castSignalWait, tone: 'busy' };
-  if (state === 'connecting' && call.problem) return { text: t.callIceFailed, tone: 'bad' };
+  if (state === 'connecting' && call.problem) {
+    return call.keepsTrying ? { text: t.callKeepsTrying, tone: 'busy' } : { text: t.callIceFailed, tone: 'bad' };
+  }
   if (state === 'connecting' && call.unanswered) return { text: t.callUnanswered, tone: 'busy' };
   if (state === 'connecting' && call.slow) return { text: progress(call.slow.evidence, t.callUnanswered), tone: 'busy' };
   if (state === 'connecting' || (loopback && state === 'waiting')) return { text: t.callConnecting, tone: 'busy' };

@@ -99,6 +99,11 @@ export class Session {
     return this.reporter.slow;
   }
 
+  /** The attempt has failed by the page's measure, and the browser still tries. */
+  get keepsTrying(): boolean {
+    return this.state === 'failed' && this.slow !== null && this.slow.isTrying();
+  }
+
   sendToOperator(): Promise<boolean> {
     return this.reporter.sendToOperator();
   }

@@ -7,6 +7,7 @@ import type { Session } from './session';
 /** The status of a session. If several sentences are true, the worst one is shown. */
 export function describe(session: Session): Status {
   const { state } = session;
+  if (session.keepsTrying) return { text: t.castKeepsTrying, tone: 'busy' };
   if (state === 'failed') return { text: t.iceFailed, tone: 'bad' };
   if (state === 'joining') return { text: session.online ? t.castJoining : t.castSignalWait, tone: 'busy' };
   if (session.restarting && !session.online && session.flowing) return { text: t.castServerDown, tone: 'busy' };

@@ -32,13 +32,24 @@ export interface Polled {
   digits: string | null;
 }
 
-/** A refusal with the server's sentence. */
+/** A refusal with a sentence for people. */
 export class Refused extends Error {
   constructor(readonly status: number, readonly sentence: string) {
     super(sentence);
     // Transpiled classes lose their prototype where they extend Error.
     Object.setPrototypeOf(this, Refused.prototype);
   }
+}
+
+/** The server's refusals that somebody may meet, in the language of the page. */
+function sentence(name: string | undefined): string | undefined {
+  const sentences: Record<string, string> = {
+    UnknownKey: t.checkUnknownKey,
+    UsedKey: t.checkUsedKey,
+    UnknownDigits: t.checkUnknownDigits,
+    TooManyRequests: t.checkTooMany,
+  };
+  return name ? sentences[name] : undefined;
 }
 
 async function post(action: string, body: unknown): Promise<unknown> {
@@ -53,8 +64,8 @@ async function post(action: string, body: unknown): Promise<unknown> {
   } catch {
     throw new Refused(0, t.checkNoServer);
   }
-  const answer = (await response.json().catch(() => null)) as { message?: string } | null;
-  if (!response.ok) throw new Refused(response.status, (answer && answer.message) || `HTTP ${response.status}`);
+  const answer = (await response.json().catch(() => null)) as { error?: string; message?: string } | null;
+  if (!response.ok) throw new Refused(response.status, (answer && (sentence(answer.error) ?? answer.message)) || `HTTP ${response.status}`);
   return answer;
 }
 

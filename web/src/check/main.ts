@@ -231,4 +231,4 @@ else {
   show(byId('setup'), false);
   complain(t.checkNotStarted, t.checkNoRtc);
 }
-(digits ? byId('join-check') : byId('start-check')).focus();
+(digits ? byId('join-check') : key ? byId('start-check') : field('key-input')).focus();

@@ -3,6 +3,8 @@ import type { IceConfig } from './wire';
 import { candidateFragment, usernameFragments } from './sdp';
 
 const MAX_EARLY_CANDIDATES = 128;
+/** Without a new candidate for so long, success is unlikely even where the browser never gives up, as without any candidate. */
+const TRYING_MS = 30_000;
 
 /** `?ice=relay` (AppRTC: `it=relay`): use only the relay, to test it or to isolate a failure. */
 export const relayOnly = /[?&](?:ice|it)=relay\b/.test(location.search);
@@ -115,6 +117,11 @@ export class Peer {
   isUp(): boolean {
     const state = this.pc.iceConnectionState;
     return state === 'connected' || state === 'completed';
+  }
+
+  /** Neither up nor given up by the browser, nor hopeless. */
+  isTrying(): boolean {
+    return !this.closed && !this.isUp() && this.pc.iceConnectionState !== 'failed' && this.evidence.quiet < TRYING_MS;
   }
 
   close(): void {

@@ -133,6 +133,11 @@ export class Evidence {
     return heard || !this.local.relay ? heard : null;
   }
 
+  /** Payload of the statistics that were read last. */
+  get bytes(): number {
+    return this.measured.bytes ?? 0;
+  }
+
   get hasTls(): boolean {
     return this.servers.some((server) => /^turns:/.test(server.url));
   }

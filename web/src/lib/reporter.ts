@@ -115,7 +115,8 @@ export class Reporter {
     if (this.phase !== 'up') this.upSince = performance.now();
     this.phase = 'up';
     this.worked = this.wasUp = true;
-    const due = performance.now() - this.lastRead >= TOTALS_INTERVAL_MS;
+    // A cast of a few seconds has totals, too.
+    const due = performance.now() - this.lastRead >= TOTALS_INTERVAL_MS || !peer.evidence.bytes;
     if (!due && this.sent.indexOf('connected') >= 0) return;
     this.lastRead = performance.now();
     this.listener.changed();
@@ -138,12 +139,18 @@ export class Reporter {
     await peer.evidence.refresh();
     this.lastSent = performance.now();
     this.failure = peer.evidence.report('failed');
-    const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), VERDICT_TIMEOUT_MS));
-    const answer = await Promise.race([this.listener.send(this.failure).catch(() => null), late]);
+    const timer = window.setTimeout(() => this.tell(peer, null), VERDICT_TIMEOUT_MS);
+    const answer = await this.listener.send(this.failure).catch(() => null);
+    clearTimeout(timer);
+    this.tell(peer, answer && typeof answer === 'object' ? asVerdict((answer as { verdict?: unknown }).verdict) : null);
+  }
+
+  /** A verdict that comes late replaces what the page says without it, so that both ends say the same. */
+  private tell(peer: Peer, verdict: Verdict | null): void {
     // A later attempt has begun, or this one has succeeded after all.
-    if (peer !== this.peer || this.phase !== 'failing') return;
+    if (peer !== this.peer || !(this.phase === 'failing' || (this.phase === 'failed' && verdict))) return;
     this.phase = 'failed';
-    this.verdict = answer && typeof answer === 'object' ? asVerdict((answer as { verdict?: unknown }).verdict) : null;
-    this.listener.failed(this.verdict, peer);
+    this.verdict = verdict;
+    this.listener.failed(verdict, peer);
   }
 }

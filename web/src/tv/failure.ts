@@ -17,5 +17,5 @@ export function sentence({ side, told }: Failure): string {
     server: t.tvFailedServer,
     unknown: t.tvFailedUnknown,
   };
-  return told ? t.tvCasterKnows(sentences[side]) : sentences[side];
+  return told ? t.tvCasterKnows(sentences[side]) : t.tvOperatorFinds(sentences[side]);
 }

@@ -5,6 +5,7 @@ use crate::diagnosis::decide::cast;
 use crate::diagnosis::observation::Path;
 use crate::diagnosis::report::{CheckCounts, Route};
 use crate::diagnosis::verdict::{Fault, Side, Verdict};
+use crate::diagnosis::words::Reader;
 use Seen::{Allocated, Dropped, Nothing, Refused, Rejected, Stun, Unanswered};
 
 type Row = (&'static str, End, End, Facts, &'static str, Side);
@@ -40,8 +41,9 @@ fn check(rows: Vec<Row>) {
         let reply = VerdictReply::of(&verdict);
         assert_eq!((reply.code, reply.side), (code, side), "{name}: {verdict:?}");
         has_texts(&reply);
-        has_texts(&VerdictReply::of_call(&verdict, Side::Caster));
-        has_texts(&VerdictReply::of_call(&verdict, Side::Tv));
+        for reader in Reader::ALL {
+            has_texts(&VerdictReply::to(reader, &verdict));
+        }
     }
 }
 

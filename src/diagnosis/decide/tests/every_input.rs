@@ -8,6 +8,7 @@ use super::*;
 use crate::diagnosis::decide::{cast, check};
 use crate::diagnosis::report::{CheckCounts, CheckReport, LinkResult, PathKind, PathResult, RangeResult, Route};
 use crate::diagnosis::verdict::{ALL_CODES, Side, Verdict};
+use crate::diagnosis::words::Reader;
 use crate::turn::OpenError;
 use crate::turn::codec::attribute::AddressFamily;
 
@@ -124,9 +125,8 @@ fn any_check() -> impl Strategy<Value = CheckReport> {
 }
 
 fn is_whole(verdict: &Verdict) {
-    let replies =
-        [VerdictReply::of(verdict), VerdictReply::of_call(verdict, Side::Caster), VerdictReply::of_call(verdict, Side::Tv)];
-    for reply in replies {
+    for reader in Reader::ALL {
+        let reply = VerdictReply::to(reader, verdict);
         has_texts(&reply);
         assert!(ALL_CODES.contains(&reply.code), "{reply:?}");
         assert_eq!(reply.code.contains("_or_"), matches!(verdict, Verdict::Either(..)), "{verdict:?}");
