@@ -184,6 +184,10 @@ impl Engine {
         if !allocations.all(|allocation| (allocation.user.identity.scope == Scope::Clients) == allocation.stranger.is_some()) {
             return Err("a stranger's allocation is not counted as one");
         }
+        let mut checked = self.allocations.iter().map(|(_, allocation)| allocation).filter(|it| it.scope == Scope::OwnAddress);
+        if !checked.all(|it| it.peers.permitted().iter().all(|(ip, _)| it.may_name(*ip)) && !it.peers.has_contacts()) {
+            return Err("an allocation of scope own-address reaches another address");
+        }
         if self.next_timeout().is_none() && self.allocations.len() > 0 {
             return Err("an allocation would never end");
         }

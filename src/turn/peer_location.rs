@@ -24,6 +24,8 @@ impl Engine {
     /// Where a packet goes that an allocation of `scope` sends to `peer`.
     pub(super) fn locate_peer(&self, peer: SocketAddr, scope: Scope) -> PeerLocation {
         match self.owner_of(peer) {
+            // A client behind our own NAT comes from the address that relayed addresses have.
+            Some(_) if scope == Scope::OwnAddress => PeerLocation::Denied,
             Some(owner) => PeerLocation::OwnRelayedAddress(owner),
             None if self.is_outside(peer, scope) => PeerLocation::Outside,
             None => PeerLocation::Denied,

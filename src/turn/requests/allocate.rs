@@ -47,7 +47,7 @@ impl Engine {
         if let Some(server) = self.settings.alternate_server[client_family.index()] {
             return Err(Refusal::AlternateServer(server));
         }
-        let socket = self.policy.reaches_outside(reach);
+        let socket = self.policy.reaches_outside(reach) && self.policy.reaches_outside(self.settings.scope.unwrap_or(reach));
         let families = AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family);
         let scarce = self.is_scarce(*scope, families, socket);
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
@@ -106,8 +106,7 @@ impl Engine {
     /// where no allocation has one.
     fn reach(&self, scope: Scope) -> Scope {
         match (self.settings.scope, scope) {
-            (None, scope) => scope,
-            (Some(Scope::Anyone), Scope::OwnAddress) => Scope::OwnAddress,
+            (None, scope) | (Some(_), scope @ Scope::OwnAddress) => scope,
             (Some(setting), _) => setting,
         }
     }

@@ -60,6 +60,20 @@ fn r81_neither_loopback_nor_an_address_of_this_machine_nor_what_the_policy_denie
 }
 
 #[test]
+fn r81_a_client_that_comes_from_the_address_of_relayed_addresses_reaches_none_of_them() {
+    let mut world = world_of(settings());
+    let mut client = Client::new("check-1", "203.0.114.1:5000");
+    let relayed = world.allocate(&mut client);
+    let mut other = Client::new("check-2", "198.51.101.10:5000");
+    let others = world.allocate(&mut other);
+    for peer in [relayed, others].map(|relayed| relayed.to_string()) {
+        assert_eq!(world.bind(&mut client, 0x4000, &peer), Some(403), "{peer}");
+        assert_eq!(world.permit(&mut client, &[&peer]), Some(403), "{peer}");
+        assert_eq!(world.send(&client, &peer, b"x"), Verdict::Drop(DropReason::NoPermission), "{peer}");
+    }
+}
+
+#[test]
 fn r81_a_policy_that_denies_the_address_later_ends_the_permission() {
     let mut world = world_of(settings());
     let mut client = Client::new("check-1", CLIENT);
@@ -100,4 +114,15 @@ fn r81_a_setting_does_not_widen_the_scope() {
     world.allocate(&mut client);
     assert_eq!(world.permit(&mut client, &[OUTSIDE_PEER]), Some(403));
     assert_eq!(world.permit(&mut client, &[OWN]), None);
+
+    // Where no allocation has a socket, this one has none either, and it does not get the peers of scope clients instead.
+    let mut world = world_of(EngineSettings { scope: Some(Scope::Clients), mobility: true, ..settings() });
+    let mut client = Client::new("check-1", CLIENT);
+    world.allocate(&mut client);
+    let mut other = Client::new("check-2", "198.51.101.10:5000");
+    let others = world.allocate(&mut other).to_string();
+    assert_eq!(world.permit(&mut client, &[&others]), Some(403));
+    assert_eq!(world.bind(&mut client, 0x4000, &others), Some(403));
+    assert_eq!(world.permit(&mut client, &[OWN]), None);
+    assert_eq!(world.send(&client, OWN, b"x"), Verdict::Drop(DropReason::DeniedPeer));
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
+use crate::turn::allocation::Allocation;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -69,6 +70,24 @@ enum Op {
 }
 
 const CLIENTS: usize = 6;
+/// The user whose credentials have scope own-address. His clients come from an address of the outside and from that of relayed addresses.
+const CHECKED: &str = USERS[2];
+/// When his credentials expire.
+const CHECKED_LIFETIME: Duration = secs(900);
+
+/// [`users`], but that of [`CHECKED`] has scope own-address.
+struct CheckedUsers(StaticUsers, Instant);
+
+impl CredentialSource for CheckedUsers {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
+        let mut user_keys = self.0.user_keys(username, realm, algorithm, now)?;
+        if username == CHECKED {
+            user_keys.keys.iter_mut().for_each(|(scope, _)| *scope = Scope::OwnAddress);
+            user_keys.expires = Some(self.1);
+        }
+        (username != CHECKED || now < self.1).then_some(user_keys)
+    }
+}
 
 fn op() -> impl Strategy<Value = Op> {
     let client = 0..CLIENTS;
@@ -103,6 +122,8 @@ struct Run {
     tickets: Vec<Vec<u8>>,
     tokens: Vec<Vec<u8>>,
     ports: u16,
+    /// When the credentials of [`CHECKED`] expire.
+    expires: Instant,
 }
 
 impl Run {
@@ -115,12 +136,18 @@ impl Run {
         settings.limits.peer_connections = 2;
         settings.limits.challenges = 1000;
         // The quotas allow more sockets than this range has ports.
-        let world = World::with_ports(settings, 50_000..=50_004);
+        let expires = Instant::now() + secs(1000) + CHECKED_LIFETIME;
+        let world = World::with_credentials(settings, 50_000..=50_004, Arc::new(CheckedUsers(users(), expires)));
         let clients = (0..CLIENTS).map(|at| {
-            let client = Client::new(USERS[at % USERS.len()], &format!("198.51.100.{}:1000", at + 1));
+            let address = match at {
+                2 => "198.51.101.9:1000".to_owned(),
+                5 => "203.0.114.1:1000".to_owned(),
+                _ => format!("198.51.100.{}:1000", at + 1),
+            };
+            let client = Client::new(USERS[at % USERS.len()], &address);
             if at % 2 == 0 { client } else { client.over_tcp() }
         });
-        Self { world, clients: clients.collect(), last: None, tickets: Vec::new(), tokens: Vec::new(), ports: 2000 }
+        Self { world, clients: clients.collect(), last: None, tickets: Vec::new(), tokens: Vec::new(), ports: 2000, expires }
     }
 
     fn peer(&self, peer: u8) -> SocketAddr {
@@ -182,7 +209,10 @@ impl Run {
             Op::Fail { open_results } => self.fail_next_opens(open_results),
             Op::Advance { seconds } => self.world.advance(secs(seconds)),
             Op::NextTimeout => self.advance_to_next_timeout(),
-            Op::Revoke { user } => self.world.engine.revoke(Scope::Anyone, USERS[user]),
+            Op::Revoke { user } => {
+                let scope = if USERS[user] == CHECKED { Scope::OwnAddress } else { Scope::Anyone };
+                self.world.engine.revoke(scope, USERS[user]);
+            }
             Op::Deny { network } => self.deny(network),
             Op::Close { client } => self.world.engine.handle_client_closed(&self.clients[client].from, self.world.now),
             Op::Move { client } => self.move_client(client),
@@ -257,14 +287,31 @@ impl Run {
 
     fn send_data(&mut self, client: usize, channel: u16, peer: u8) {
         let (from, peer) = (self.clients[client].from, self.peer(peer));
-        let _ = self.world.handle(from, &channel_data(channel, b"data"));
-        let _ = self.world.handle(from, &send_indication(peer, b"data"));
+        for bytes in [channel_data(channel, b"data"), send_indication(peer, b"data")] {
+            let verdict = self.world.handle(from, &bytes);
+            let ends = match verdict {
+                Verdict::ToPeer { peer, .. } => Some((self.allocation_at(&from), peer.ip())),
+                Verdict::ToClient { to, .. } => Some((self.allocation_at(&from), to.client.ip())),
+                _ => None,
+            };
+            let Some((Some(Allocation { scope: Scope::OwnAddress, .. }), to)) = ends else { continue };
+            assert!(matches!(verdict, Verdict::ToPeer { .. }) && to == from.client.ip(), "{verdict:?} reaches another address");
+        }
+    }
+
+    fn allocation_at(&self, from: &FiveTuple) -> Option<&Allocation> {
+        self.world.engine.allocations.allocation(self.world.engine.allocations.find(from)?)
     }
 
     fn send_peer_data(&mut self, relayed: usize, peer: u8) {
         let peer = self.peer(peer);
         if let Some(relayed) = self.world.sockets.keys().nth(relayed).copied() {
-            let _ = self.world.engine.handle_peer(relayed, peer, b"data", self.world.now);
+            let verdict = self.world.engine.handle_peer(relayed, peer, b"data", self.world.now);
+            if let Verdict::ToClient { to, .. } = verdict
+                && self.allocation_at(&to).is_some_and(|allocation| allocation.scope == Scope::OwnAddress)
+            {
+                assert_eq!(peer.ip(), to.client.ip(), "another address reaches the client");
+            }
         }
     }
 
@@ -305,6 +352,12 @@ impl Run {
         assert_eq!(taken, sockets.len() + shared.reservations(), "a port is a relay or reserved");
         let ends = engine.allocations.iter().map(|(_, allocation)| allocation.expires).min();
         assert!(ends.is_none_or(|end| engine.next_timeout().is_some_and(|at| at <= end)), "nothing outlives its timeout");
+        for (_, allocation) in engine.allocations.iter().filter(|(_, allocation)| &*allocation.user.identity.name == CHECKED) {
+            let own = allocation.five_tuple.client.ip();
+            assert_eq!((allocation.scope, allocation.transport, allocation.moves), (Scope::OwnAddress, PeerTransport::Udp, None));
+            assert!(allocation.expires <= self.expires, "it outlives the credentials");
+            assert!(allocation.peers.permitted().is_empty() || own != ip("203.0.114.1"), "an address of this machine is a peer");
+        }
     }
 }
 
