@@ -128,7 +128,7 @@ impl Checks {
         }
     }
 
-    /// The results that are kept, the newest first: at most 50.
+    /// The results that are kept, the newest first: at most 50 of each kind.
     ///
     /// # Errors
     /// The database can't be read.
@@ -190,7 +190,7 @@ impl Checks {
             paths: tests_of_device::paths(directory, ice, &user, client.host.as_deref(), wall),
             range: range.offer(directory, &user, client.address, wall),
         };
-        let handle = watch.open(client.address, Some(user));
+        let handle = watch.open_check(client.address, Some(user));
         (Device::new(session, client.address, handle, now), started)
     }
 

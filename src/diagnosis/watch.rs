@@ -3,7 +3,7 @@
 //! Owner: the relay, whose shards note what they see; whoever watches holds a [`WatchHandle`]. Noting takes no lock that another
 //! note of the kind waits for: clients are found in an index that is replaced as a whole, and counters are atomic. What is rare (a
 //! reason, an address or a port of a client that was not known yet) takes a lock of the client's own. A client is an IPv4 address or an
-//! IPv6 /64, as for limits; where several watched clients share it, packets belong to the one whose credentials the five-tuple has used.
+//! IPv6 /64, as for limits, and a site is an IPv4 address or an IPv6 /48; where several watched clients share it, packets belong to the one whose credentials the five-tuple has used.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +58,8 @@ struct Index {
 struct Watched {
     /// As [`ip_prefix::of_client`] gives it.
     client: IpAddr,
+    /// It never has to yield.
+    of_check: bool,
     /// The user of the client's credentials, without the expiry.
     user: Option<Arc<str>>,
     /// The entry had to yield to another client's.
@@ -132,16 +134,24 @@ impl Watch {
     }
 
     /// Watches the client with this address, and whoever uses credentials of this user. A client that is watched twice has two
-    /// entries. Where the table is full, the address with the most entries loses its oldest one.
+    /// entries. Where the table is full, the site with the most entries loses its oldest one.
     pub fn open(&self, address: IpAddr, user: Option<String>) -> WatchHandle {
-        let client = ip_prefix::of_client(address);
+        self.open_entry(Watched::new(ip_prefix::of_client(address), user.map(Arc::from), false))
+    }
+
+    /// The same for a check, which the operator has asked for: strangers can't take its place. The caller bounds the number of checks.
+    pub fn open_check(&self, address: IpAddr, user: Option<String>) -> WatchHandle {
+        self.open_entry(Watched::new(ip_prefix::of_client(address), user.map(Arc::from), true))
+    }
+
+    fn open_entry(&self, entry: Watched) -> WatchHandle {
         let mut table = self.table();
-        if !table.make_room(client) {
+        if !table.make_room(&entry) {
             return WatchHandle { watch: self.clone(), entry: None };
         }
         let number = table.next;
         table.next += 1;
-        let entry = Arc::new(Watched::new(client, user.map(Arc::from)));
+        let entry = Arc::new(entry);
         table.watched.insert(number, Arc::clone(&entry));
         self.publish(&table);
         drop(table);
@@ -202,22 +212,23 @@ impl Watch {
 }
 
 impl Table {
-    /// Whether a client may have one more entry. Visits all entries.
-    fn make_room(&mut self, client: IpAddr) -> bool {
-        let own = self.watched.values().filter(|entry| entry.client == client).count();
-        if own >= MAX_WATCHED_OF_ADDRESS {
+    /// Whether there is room for one more entry. Visits all entries.
+    fn make_room(&mut self, new: &Watched) -> bool {
+        let own = self.watched.values().filter(|entry| entry.client == new.client && !entry.of_check).count();
+        if own >= MAX_WATCHED_OF_ADDRESS && !new.of_check {
             return false;
         }
         if self.watched.len() < MAX_WATCHED {
             return true;
         }
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-        self.watched.values().for_each(|entry| *counts.entry(entry.client).or_default() += 1);
+        let may_yield = || self.watched.iter().filter(|(_, entry)| !entry.of_check);
+        may_yield().for_each(|(_, entry)| *counts.entry(entry.site()).or_default() += 1);
         let most = counts.values().copied().max().unwrap_or_default();
-        if most <= own + 1 {
+        if most <= counts.get(&new.site()).copied().unwrap_or_default() + 1 && !new.of_check {
             return false;
         }
-        let oldest = self.watched.iter().find(|(_, entry)| counts.get(&entry.client) == Some(&most)).map(|(number, _)| *number);
+        let oldest = may_yield().find(|(_, entry)| counts.get(&entry.site()) == Some(&most)).map(|(number, _)| *number);
         let displaced = oldest.and_then(|number| self.watched.remove(&number));
         displaced.is_some_and(|entry| {
             entry.displaced.store(true, Ordering::Relaxed);
@@ -245,9 +256,10 @@ impl Index {
 }
 
 impl Watched {
-    fn new(client: IpAddr, user: Option<Arc<str>>) -> Self {
+    fn new(client: IpAddr, user: Option<Arc<str>>, of_check: bool) -> Self {
         Self {
             client,
+            of_check,
             user,
             displaced: AtomicBool::new(false),
             paths: Default::default(),
@@ -256,6 +268,10 @@ impl Watched {
             ports: ArcSwap::default(),
             rare: Mutex::default(),
         }
+    }
+
+    const fn site(&self) -> IpAddr {
+        ip_prefix::of_site(self.client)
     }
 
     fn count(&self, path: Path, seen: Seen, at: u64) {

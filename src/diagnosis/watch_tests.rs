@@ -73,15 +73,32 @@ fn one_address_can_t_take_the_table_from_others() {
     let few: Vec<_> = (0..100).map(|n| open(&watch, "198.51.100.1", &n.to_string())).collect();
     let unwatched = |handles: &[WatchHandle]| handles.iter().filter(|handle| handle.witness().unwatched).count();
     assert_eq!(unwatched(&few), 100 - MAX_WATCHED_OF_ADDRESS);
-    let site: Vec<_> = (0..400).map(|n| open(&watch, &format!("2001:db8:0:{:x}::1", n / 30), "x")).collect();
+    let site: Vec<_> = (0..400).map(|n| open(&watch, &format!("2001:db8:0:{n:x}::1"), "x")).collect();
     assert_eq!(watch.table().watched.len(), MAX_WATCHED);
-    let new = open(&watch, "203.0.113.1", "new");
-    assert!(!new.witness().unwatched, "the address with the most entries loses one");
-    assert_eq!(unwatched(&few) + unwatched(&site) + MAX_WATCHED, 100 + 400 + 1);
+    let new: Vec<_> = (0..100).map(|n| open(&watch, &format!("203.0.113.{n}"), "new")).collect();
+    assert_eq!(unwatched(&new), 0, "the site with the most entries loses them");
+    assert_eq!(unwatched(&few), 100 - MAX_WATCHED_OF_ADDRESS);
+    assert_eq!(400 - unwatched(&site), MAX_WATCHED - 100 - MAX_WATCHED_OF_ADDRESS);
     let index = watch.0.index.load();
     assert_eq!(index.by_client.values().map(Vec::len).sum::<usize>(), MAX_WATCHED);
     drop((few, site, new));
     assert!(!watch.is_open() && watch.table().watched.is_empty());
+}
+
+#[test]
+fn strangers_can_t_take_the_place_of_a_check() {
+    let watch = Watch::default();
+    let stranger = |n: usize| open(&watch, &format!("198.51.{}.{}", n / 256, n % 256), "x");
+    let early: Vec<_> = (0..MAX_WATCHED).map(stranger).collect();
+    let check = |host: u8| watch.open_check([203, 0, 113, host].into(), Some(format!("check-{host}")));
+    let same_address: Vec<_> = (0..40).map(|_| check(1)).collect();
+    let late: Vec<_> = (MAX_WATCHED..3 * MAX_WATCHED).map(stranger).collect();
+    assert!(same_address.iter().chain([&check(2)]).all(|handle| !handle.witness().unwatched));
+    assert!(late.iter().all(|handle| handle.witness().unwatched));
+    assert_eq!(early.iter().filter(|handle| handle.witness().unwatched).count(), 41);
+    assert_eq!(watch.table().watched.len(), MAX_WATCHED - 1, "the second device's has ended");
+    let behind_the_same_address = open(&watch, "203.0.113.1", "caster");
+    assert!(!behind_the_same_address.witness().unwatched, "checks do not count for casts");
 }
 
 #[test]
