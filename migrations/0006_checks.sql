@@ -1,4 +1,4 @@
--- What checks of devices, and failed casts and calls, have reported to the operator: the newest 50.
+-- What checks of devices, and failed casts and calls, have reported to the operator: the newest 50 of each kind.
 CREATE TABLE checks (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
     at      INTEGER NOT NULL,

@@ -15,8 +15,8 @@ use crate::check::{CheckParts, Checks, RangeTest};
 use crate::control::asks;
 use crate::tls::Certificates;
 use crate::turn::{PeerPolicy, Scope};
-use crate::users::KeptChecks;
 use crate::users::credentials::unix_seconds;
+use crate::users::{CheckKind, KeptChecks};
 
 /// Longer than a key and its check live.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -40,16 +40,26 @@ impl asks::checks::Checks for CheckAsks {
 
     fn kept(&self) -> Pin<Box<dyn Future<Output = Result<Vec<Value>, String>> + Send>> {
         let checks = self.0.clone();
-        Box::pin(async move {
-            let kept = checks.last().await.map_err(|error| error.to_string())?;
-            let mut bytes = 0;
-            let fits = |value: &Value| {
-                bytes += value.to_string().len();
-                bytes <= MAX_KEPT_BYTES
-            };
-            Ok(kept.into_iter().take_while(fits).collect())
-        })
+        Box::pin(async move { Ok(fitting(checks.last().await.map_err(|error| error.to_string())?)) })
     }
+}
+
+/// The newest of these results that fit into an answer. Checks have at least half of the space, whatever reports strangers send.
+fn fitting(kept: Vec<Value>) -> Vec<Value> {
+    let (checks, reports): (Vec<_>, Vec<_>) = kept.into_iter().partition(|value| value["kind"] == CheckKind::Check.name());
+    let (mut fitting, mut bytes) = (Vec::new(), 0);
+    for (values, most) in [(checks, MAX_KEPT_BYTES / 2), (reports, MAX_KEPT_BYTES)] {
+        for value in values {
+            let more = value.to_string().len();
+            if bytes + more > most {
+                break;
+            }
+            bytes += more;
+            fitting.push(value);
+        }
+    }
+    fitting.sort_by_key(|value| std::cmp::Reverse(value["at"].as_i64()));
+    fitting
 }
 
 impl Opened {
@@ -106,4 +116,21 @@ fn plain_origin(external: &ExternalAddresses, http: SocketAddr) -> String {
     let known = external.hosts().into_iter().chain(external.address().map(interfaces::host));
     let host = known.filter(leads_here).chain(interfaces::hosts(http.ip())).next();
     host.map_or_else(|| format!("http://{http}"), |host| interfaces::origin("http", &host, http.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_of_strangers_leave_room_for_checks_in_an_answer() {
+        let kept = |kind: CheckKind, at: u32, bytes: usize| json!({"at": at, "kind": kind.name(), "result": "x".repeat(bytes)});
+        let reports = (100..150).map(|at| kept(CheckKind::Cast, at, 16_000));
+        let checks = (0..50).map(|at| kept(CheckKind::Check, at, 2000));
+        let newest_first: Vec<_> = checks.chain(reports).rev().collect();
+        let answer = fitting(newest_first);
+        let of = |kind: CheckKind| answer.iter().filter(move |value| value["kind"] == kind.name());
+        assert_eq!((of(CheckKind::Check).count(), of(CheckKind::Cast).count()), (12, 1));
+        assert_eq!((of(CheckKind::Check).next().unwrap()["at"].as_u64(), answer[0]["at"].as_u64()), (Some(49), Some(149)));
+    }
 }

@@ -3,37 +3,16 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use tokio::sync::mpsc;
-
 use crate::outcomes::output::Kind;
 use crate::outcomes::reporter::ReportSink;
-use crate::users::{CheckKind, Store};
+use crate::users::{CheckKind, KeptChecks, Store};
 
-/// Reports that wait for being written, of at most 16 KiB each.
-const MAX_WAITING: usize = 16;
-
-/// A report that waits.
-struct SentReport {
-    kind: CheckKind,
-    address: IpAddr,
-    json: String,
-}
-
-pub(super) struct KeptReports(mpsc::Sender<SentReport>);
+/// It has a queue of its own, so that reports do not take the place of a check that waits for the disk.
+pub(super) struct KeptReports(KeptChecks);
 
 impl KeptReports {
-    /// Writes in a task of its own, which ends with the last sender.
     pub(super) fn new(store: &Store) -> Self {
-        let (sender, mut waiting) = mpsc::channel::<SentReport>(MAX_WAITING);
-        let store = store.clone();
-        tokio::spawn(async move {
-            while let Some(SentReport { kind, address, json }) = waiting.recv().await {
-                if let Err(error) = store.keep_check(kind, address, &json, SystemTime::now()).await {
-                    tracing::warn!(%error, "a report that a page has sent could not be kept");
-                }
-            }
-        });
-        Self(sender)
+        Self(KeptChecks::start(store.clone()))
     }
 }
 
@@ -43,8 +22,6 @@ impl ReportSink for KeptReports {
             Kind::Cast => CheckKind::Cast,
             Kind::Call => CheckKind::Call,
         };
-        if self.0.try_send(SentReport { kind, address, json }).is_err() {
-            tracing::debug!("a report that a page has sent was dropped, because too many wait");
-        }
+        self.0.keep(kind, address, json, SystemTime::now());
     }
 }

@@ -7,8 +7,10 @@ use super::connection::Store;
 use super::error::StoreError;
 use super::rows::seconds;
 
-/// Rows that are kept; the oldest go first.
-const MAX_CHECKS: i64 = 50;
+/// Rows of each kind that are kept; the oldest go first. Strangers send reports of casts and calls, which replace no check.
+const MAX_CHECKS_OF_KIND: i64 = 50;
+/// Of them, those of one address.
+const MAX_REPORTS_OF_ADDRESS: i64 = 10;
 
 /// What a check was of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl CheckKind {
 }
 
 impl Store {
-    /// Keeps a result, and forgets the oldest ones beyond 50.
+    /// Keeps a result, and forgets the oldest ones of its kind beyond 50. Of the casts or calls of one address it keeps 10.
     ///
     /// # Errors
     /// `Database`.
@@ -54,8 +56,15 @@ impl Store {
         let insert = sqlx::query("INSERT INTO checks (at, kind, address, result) VALUES (?1, ?2, ?3, ?4)");
         let insert = insert.bind(seconds(now)).bind(kind.name()).bind(address.to_string()).bind(result);
         insert.execute(&mut *transaction).await?;
-        let forget = "DELETE FROM checks WHERE id NOT IN (SELECT id FROM checks ORDER BY id DESC LIMIT ?1)";
-        sqlx::query(forget).bind(MAX_CHECKS).execute(&mut *transaction).await?;
+        let forget =
+            "DELETE FROM checks WHERE kind = ?1 AND id NOT IN (SELECT id FROM checks WHERE kind = ?1 ORDER BY id DESC LIMIT ?2)";
+        sqlx::query(forget).bind(kind.name()).bind(MAX_CHECKS_OF_KIND).execute(&mut *transaction).await?;
+        if kind != CheckKind::Check {
+            let forget = "DELETE FROM checks WHERE kind = ?1 AND address = ?2 AND id NOT IN \
+                          (SELECT id FROM checks WHERE kind = ?1 AND address = ?2 ORDER BY id DESC LIMIT ?3)";
+            let forget = sqlx::query(forget).bind(kind.name()).bind(address.to_string()).bind(MAX_REPORTS_OF_ADDRESS);
+            forget.execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }

@@ -192,16 +192,30 @@ async fn a_watch_tells_of_each_change_once() {
 }
 
 #[tokio::test]
-async fn the_newest_50_checks_are_kept() {
+async fn the_newest_50_of_each_kind_are_kept_and_strangers_push_out_no_check() {
     let (_folder, store) = store().await;
-    for number in 0..53 {
-        let kind = [CheckKind::Check, CheckKind::Cast, CheckKind::Call][number % 3];
+    let keep = async |kind: CheckKind, host: u8, number: u64| {
         let result = format!("{{\"number\":{number}}}");
-        store.keep_check(kind, [192, 0, 2, 1].into(), &result, at(number as u64)).await.unwrap();
+        store.keep_check(kind, [192, 0, 2, host].into(), &result, at(number)).await.unwrap();
+    };
+    for number in 0..53 {
+        keep(CheckKind::Check, 1, number).await;
+    }
+    for number in 100..160_u8 {
+        keep(CheckKind::Cast, number, number.into()).await;
     }
     let kept = store.checks().await.unwrap();
-    assert_eq!((kept.len(), kept[0].result.as_str(), kept[49].result.as_str()), (50, r#"{"number":52}"#, r#"{"number":3}"#));
-    assert_eq!((kept[0].kind.as_str(), kept[0].address.as_str(), kept[0].at), ("cast", "192.0.2.1", 1_800_000_052));
+    let of = |kind: &str| kept.iter().filter(|check| check.kind == kind).map(|check| check.at).collect::<Vec<_>>();
+    let times = |numbers: std::ops::Range<i64>| numbers.rev().map(|number| 1_800_000_000 + number).collect::<Vec<_>>();
+    assert_eq!((of("check"), of("cast")), (times(3..53), times(110..160)));
+    assert_eq!((kept[0].result.as_str(), kept[0].address.as_str()), (r#"{"number":159}"#, "192.0.2.159"));
+
+    for number in 200..220 {
+        keep(CheckKind::Cast, 1, number).await;
+    }
+    let kept = store.checks().await.unwrap();
+    let of_one = kept.iter().filter(|check| check.kind == "cast" && check.address == "192.0.2.1").count();
+    assert_eq!(of_one, 10, "one address keeps ten");
     let long = "x".repeat(16_385);
     assert!(store.keep_check(CheckKind::Check, [192, 0, 2, 1].into(), &long, at(99)).await.is_err());
 }
