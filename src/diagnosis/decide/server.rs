@@ -55,8 +55,13 @@ fn wrong_address(facts: &Facts, given: &[IpAddr]) -> Option<Fault> {
     if facts.proxied {
         return None;
     }
-    let own = facts.reached.into_iter().filter(|reached| is_public(*reached));
-    let asked: Vec<IpAddr> = if facts.asked_addresses.is_empty() { own.collect() } else { facts.asked_addresses.clone() };
+    let own = facts.reached.map(|reached| reached.to_canonical()).filter(|reached| is_public(*reached));
+    // The connection came to the given address. A client may claim any host, and its report must not make the operator set that one.
+    if own.is_some_and(|own| given.iter().any(|given| given.to_canonical() == own)) {
+        return None;
+    }
+    let asked: Vec<IpAddr> =
+        if facts.asked_addresses.is_empty() { own.into_iter().collect() } else { facts.asked_addresses.clone() };
     let asked: Vec<IpAddr> = asked.iter().map(IpAddr::to_canonical).collect();
     let given = || given.iter().map(IpAddr::to_canonical);
     if given().any(|given| asked.contains(&given)) {
@@ -65,4 +70,26 @@ fn wrong_address(facts: &Facts, given: &[IpAddr]) -> Option<Fault> {
     let pairs = asked.iter().flat_map(|asked| given().map(move |given| (*asked, given)));
     let (reached, advertised) = pairs.into_iter().find(|(asked, given)| asked.is_ipv4() == given.is_ipv4())?;
     Some(Fault::WrongExternalAddress { reached: Some(reached), advertised })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claimed_host_does_not_make_the_advertised_address_wrong() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let claimed = Facts {
+            asked_addresses: vec![ip("192.0.2.66")],
+            reached: Some(ip("203.0.113.7")),
+            advertised: vec![ip("203.0.113.7")],
+            ..Facts::default()
+        };
+        assert_eq!(wrong_advertised(&claimed), None);
+        let elsewhere = Facts { advertised: vec![ip("203.0.113.8")], ..claimed.clone() };
+        assert!(wrong_advertised(&elsewhere).is_some());
+        // Behind NAT the connection comes to a private address, which may be the wrong one that is advertised.
+        let private = Facts { reached: Some(ip("10.0.0.5")), advertised: vec![ip("10.0.0.5")], ..claimed };
+        assert!(wrong_advertised(&private).is_some());
+    }
 }
