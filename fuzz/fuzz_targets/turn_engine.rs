@@ -80,7 +80,8 @@ impl Run {
         let shared = SharedState::new(&settings, [1; 32], now);
         let shard = ShardSettings { index: 0, ports: 50_000..=50_004 };
         let policy = PeerPolicy::default();
-        let engine = Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(Users(now + CHECKED_LIFETIME)), shard, [2; 32]);
+        let engine =
+            Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(Users(now + CHECKED_LIFETIME)), shard, [2; 32]);
         Self {
             engine,
             shared,
