@@ -21,21 +21,32 @@ use libfuzzer_sys::fuzz_target;
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const REALM: &str = "castway";
 
-/// Everybody in [`USERS`], with the same password.
-struct Users;
+/// The user whose credentials have scope own-address.
+const CHECKED: &str = USERS[2];
+
+const fn scope_of(user: usize) -> Scope {
+    if user == 2 { Scope::OwnAddress } else { Scope::Anyone }
+}
+
+/// Everybody in [`USERS`], with the same password. The credentials of [`CHECKED`] expire at this time.
+struct Users(Instant);
 
 impl CredentialSource for Users {
-    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
+    fn user_keys(&self, username: &str, realm: &str, algorithm: PasswordAlgorithm, now: Instant) -> Option<UserKeys> {
         let key = LongTermKey::long_term(algorithm, username, realm, "secret");
-        USERS.contains(&username).then(|| UserKeys {
+        let user = USERS.iter().position(|user| *user == username)?;
+        let expires = (username == CHECKED).then_some(self.0);
+        expires.is_none_or(|expires| now < expires).then(|| UserKeys {
             user: username.to_owned(),
-            keys: vec![(Scope::Anyone, key)],
-            expires: None,
+            keys: vec![(scope_of(user), key)],
+            expires,
             leased: false,
             group: None,
         })
     }
 }
+
+const CHECKED_LIFETIME: Duration = Duration::from_secs(2000);
 
 struct Run {
     engine: Engine,
@@ -69,7 +80,8 @@ impl Run {
         let shared = SharedState::new(&settings, [1; 32], now);
         let shard = ShardSettings { index: 0, ports: 50_000..=50_004 };
         let policy = PeerPolicy::default();
-        let engine = Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(Users), shard, [2; 32]);
+        let engine =
+            Engine::new(Arc::new(settings), policy, Arc::clone(&shared), Arc::new(Users(now + CHECKED_LIFETIME)), shard, [2; 32]);
         Self {
             engine,
             shared,
@@ -86,7 +98,13 @@ impl Run {
 
     fn client(number: u8) -> FiveTuple {
         let transport = if number & 1 == 0 { Transport::Udp } else { Transport::Tcp };
-        let client = SocketAddr::from(([198, 51, 100, 1], 1000 + u16::from(number % 8)));
+        // One address is also a peer's, and one is that of relayed addresses.
+        let ip = match number % 8 {
+            2 => [198, 51, 101, 7],
+            5 => [203, 0, 114, 1],
+            _ => [198, 51, 100, 1],
+        };
+        let client = SocketAddr::from((ip, 1000 + u16::from(number % 8)));
         FiveTuple { client, server: SocketAddr::from(([203, 0, 114, 1], 3478)), transport }
     }
 
@@ -206,6 +224,10 @@ impl Run {
         sent
     }
 
+    fn revoke(&mut self, user: usize) {
+        self.engine.revoke(scope_of(user), USERS[user]);
+    }
+
     fn act(&mut self, input: &mut Input<'_>) {
         let (op, number) = (input.byte(), input.byte());
         match op % 12 {
@@ -254,7 +276,7 @@ impl Run {
                 }
             }
             _ => match number % 3 {
-                0 => self.engine.revoke(Scope::Anyone, USERS[usize::from(number / 3) % USERS.len()]),
+                0 => self.revoke(usize::from(number / 3) % USERS.len()),
                 1 => self.engine.handle_client_closed(&Self::client(number / 3), self.now),
                 _ => {
                     let denied = ["198.51.101.0/24", "2606::/16"][usize::from(number / 3) % 2];
