@@ -71,6 +71,9 @@ mod tests {
         let found = look_at("10.0.0.5", "10.0.0.5", &["8.8.4.4"]);
         assert_eq!(found[0].0, State::Warning);
         assert!(found[0].1.contains("Set CASTWAY_EXTERNAL_IP=8.8.4.4"), "{found:?}");
+        assert_eq!(look_at("1.1.1.1", "8.8.4.4", &[])[0].0, State::Unknown);
+        let found = look_at("1.1.1.1", "8.8.4.4", &["8.8.4.4"]);
+        assert!(found[0].0 == State::Warning && found[0].1.ends_with("Set CASTWAY_EXTERNAL_IP=8.8.4.4"), "{found:?}");
     }
 
     #[test]
@@ -80,5 +83,6 @@ mod tests {
         assert_eq!(look_at("192.168.1.5", "192.168.1.5", &[]).len(), 1);
         assert_eq!(look_at("192.168.1.5", "192.168.1.5", &["192.168.1.5"])[0].0, State::Ok);
         assert_eq!(look_at("10.0.0.5", "10.0.0.5", &["2606:4700::1"])[0].0, State::Ok);
+        assert_eq!(look_at("8.8.8.8", "10.0.0.5", &["8.8.4.4"])[0].0, State::Ok, "a router may have several addresses");
     }
 }

@@ -1,9 +1,11 @@
 //! Rules as nft and iptables list them, and what becomes of a stranger's packets.
 
 use super::check::{Outside, check};
+use super::lines::lines;
 use super::needed::{Need, Needed, Report};
 use super::ruleset::{Program, Ruleset};
 use super::{iptables, nft};
+use crate::cli::doctor::line::State;
 use crate::control::facts::Transport;
 
 fn udp(first: u16, last: u16) -> Needed {
@@ -271,4 +273,16 @@ fn ufw_and_firewalld_get_their_own_commands() {
         "sudo firewall-cmd --permanent --zone=public --add-port=3478/udp && sudo firewall-cmd --reload"
     );
     assert_eq!(asked(&ruleset, udp(3478, 3478)).filters, ["firewalld"]);
+}
+
+#[test]
+fn closed_relayed_ports_matter_where_somebody_uses_them() {
+    let ruleset = saved("-A INPUT -p udp -m udp --dport 49152:65535 -j DROP");
+    let state = |need: Need| {
+        let found = lines(&asked(&ruleset, Needed { need, ..udp(49152, 65535) }), &[]);
+        (found.len(), found[0].state, found[0].text.contains("49152–65535"), found[0].command.is_some())
+    };
+    assert_eq!(state(Need::Required), (1, State::Failed, true, true));
+    assert_eq!(state(Need::Users), (1, State::Warning, true, true));
+    assert_eq!(state(Need::Optional), (1, State::Ok, true, false));
 }
