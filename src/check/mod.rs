@@ -6,7 +6,7 @@
 //!   extensions; what the relay has seen of them ([`crate::diagnosis::watch`]); facts about this server.
 //! - Outputs: TURN credentials for the tests, messages between two devices, verdicts, and results that are kept.
 //!
-//! [`key_table`] has the keys, [`sessions`] the sessions that keys start, each with one device or two, [`tests_of_device`] what a device
+//! `key_table` has the keys, `sessions` the sessions that keys start, each with one device or two, [`tests_of_device`] what a device
 //! is to test, and [`checks`] holds them together under one lock.
 //!
 //! Invariants: a key starts one session, by the POST of the page's button and never by a GET; nothing is awaited under the lock; keys,
