@@ -35,7 +35,7 @@ impl App {
         let fixed = self.fixed_facts();
         let (certificates, external, ice) = (self.certificates.clone(), self.external.clone(), self.ice.clone());
         let (proxies, descriptors, cost) = (self.proxies.clone(), self.descriptors.clone(), self.cast_cost());
-        let self_test = self.self_test.clone();
+        let (self_test, checks) = (self.self_test.clone(), self.checks.clone());
         let collect = move || {
             let (requests, with_headers) = proxies.counts();
             let last = proxies.last().map(|(address, header)| ProxySighting { address, header: header.to_owned() });
@@ -48,6 +48,7 @@ impl App {
                     bound: relayed.iter().map(|relay| relay.bound).collect(),
                     hosts: external.hosts().iter().map(ToString::to_string).collect(),
                     problems: external.problems(),
+                    range_in_use: checks.is_range_used(),
                     ..fixed.relay.clone()
                 },
                 certificate: certificates.as_ref().map(certificate_facts),

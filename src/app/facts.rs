@@ -84,6 +84,7 @@ impl FactsSource for ServerFacts {
             last_udp_elsewhere: last(Path::Udp),
             last_tcp_elsewhere: last(Path::Tcp),
             static_secret: self.directory.signing_secret().is_none(),
+            second_device: None,
             now: Some(wall),
         }
     }

@@ -229,6 +229,11 @@ impl Checks {
         }
     }
 
+    /// Whether anybody needs the relayed ports.
+    pub fn is_range_used(&self) -> bool {
+        self.0.parts.range.is_due(&self.0.parts.directory)
+    }
+
     /// The verdict on what a device has found. It is kept, and ends the wait for the key's check.
     pub(super) fn result(&self, session: &str, mut report: CheckReport, client: &CheckClient) -> Result<Value, Refusal> {
         self.0.requests.check(client.address).map_err(Refusal::TooManyRequests)?;
@@ -243,6 +248,7 @@ impl Checks {
         report.range = report.range.filter(|range| range.denied || range.arrived > 0 || !is_silent);
         let CheckParts { facts, range, directory, .. } = &self.0.parts;
         let mut facts = facts.facts(client.host.as_deref(), of.address, client.reached);
+        facts.second_device = of.other;
         facts.range_needed |= range.is_due(directory);
         let verdict = decide::check(&report, &of.witness, &facts);
         tracing::info!(address = %of.address, verdict = verdict.code(), "check finished");

@@ -81,6 +81,8 @@ pub(super) struct ResultOf {
     pub(super) device: usize,
     pub(super) address: IpAddr,
     pub(super) witness: Witness,
+    /// The other device of the session.
+    pub(super) other: Option<(IpAddr, Witness)>,
 }
 
 impl Device {
@@ -227,12 +229,14 @@ impl SessionTable {
     pub(super) fn result(&mut self, token: &str, now: Instant) -> Result<ResultOf, Refusal> {
         let (session, at) = self.find(token, now)?;
         let key = session.key.clone();
+        let other = session.devices.iter().enumerate().find(|(each, _)| *each != at);
+        let other = other.map(|(_, other)| (other.address, other.witness()));
         let device = &mut session.devices[at];
         if device.results >= MAX_RESULTS {
             return Err(Refusal::TooManyResults);
         }
         device.results += 1;
-        Ok(ResultOf { key, device: at + 1, address: device.address, witness: device.witness() })
+        Ok(ResultOf { key, device: at + 1, address: device.address, witness: device.witness(), other })
     }
 
     fn find(&mut self, token: &str, now: Instant) -> Result<(&mut Session, usize), Refusal> {

@@ -90,8 +90,10 @@ pub struct RelayFacts {
     pub ports: (u16, u16),
     /// Every client's relayed addresses have sockets, so that all casts need the ports. Otherwise only those of users and API keys do.
     pub clients_need_range: bool,
-    /// Some credentials reach peers through sockets.
+    /// Some credentials may reach peers through sockets.
     pub has_range: bool,
+    /// Somebody has such credentials, or may issue them: a user, an API key, a static secret.
+    pub range_in_use: bool,
     /// Sentences about addresses that can't be right.
     pub problems: Vec<String>,
 }

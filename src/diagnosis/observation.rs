@@ -121,6 +121,8 @@ pub struct Facts {
     pub last_tcp_elsewhere: Option<SystemTime>,
     /// The newest secret that signs credentials comes from the settings, and not from the database.
     pub static_secret: bool,
+    /// The address of the other device of a check, and what the relay has seen of it.
+    pub second_device: Option<(IpAddr, Witness)>,
     /// The server's clock when the facts were collected.
     pub now: Option<SystemTime>,
 }

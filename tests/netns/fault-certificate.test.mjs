@@ -15,7 +15,7 @@ declareFault('nobody knows the authority of the certificate', {
     assert.match(tls, /^(SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+)$/);
   },
   check: { verdict: 'untrusted_certificate', rows: { udp: 'ok', tcp: 'ok', tls: 'failed' } },
-  doctor: { lines: { relay: { state: /^(warning|failed)$/, verdict: 'untrusted_certificate' }, outside: { state: /^(warning|failed)$/, verdict: 'untrusted_certificate' } } },
+  doctor: { lines: { relay: { state: 'failed', verdict: 'untrusted_certificate' }, outside: { state: 'failed', verdict: 'untrusted_certificate' } } },
   route: /^relay\/(udp|tcp)$/,
   failure: { before: () => [1, 2].forEach((n) => passOnly(n, 'tcp dport { 80, 443 }')), verdict: 'untrusted_certificate' },
 });

@@ -10,6 +10,6 @@ declareFault('the relay has another secret than the pages', {
   finish: () => relay?.close(),
   evidence: { udp: 401, tcp: 401 },
   check: { verdict: 'credentials_refused', rows: { udp: 'failed', tcp: 'failed' }, text: /CASTWAY_STATIC_AUTH_SECRET/ },
-  doctor: { lines: { relay: { state: 'failed', text: /401|credentials/ }, outside: { state: /^(warning|failed)$/, verdict: 'credentials_refused' } }, exit: 1 },
+  doctor: { lines: { relay: { state: 'failed', text: /401|credentials/ }, outside: { state: 'failed', verdict: 'credentials_refused' } }, exit: 1 },
   failure: { verdict: 'credentials_refused', text: /CASTWAY_STATIC_AUTH_SECRET/ },
 });

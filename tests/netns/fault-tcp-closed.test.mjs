@@ -8,8 +8,9 @@ declareFault("the server's firewall drops TCP 3478 and 5349", {
     firewall({ tcp: [22, 80, 443] });
   },
   evidence: { udp: 'allocated', tcp: 'no answer', tls: 'allocated' },
-  check: { verdict: /^tcp_closed/, rows: { udp: 'ok', tcp: 'failed' }, text: /TCP 3478/ },
-  doctor: { lines: { firewall: { state: /^(warning|failed)$/, text: /3478/ }, relay: { state: 'ok' }, outside: { state: /^(warning|failed)$/, verdict: /^tcp_closed/ } } },
+  check: { verdict: 'tcp_closed', rows: { udp: 'ok', tcp: 'failed' }, text: /TCP 3478/ },
+  doctor: { lines: { firewall: { state: 'warning', text: /TCP 3478/ }, relay: { state: 'ok' }, outside: { state: 'failed', verdict: 'tcp_closed' } }, exit: 1 },
   route: /^relay\/(udp|tls)$/,
   failure: { settings: TCP_ALONE, verdict: 'tcp_closed', text: /TCP 3478/ },
+  opens: { tcp: 'allocated' },
 });

@@ -9,9 +9,9 @@ declareFault("a visitor's network without UDP", {
   },
   prepare: (setup) => setup.probe('home1'),
   evidence: { udp: 'no answer', tcp: 'no answer', tls: 'allocated' },
-  check: { verdict: 'visitor_blocks_udp', rows: { udp: 'failed', tls: 'ok' } },
-  doctor: { lines: { relay: { state: 'ok' } }, exit: 0 },
+  check: { verdict: 'visitor_blocks_udp', rows: { udp: 'failed', tls: 'ok' }, text: /UDP 3478 works for others .*TLS on 443 does/ },
+  doctor: { lines: { relay: { state: 'ok' }, firewall: { state: 'ok' }, outside: { state: 'warning', verdict: 'visitor_blocks_udp', text: /works for others/ } }, exit: 0 },
   route: /^relay\/tls$/,
   // A certificate that devices trust would let TURN over TLS through.
-  failure: { settings: WITHOUT_TLS, before: (setup) => setup.probe('home1'), verdict: /^(untrusted_certificate|visitor_blocks_all)$/ },
+  failure: { settings: WITHOUT_TLS, before: (setup) => setup.probe('home1'), verdict: 'untrusted_certificate', text: /UDP or TCP/ },
 });

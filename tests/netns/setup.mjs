@@ -14,6 +14,8 @@ import { within } from '../interop/support/wait.mjs';
 import { Browsers } from './browsers.mjs';
 import { NAMES, ORIGIN } from './internet.mjs';
 
+// Each of four links may take half a minute to fail.
+const LINKS_TIMEOUT_MS = 180_000;
 const probe = fileURLToPath(new URL('probe.mjs', import.meta.url));
 // Castway's own addresses and ports, except for 443.
 const OWN = Object.fromEntries(['HTTP_ADDR', 'TURNS_ADDR', 'TURN_ADDR', 'EXTERNAL_IP', 'RELAY_IP', 'MAX_PORT'].map((name) => [`CASTWAY_${name}`, undefined]));
@@ -131,7 +133,7 @@ export class Setup {
     }
   }
 
-  // The first step of /check in a home: {verdict, rows}, with the state of each row by its path; `texts` are for the message of a failure.
+  // The first step of /check in a home: {verdict, rows, page}, with the state of each row by its path; `texts` are for the message of a failure.
   async check(home) {
     const { key, error } = await this.ask({ ask: 'check_key' });
     assert.ok(key, error);
@@ -148,7 +150,18 @@ export class Setup {
     const states = {};
     // Two rows may have one path (TURN over TLS at two ports): the worse one counts.
     for (const [path, state] of rows) states[path] = states[path] === 'failed' ? 'failed' : state;
-    return { verdict, rows: states, texts: [...rows, ...answers], seconds: (Date.now() - begun) / 1000 };
+    return { verdict, rows: states, texts: [...rows, ...answers], seconds: (Date.now() - begun) / 1000, page };
+  }
+
+  // The second step, with a device in a home: the verdict that stands on the first device's page afterwards, and the states of the links.
+  async checkWith(home, { page }) {
+    const digits = await until('digits', () => page.locator('#digits').textContent(), (text) => /^\d{4}$/.test(text));
+    const second = await openPage(this.#homes[home], `${this.origin}/check?d=${digits}`, { ignoreHTTPSErrors: this.accept });
+    await second.locator('#join-check').click();
+    const seen = () =>
+      page.evaluate(() => ({ state: document.body.dataset.state, links: Object.fromEntries([...document.querySelectorAll('[data-link]')].map(({ dataset }) => [dataset.link, dataset.state])) }));
+    const { links } = await until('the links are tested', seen, (now) => now.state === 'done' && Object.keys(now.links).length > 0, LINKS_TIMEOUT_MS);
+    return { verdict: await shownVerdict(page, '#verdict'), links };
   }
 
   // A TV in home 1 that waits for a caster in home 2: {tv, start}. `start` resolves to the caster's page once its cast has begun.

@@ -17,17 +17,29 @@ pub(super) fn look(inputs: &Inputs, name: &[IpAddr]) -> Vec<Line> {
     for (advertised, bound) in relay.advertised.iter().zip(&relay.bound) {
         // A name may lead to an address of the other family only.
         let public = name.iter().find(|ip| ip.is_ipv4() == advertised.is_ipv4() && !interfaces::is_private(**ip));
-        match public.filter(|_| interfaces::is_private(*advertised) && !name.contains(advertised)) {
+        // A public address that is neither this machine's nor that of the name may be another one of its router's.
+        let contradicts = interfaces::is_private(*advertised) || name.contains(bound);
+        match public.filter(|_| contradicts && !name.contains(advertised)) {
             Some(public) => {
+                let is_translated = advertised != bound && public != bound;
                 let text = format!(
                     "the name leads to {public}, but the relay advertises {advertised}. Set CASTWAY_EXTERNAL_IP={public}{}",
-                    if advertised == bound { String::new() } else { format!("/{bound}") }
+                    if is_translated { format!("/{bound}") } else { String::new() }
                 );
                 // Clients reach each other inside the relay, whatever it advertises.
                 let state = if relay.clients_need_range { State::Failed } else { State::Warning };
                 lines.push(Line::new(Topic::Address, state, text).with_verdict("wrong_external_address"));
             }
             None if !relay.problems.is_empty() => {}
+            // Machines behind a router have a private address.
+            None if advertised != bound && name.is_empty() && !bound.is_unspecified() && !interfaces::is_private(*bound) => {
+                lines.push(Line::unknown(
+                    Topic::Address,
+                    format!(
+                        "advertised {advertised}, but this machine has the public address {bound}. The check from outside tells whether {advertised} leads here; if not, set CASTWAY_EXTERNAL_IP={bound}"
+                    ),
+                ));
+            }
             None => lines.push(Line::ok(Topic::Address, advertised_in_words(*advertised, *bound))),
         }
     }
@@ -59,6 +71,9 @@ mod tests {
         let found = look_at("10.0.0.5", "10.0.0.5", &["8.8.4.4"]);
         assert_eq!(found[0].0, State::Warning);
         assert!(found[0].1.contains("Set CASTWAY_EXTERNAL_IP=8.8.4.4"), "{found:?}");
+        assert_eq!(look_at("1.1.1.1", "8.8.4.4", &[])[0].0, State::Unknown);
+        let found = look_at("1.1.1.1", "8.8.4.4", &["8.8.4.4"]);
+        assert!(found[0].0 == State::Warning && found[0].1.ends_with("Set CASTWAY_EXTERNAL_IP=8.8.4.4"), "{found:?}");
     }
 
     #[test]
@@ -68,5 +83,6 @@ mod tests {
         assert_eq!(look_at("192.168.1.5", "192.168.1.5", &[]).len(), 1);
         assert_eq!(look_at("192.168.1.5", "192.168.1.5", &["192.168.1.5"])[0].0, State::Ok);
         assert_eq!(look_at("10.0.0.5", "10.0.0.5", &["2606:4700::1"])[0].0, State::Ok);
+        assert_eq!(look_at("8.8.8.8", "10.0.0.5", &["8.8.4.4"])[0].0, State::Ok, "a router may have several addresses");
     }
 }

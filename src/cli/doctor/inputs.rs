@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use url::Host;
 
 use crate::config::{CertificateSource, Config, Listen};
-use crate::control::facts::{CertificateFacts, ListenerFacts, ServerFacts, Service, Transport, net_namespace};
+use crate::control::facts::{CertificateFacts, ListenerFacts, RelayFacts, ServerFacts, Service, Transport, net_namespace};
 use crate::turn::Scope;
 
 /// The settings and the running server.
@@ -30,6 +30,17 @@ pub(super) struct Inputs {
 pub(super) struct Credentials {
     pub(super) username: String,
     pub(super) password: String,
+}
+
+/// Who needs the relayed ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RangeUse {
+    /// Casts and calls do.
+    Everybody,
+    /// Users, or clients of API keys or of other issuers of credentials.
+    Others,
+    /// There is no such user or key.
+    Nobody,
 }
 
 /// A port on which clients reach the server.
@@ -86,13 +97,22 @@ impl Inputs {
         of_facts.chain(of_url).chain(of_domain).find(is_name)
     }
 
-    /// The first and the last relayed port, and whether every client needs them; `None`: nobody does.
-    pub(super) fn relayed_ports(&self) -> Option<((u16, u16), bool)> {
-        if let Some(facts) = &self.facts {
-            return facts.relay.has_range.then_some((facts.relay.ports, facts.relay.clients_need_range));
+    /// The first and the last relayed port, and who needs them; `None`: nobody can.
+    pub(super) fn relayed_ports(&self) -> Option<((u16, u16), RangeUse)> {
+        let usage = |everybody: bool, others: bool| match (everybody, others) {
+            (true, _) => RangeUse::Everybody,
+            (false, true) => RangeUse::Others,
+            (false, false) => RangeUse::Nobody,
+        };
+        if let Some(RelayFacts { ports, has_range, clients_need_range, range_in_use, .. }) =
+            self.facts.as_ref().map(|facts| &facts.relay)
+        {
+            return has_range.then_some((*ports, usage(*clients_need_range, *range_in_use)));
         }
-        let relay = &self.config.as_ref()?.relay;
+        let config = self.config.as_ref()?;
+        let relay = &config.relay;
+        let issues = !config.credentials.api_keys.is_empty() || !config.credentials.static_auth_secrets.is_empty();
         let has_range = relay.scope != Some(Scope::Clients);
-        has_range.then(|| ((*relay.ports.start(), *relay.ports.end()), relay.clients_need_range()))
+        has_range.then(|| ((*relay.ports.start(), *relay.ports.end()), usage(relay.clients_need_range(), issues)))
     }
 }

@@ -4,14 +4,19 @@ use super::evidence::{Evidence, offered};
 use super::missing::{self, Elsewhere};
 use super::server;
 use crate::diagnosis::observation::{Facts, Path, Witness};
-use crate::diagnosis::report::{CheckReport, PathKind, PathResult, RangeResult, Route};
+use crate::diagnosis::report::{CheckReport, LinkResult, PathKind, PathResult, Protocol, RangeResult, Route};
 use crate::diagnosis::verdict::{Fault, Finding, NotTested, Side, Verdict};
+use crate::limits::ip_prefix;
 
 /// What the check of one device shows. `witness`: what the relay has seen of it meanwhile. `facts` are those for the device.
 ///
 /// The fault that stops the most comes first. A path that does not work is a fault even where another one does, since other devices may
 /// have that path only.
 pub fn check(report: &CheckReport, witness: &Witness, facts: &Facts) -> Verdict {
+    settled(of_device(report, witness, facts), report, facts)
+}
+
+fn of_device(report: &CheckReport, witness: &Witness, facts: &Facts) -> Verdict {
     let device = Evidence::of_check(report, witness, facts);
     let tested: Vec<&PathResult> = report.paths.iter().filter(|result| !result.unsupported).collect();
     let of_turn = |result: &&&PathResult| result.kind != PathKind::Stun;
@@ -40,6 +45,26 @@ pub fn check(report: &CheckReport, witness: &Witness, facts: &Facts) -> Verdict 
         Some(range) if range.denied && facts.range_needed => Verdict::NotTested(NotTested::DeniedPeer),
         Some(_) | None => Verdict::Fine,
     }
+}
+
+/// Where the server or the device's network may be the cause over UDP, a second device in another network tells them apart: one that has the
+/// same trouble rules out the network.
+fn settled(verdict: Verdict, report: &CheckReport, facts: &Facts) -> Verdict {
+    let (Verdict::Either(of_server, of_network), Some((second, witness))) = (&verdict, &facts.second_device) else {
+        return verdict;
+    };
+    let is_apart = facts.client.is_some_and(|first| ip_prefix::of_site(first) != ip_prefix::of_site(*second));
+    let over_udp = |link: &LinkResult| link.route == Route::Relay && link.protocol == Some(Protocol::Udp);
+    let has_tried = report.links.iter().any(|link| over_udp(link) && !link.connected);
+    let udp = witness.path(Path::Udp);
+    let shows_the_same = match of_server.fault {
+        // Another path shows that the device has asked the relay at all.
+        Fault::UdpClosed { .. } => udp.requests == 0 && witness.has_seen(),
+        Fault::AnswersLost { .. } => udp.challenged >= 2 && udp.authenticated == 0 && udp.refused.is_none(),
+        _ => false,
+    };
+    let is_certain = is_apart && has_tried && shows_the_same && !witness.unwatched && of_network.side != Side::Server;
+    if is_certain { Verdict::Fault(of_server.clone()) } else { verdict }
 }
 
 fn has_failed(tested: &[&PathResult]) -> bool {

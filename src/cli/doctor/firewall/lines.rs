@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::needed::{Closed, Need, Needed, Report, in_words};
 use crate::addresses::interfaces;
-use crate::cli::doctor::inputs::{Inputs, NeededPort};
+use crate::cli::doctor::inputs::{Inputs, NeededPort, RangeUse};
 use crate::cli::doctor::line::{Line, State, Topic};
 use crate::control::facts::{Service, Transport};
 
@@ -24,8 +24,12 @@ pub(super) fn needed(inputs: &Inputs) -> Vec<Needed> {
         let number = port.address.port();
         add(&mut all, Needed { transport: port.protocol, ports: (number, number), need, v4, v6 });
     }
-    if let Some((ports, always)) = inputs.relayed_ports() {
-        let need = if always { Need::Required } else { Need::Optional };
+    if let Some((ports, usage)) = inputs.relayed_ports() {
+        let need = match usage {
+            RangeUse::Everybody => Need::Required,
+            RangeUse::Others => Need::Users,
+            RangeUse::Nobody => Need::Optional,
+        };
         let bound = inputs.facts.as_ref().map(|facts| facts.relay.bound.as_slice()).unwrap_or_default();
         let has = |v6: bool| bound.is_empty() || bound.iter().any(|ip| ip.is_ipv6() == v6 || *ip == IpAddr::from([0_u16; 8]));
         add(&mut all, Needed { transport: Transport::Udp, ports, need, v4: has(false), v6: has(true) });
@@ -115,7 +119,11 @@ fn closed_line(closed: &Closed) -> Line {
     let partly = !closed.admitted.is_empty() || closed.need != Need::Required;
     let state = if partly { State::Warning } else { State::Failed };
     let hint = closed.hint.as_ref().map(|hint| format!(" {hint}")).unwrap_or_default();
-    let told = if closed.need == Need::Wanted { " Clients are told of that port and try it in vain." } else { "" };
+    let told = match closed.need {
+        Need::Wanted => " Clients are told of that port and try it in vain.",
+        Need::Users => " Casts and calls do without these ports; relayed addresses of users and API keys need them.",
+        Need::Required | Need::Optional => "",
+    };
     let code = match (closed.transport, closed.ports) {
         (Transport::Udp, (first, last)) if first != last => "range_closed",
         (Transport::Udp, _) => "udp_closed",

@@ -22,7 +22,9 @@ pub(super) enum Need {
     Required,
     /// A path beside others.
     Wanted,
-    /// Relayed addresses of users and API keys only.
+    /// Relayed addresses of users and API keys, of which there are some.
+    Users,
+    /// The same, and there are none.
     Optional,
 }
 

@@ -1,9 +1,11 @@
 //! Rules as nft and iptables list them, and what becomes of a stranger's packets.
 
 use super::check::{Outside, check};
+use super::lines::lines;
 use super::needed::{Need, Needed, Report};
 use super::ruleset::{Program, Ruleset};
 use super::{iptables, nft};
+use crate::cli::doctor::line::State;
 use crate::control::facts::Transport;
 
 fn udp(first: u16, last: u16) -> Needed {
@@ -295,4 +297,16 @@ fn no_name_becomes_a_word_of_the_shells() {
                 -A INPUT_ZONES -g IN_a;b'c\nCOMMIT\n";
     let command = command(&iptables::read(zone, Program::Iptables), udp(3478, 3478));
     assert!(command.contains(r"--zone='a;b'\''c' --add-port"), "{command}");
+}
+
+#[test]
+fn closed_relayed_ports_matter_where_somebody_uses_them() {
+    let ruleset = saved("-A INPUT -p udp -m udp --dport 49152:65535 -j DROP");
+    let state = |need: Need| {
+        let found = lines(&asked(&ruleset, Needed { need, ..udp(49152, 65535) }), &[]);
+        (found.len(), found[0].state, found[0].text.contains("49152–65535"), found[0].command.is_some())
+    };
+    assert_eq!(state(Need::Required), (1, State::Failed, true, true));
+    assert_eq!(state(Need::Users), (1, State::Warning, true, true));
+    assert_eq!(state(Need::Optional), (1, State::Ok, true, false));
 }

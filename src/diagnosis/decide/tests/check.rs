@@ -332,3 +332,21 @@ fn an_address_that_may_be_right_has_no_command() {
     assert_eq!(check(&report([NO; 4]), &witness([Nothing; 3]), &used).code(), "tcp_closed_or_visitor_blocks_all");
     assert_ne!(check(&report([OK; 4]), &all(), &used), Verdict::Unknown);
 }
+
+#[test]
+fn a_second_device_of_another_network_tells_the_server_from_a_network() {
+    let no_udp = || witness([Nothing, Allocated, Allocated]);
+    let closed = || CheckReport { links: links([false, false, true, true]).links, ..report([NO, NO, OK, OK]) };
+    let told = |report: &CheckReport, second: &str, of_second: &Witness| {
+        let facts = Facts { second_device: Some((ip(second), of_second.clone())), ..facts() };
+        check(report, &no_udp(), &facts).code()
+    };
+    let own = facts().client.unwrap().to_string();
+    assert_eq!(told(&closed(), "192.0.2.99", &no_udp()), "udp_closed");
+    let either = "udp_closed_or_visitor_blocks_udp";
+    assert_eq!(told(&closed(), &own, &no_udp()), either, "both are in one network");
+    assert_eq!(told(&closed(), "192.0.2.99", &all()), either, "the second one gets through");
+    assert_eq!(told(&closed(), "192.0.2.99", &witness([Nothing; 3])), either, "the second one has sent nothing at all");
+    let without_links = CheckReport { links: Vec::new(), ..closed() };
+    assert_eq!(told(&without_links, "192.0.2.99", &no_udp()), either, "the second one has not tried UDP");
+}

@@ -96,6 +96,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             last_udp_elsewhere: seen.3,
             last_tcp_elsewhere: seen.4,
             static_secret,
+            second_device: seen.0.map(|second| (ip(second), witness([Seen::Nothing, Seen::Allocated, Seen::Nothing]))),
             now,
         })
 }
