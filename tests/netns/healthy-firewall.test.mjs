@@ -36,6 +36,7 @@ declareHealthy('a machine with a firewall', {
     },
     {
       title: 'and a visitor whose network passes on TCP alone',
+      casts: true,
       arrange: () => passOnly(2, 'tcp dport { 80, 443 }'),
       restore: () => passAll(2),
       prepare: (setup) => setup.probe('home1'),

@@ -10,8 +10,9 @@ declareHealthy('a machine with IPv6', {
     { title: 'and IPv4, over the relay', arrange: () => firewall(), restore: openFirewall, query: '?ice=relay', route: /^relay\// },
     {
       title: 'alone',
+      casts: true,
       arrange: () => {
-        nameAll({ [OTHER_DOMAIN]: SERVER_V6 });
+        nameAll({ [DOMAIN]: SERVER_V6, [OTHER_DOMAIN]: SERVER_V6 });
         run(`ip addr del ${SERVER}/24 dev wan; for n in 1 2; do ip -n home$n addr del 192.168.$n.2/24 dev eth0; done`);
       },
       serve: { origin: `https://${OTHER_DOMAIN}` },

@@ -35,6 +35,7 @@ declareHealthy('a server behind a proxy', {
     },
     {
       title: 'nginx on another machine, with the address of the relay in the settings',
+      casts: true,
       arrange: () => nameAll({ [OTHER_DOMAIN]: PROXY }),
       settings: { ...BEHIND, CASTWAY_TRUSTED_PROXIES: PROXY, CASTWAY_EXTERNAL_IP: SERVER, CASTWAY_PUBLIC_URL: `https://${OTHER_DOMAIN}` },
       serve: { origin: `https://${OTHER_DOMAIN}` },

@@ -56,16 +56,20 @@ async function selectedRoute(page) {
 export class Setup {
   #homes = {};
 
-  // `names` are in the certificate that the browsers trust. `authority` has signed another one, which the server uses.
-  static async start(settings = {}, { names = NAMES, authority } = {}) {
+  // A server with these settings and the browsers; without settings, there is no server yet. `names` are in the certificate that the
+  // browsers trust. `authority` has signed another one, which the server uses.
+  static async start(settings, { names = NAMES, authority } = {}) {
     const setup = new Setup();
     setup.trusted = ownAuthority(names);
     setup.authority = authority ?? setup.trusted;
+    setup.browsers = new Browsers(setup.trusted.ca);
+    const open = async (home) => {
+      setup.#homes[home] = await setup.browsers.chromium(home);
+    };
     try {
-      await setup.serve(settings);
-      setup.browsers = new Browsers(setup.trusted.ca);
-      for (const home of ['home1', 'home2']) setup.#homes[home] = await setup.browsers.chromium(home);
-      await openSource(setup.#homes.home2);
+      // All of them come before an error ends the start, so that `close` finds them.
+      const begun = await Promise.allSettled([settings && setup.serve(settings), open('home1'), open('home2')]);
+      for (const { reason } of begun.filter(({ status }) => status === 'rejected')) throw reason;
       return setup;
     } catch (error) {
       await setup.close();
@@ -95,10 +99,9 @@ export class Setup {
     return openPage(this.#homes[home], `${this.origin}${path}`, options);
   }
 
-  // Closes the pages of a test, but not the picture that is shared.
   async closePages() {
-    const { home1, home2 } = this.#homes;
-    for (const context of [...home1.contexts(), ...home2.contexts().slice(1)]) await context.close();
+    const contexts = Object.values(this.#homes).flatMap((browser) => browser.contexts());
+    await Promise.all(contexts.map((context) => context.close()));
   }
 
   // What probe.mjs finds in a home, by transport.
@@ -164,9 +167,10 @@ export class Setup {
     return { verdict: await shownVerdict(page, '#verdict'), links };
   }
 
-  // A TV in home 1 that waits for a caster in home 2: {tv, start}. `start` resolves to the caster's page once its cast has begun.
+  // A TV in home 1 that waits for a caster in home 2, which has a picture to share: {tv, start}. `start` resolves to the caster's page once its cast has begun.
   async seat(query = '') {
     const options = { script: noteTimes, ignoreHTTPSErrors: this.accept };
+    await openSource(this.#homes.home2);
     const tv = await openPage(this.#homes.home1, `${this.origin}/tv${query}`, options);
     const code = await shownCode(tv);
     await inState(tv, 'waiting');
@@ -179,10 +183,11 @@ export class Setup {
     return { tv, start };
   }
 
-  // Casts until the TV shows a moving picture, and resolves to the route that the browser's own statistics name, such as `relay/udp`, where the
-  // protocol is the caster's, or `direct/udp`; Chromium may begin with another one than the expected. The pages stay open.
-  async casting(query, expected = /./) {
-    const { tv, start } = await this.seat(query);
+  // Casts from a `seat` until the TV shows a moving picture, and resolves to the route that the browser's own statistics name, such as
+  // `relay/udp`, where the protocol is the caster's, or `direct/udp`; Chromium may begin with another one than the expected. The pages stay
+  // open.
+  async casting(query, expected = /./, seat = this.seat(query)) {
+    const { tv, start } = await seat;
     const caster = await start();
     await inState(caster, 'sharing');
     await assertPicture(tv, 2);
@@ -193,9 +198,9 @@ export class Setup {
 
   // Casts until the TV shows a moving picture, ends the cast, and resolves to the fields of its line in the log, and to the route that the
   // browser has `seen`; Chromium may change to another pair in between.
-  async cast(query, expected) {
+  async cast(query, expected, seat) {
     const from = this.server.log.length;
-    const { tv, caster, route } = await this.casting(query, expected);
+    const { tv, caster, route } = await this.casting(query, expected, seat);
     await caster.context().close();
     await tv.context().close();
     const line = await until('the line of the cast', () => this.server.log.slice(from).match(/cast ended .*/)?.[0]);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::inputs::Inputs;
 use super::line::{Line, State, Topic};
 use crate::addresses::interfaces;
+use crate::control::facts::RelayFacts;
 
 /// `name`: the addresses that the public name leads to.
 pub(super) fn look(inputs: &Inputs, name: &[IpAddr]) -> Vec<Line> {
@@ -13,7 +14,8 @@ pub(super) fn look(inputs: &Inputs, name: &[IpAddr]) -> Vec<Line> {
     if relay.advertised.is_empty() {
         return vec![Line::failed(Topic::Address, "this machine has no address that others reach, so nobody can use the relay")];
     }
-    let mut lines: Vec<_> = relay.problems.iter().map(|problem| Line::warning(Topic::Address, problem.clone())).collect();
+    let state = if may_stay_private(relay, name) { State::Unknown } else { State::Warning };
+    let mut lines: Vec<_> = relay.problems.iter().map(|problem| Line::new(Topic::Address, state, problem.clone())).collect();
     for (advertised, bound) in relay.advertised.iter().zip(&relay.bound) {
         // A name may lead to an address of the other family only.
         let public = name.iter().find(|ip| ip.is_ipv4() == advertised.is_ipv4() && !interfaces::is_private(**ip));
@@ -46,6 +48,16 @@ pub(super) fn look(inputs: &Inputs, name: &[IpAddr]) -> Vec<Line> {
     lines
 }
 
+/// The relay's address is that of a private network, no setting says otherwise, and nothing here says that others need it: casts and calls
+/// don't. Whether users or API keys do is not known.
+fn may_stay_private(relay: &RelayFacts, name: &[IpAddr]) -> bool {
+    let in_own_network = |ip: &IpAddr| interfaces::is_private(*ip) && !ip.is_loopback();
+    !relay.clients_need_range
+        && relay.hosts.is_empty()
+        && relay.advertised.iter().all(in_own_network)
+        && name.iter().all(|ip| interfaces::is_private(*ip))
+}
+
 fn advertised_in_words(advertised: IpAddr, bound: IpAddr) -> String {
     if advertised == bound { format!("advertised {advertised}") } else { format!("advertised {advertised}, bound {bound} (NAT)") }
 }
@@ -53,7 +65,7 @@ fn advertised_in_words(advertised: IpAddr, bound: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::facts::{RelayFacts, ServerFacts};
+    use crate::control::facts::ServerFacts;
 
     fn look_at(advertised: &str, bound: &str, name: &[&str]) -> Vec<(State, String)> {
         let relay = RelayFacts {
@@ -84,5 +96,18 @@ mod tests {
         assert_eq!(look_at("192.168.1.5", "192.168.1.5", &["192.168.1.5"])[0].0, State::Ok);
         assert_eq!(look_at("10.0.0.5", "10.0.0.5", &["2606:4700::1"])[0].0, State::Ok);
         assert_eq!(look_at("8.8.8.8", "10.0.0.5", &["8.8.4.4"])[0].0, State::Ok, "a router may have several addresses");
+    }
+
+    #[test]
+    fn a_private_address_is_a_warning_only_where_others_need_a_public_one() {
+        let state = |relay: RelayFacts| {
+            let (advertised, bound) = (vec!["10.0.0.5".parse().unwrap()], vec!["10.0.0.5".parse().unwrap()]);
+            let relay = RelayFacts { advertised, bound, problems: vec!["a sentence".to_owned()], ..relay };
+            let inputs = Inputs { facts: Some(ServerFacts { relay, ..ServerFacts::default() }), ..Inputs::default() };
+            look(&inputs, &[]).into_iter().map(|line| line.state).collect::<Vec<_>>()
+        };
+        assert_eq!(state(RelayFacts::default()), [State::Unknown]);
+        assert_eq!(state(RelayFacts { clients_need_range: true, ..RelayFacts::default() }), [State::Warning]);
+        assert_eq!(state(RelayFacts { hosts: vec!["10.0.0.5".to_owned()], ..RelayFacts::default() }), [State::Warning]);
     }
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::inputs::Inputs;
 use super::line::{Line, Topic};
-use crate::config::CertificateSource;
+use crate::config::{CertificateSource, HttpConfig};
 use crate::control::facts::CertificateFacts;
 use crate::tls::PublicCertificate;
 use crate::users::credentials::unix_seconds;
@@ -40,8 +40,9 @@ pub(super) fn look(inputs: &Inputs) -> Vec<Line> {
 
 /// A proxy in front may have the certificate.
 fn without_tls(inputs: &Inputs) -> Line {
-    let public = inputs.config.as_ref().and_then(|config| config.http.public_url.as_ref());
-    if public.is_some_and(|url| url.scheme() == "https") {
+    let http = inputs.config.as_ref().map(|config| &config.http);
+    let is_https = |http: &HttpConfig| http.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
+    if http.is_some_and(|http| is_https(http) || !http.trusted_proxies.is_empty()) {
         return Line::ok(Topic::Cert, "TLS is off here; the proxy in front has the certificate");
     }
     let text = "TLS is off (CASTWAY_NO_TLS=true): browsers share screens only from HTTPS pages or from localhost";
@@ -98,6 +99,7 @@ fn untrusted(certificate: &CertificateFacts, who: &str, domain: Option<&str>) ->
 mod tests {
     use super::*;
     use crate::cli::doctor::line::State;
+    use crate::config::{Config, Settings};
 
     const NOW: u64 = 1_800_000_000;
 
@@ -138,5 +140,18 @@ mod tests {
         assert_eq!(state(&own, None), State::Ok);
         assert_eq!(state(&own, Some("192.168.1.5")), State::Ok);
         assert_eq!(state(&own, Some("cast.example.org")), State::Warning);
+    }
+
+    #[test]
+    fn the_certificate_may_be_that_of_a_proxy_in_front() {
+        let state = |trusted_proxies: Option<&str>, public_url: Option<&str>| {
+            let [trusted_proxies, public_url] = [trusted_proxies, public_url].map(|value| value.map(str::to_owned));
+            let config = Config::read(&Settings { trusted_proxies, public_url, ..Settings::default() }).unwrap();
+            without_tls(&Inputs { config: Some(config), ..Inputs::default() }).state
+        };
+        assert_eq!(state(Some("127.0.0.1"), None), State::Ok);
+        assert_eq!(state(None, Some("https://cast.example.org")), State::Ok);
+        assert_eq!(state(None, Some("http://cast.example.org")), State::Warning);
+        assert_eq!(state(None, None), State::Warning);
     }
 }

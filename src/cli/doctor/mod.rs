@@ -20,6 +20,7 @@ mod programs;
 mod proxies;
 mod relay;
 mod settings;
+mod tls;
 
 use std::io::{self, IsTerminal as _};
 use std::time::SystemTime;

@@ -4,9 +4,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
+
+use super::tls;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -59,18 +61,29 @@ pub(super) async fn answers_stun(to: SocketAddr) -> io::Result<()> {
     Err(last)
 }
 
-/// The head of the response to `GET /healthz`, in lower case.
-pub(super) async fn http_head(to: SocketAddr, host: &str) -> io::Result<String> {
+/// The response to `GET /healthz`, in lower case. `over_tls`: HTTPS, with any certificate.
+pub(super) async fn http_response(to: SocketAddr, host: &str, over_tls: bool) -> io::Result<String> {
     let asked = async {
-        let mut stream = TcpStream::connect(to).await?;
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut response = Vec::new();
-        stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut response).await?;
-        let text = String::from_utf8_lossy(&response).to_lowercase();
-        Ok(text.split("\r\n\r\n").next().unwrap_or_default().to_owned())
+        let stream = TcpStream::connect(to).await?;
+        if !over_tls {
+            return get_health(stream, host).await;
+        }
+        let (stream, _) = tls::connect(stream, host).await.map_err(io::Error::other)?;
+        get_health(stream, host).await
     };
     timeout(CONNECT_TIMEOUT, asked).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+async fn get_health<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, host: &str) -> io::Result<String> {
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = Vec::new();
+    let end = stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut response).await;
+    // Some end a response over TLS without saying so.
+    if response.is_empty() {
+        end?;
+    }
+    Ok(String::from_utf8_lossy(&response).to_lowercase())
 }
 
 /// What went wrong with a connection, in words.

@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use webrtc_util::Conn;
 
 use super::stream::StreamConn;
-use super::tls::{self, Doubt};
+use crate::cli::doctor::tls::{self, Doubt};
 
 /// One way to the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]

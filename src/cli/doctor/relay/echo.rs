@@ -11,6 +11,7 @@ use webrtc_util::Conn;
 
 use super::connect::{Fault, Way, connect};
 use crate::cli::doctor::inputs::Credentials;
+use crate::cli::doctor::tls::Doubt;
 
 /// After this time a payload counts as lost and is sent again.
 const RESEND_AFTER: Duration = Duration::from_millis(200);
@@ -26,11 +27,11 @@ struct Allocation<C> {
 }
 
 /// The payload came back.
-pub(super) async fn echo(way: &Way, credentials: &Credentials, deadline: Instant) -> Result<Option<super::tls::Doubt>, Fault> {
+pub(super) async fn echo(way: &Way, credentials: &Credentials, deadline: Instant) -> Result<Option<Doubt>, Fault> {
     let (connection, doubt) =
         timeout_at(deadline, connect(way)).await.map_err(|_| Fault::Unreachable("no answer".to_owned()))??;
     let first = allocate(connection, way.address, credentials, deadline).await?;
-    let outcome = match with_peer(&first.relayed, way.address, deadline).await {
+    let outcome = match with_peer(&first.relayed, deadline).await {
         Ok(true) => Ok(()),
         // Policy denies this machine's address as a peer, or no packet came: the relay's own addresses are always allowed.
         Ok(false) | Err(Fault::Refused { code: REFUSED_BY_POLICY, .. }) => {
@@ -78,10 +79,12 @@ async fn close<C: Conn>(allocation: Allocation<C>) {
 }
 
 /// Whether a payload came back from a socket of this program's own.
-async fn with_peer(relayed: &impl Conn, relay: SocketAddr, deadline: Instant) -> Result<bool, Fault> {
-    let any = if relay.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+async fn with_peer(relayed: &impl Conn, deadline: Instant) -> Result<bool, Fault> {
+    // A peer has the family of the relayed address, which may be another one than that of the connection to the relay.
+    let Ok(seen_by_peer) = relayed.local_addr() else { return Ok(false) };
+    let any = if seen_by_peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
     let Ok(probe) = UdpSocket::bind((any, 0)).await else { return Ok(false) };
-    if probe.connect(relay).await.is_err() {
+    if probe.connect(seen_by_peer).await.is_err() {
         return Ok(false);
     }
     let Ok(own) = probe.local_addr() else { return Ok(false) };

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::connect::{Fault, Transport, Way};
 use super::outcome::Outcome;
-use super::tls::Doubt;
-use crate::cli::doctor::line::{Line, Topic};
+use super::ways::Unresolved;
+use crate::cli::doctor::line::{Line, State, Topic};
+use crate::cli::doctor::tls::Doubt;
 
-/// `unresolved`: URLs whose host has no address, with the reason as a clause.
-pub(super) fn lines(outcomes: &[Outcome], unresolved: &[(String, String)]) -> Vec<Line> {
+/// `unresolved`: URLs whose host has no address.
+pub(super) fn lines(outcomes: &[Outcome], unresolved: &[Unresolved]) -> Vec<Line> {
     let both = |v6: bool| outcomes.iter().any(|outcome| outcome.tested.advertised.address.is_ipv6() == v6);
     let names_family = both(false) && both(true);
     let (mut passed, mut lines) = (Vec::new(), Vec::new());
@@ -27,7 +28,10 @@ pub(super) fn lines(outcomes: &[Outcome], unresolved: &[(String, String)]) -> Ve
             (Err(fault), local) => lines.push(failed(&name, outcome, fault, local.as_ref())),
         }
     }
-    lines.extend(unresolved.iter().map(|(url, reason)| Line::failed(Topic::Relay, format!("{url}: {reason}"))));
+    lines.extend(unresolved.iter().map(|Unresolved { url, reason, is_certain }| {
+        let state = if *is_certain { State::Failed } else { State::Unknown };
+        Line::new(Topic::Relay, state, format!("{url}: {reason}"))
+    }));
     if !passed.is_empty() {
         lines.insert(0, Line::ok(Topic::Relay, format!("{} (allocated, permitted, echoed)", passed.join(" · "))));
     }
@@ -137,7 +141,6 @@ fn failed(name: &str, outcome: &Outcome, fault: &Fault, local: Option<&super::ou
 mod tests {
     use super::super::ways::Tested;
     use super::*;
-    use crate::cli::doctor::line::State;
 
     const PASSED: super::super::outcome::Result = Ok((Duration::from_micros(1200), None));
 
@@ -177,6 +180,13 @@ mod tests {
         assert_eq!((found[0].0, found[0].1.as_deref()), (State::Failed, Some("udp_closed")));
         let found = shown(outcome(Transport::Udp, false, Err(Fault::NoAnswer), Some(Err(Fault::NoAnswer))));
         assert_eq!(found[0].0, State::Failed);
+    }
+
+    #[test]
+    fn a_resolver_that_gives_no_answer_is_no_fault_of_the_url() {
+        let unresolved = |is_certain| Unresolved { url: "turn:a".to_owned(), reason: String::new(), is_certain };
+        let states: Vec<_> = lines(&[], &[unresolved(true), unresolved(false)]).into_iter().map(|line| line.state).collect();
+        assert_eq!(states, [State::Failed, State::Unknown]);
     }
 
     #[test]

@@ -11,7 +11,6 @@ mod echo;
 mod lines;
 mod outcome;
 mod stream;
-mod tls;
 mod ways;
 
 use std::time::Duration;
@@ -43,7 +42,7 @@ pub(super) async fn look(inputs: &Inputs) -> Vec<Line> {
     for url in &facts.relay.urls {
         match ways::tested(url, &facts.listeners, &own).await {
             Ok(found) => tested.extend(found),
-            Err(reason) => unresolved.push((url.clone(), reason)),
+            Err(failure) => unresolved.push(failure),
         }
     }
     let mut outcomes = futures_util::future::join_all(tested.into_iter().map(|tested| test(tested, credentials))).await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::connect::Fault;
-use super::tls::Doubt;
 use super::ways::Tested;
+use crate::cli::doctor::tls::Doubt;
 
 /// How long it took, and what is wrong with the certificate.
 pub(super) type Result = std::result::Result<(Duration, Option<Doubt>), Fault>;

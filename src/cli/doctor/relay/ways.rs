@@ -21,6 +21,16 @@ pub(super) struct Tested {
     pub(super) is_own: bool,
 }
 
+/// A URL whose host has no address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unresolved {
+    pub(super) url: String,
+    /// A clause.
+    pub(super) reason: String,
+    /// The resolver says so; otherwise it gives no answer, and clients may ask another one.
+    pub(super) is_certain: bool,
+}
+
 /// The parts of `turn:HOST:PORT?transport=udp` and the like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parsed {
@@ -49,10 +59,11 @@ pub(super) fn parse(url: &str) -> Option<Parsed> {
 /// The URL at the first IPv4 and the first IPv6 address of its host.
 ///
 /// # Errors
-/// A sentence: the host has no address.
-pub(super) async fn tested(url: &str, listeners: &[ListenerFacts], own: &[IpAddr]) -> Result<Vec<Tested>, String> {
+/// The host has no address, as far as this machine can tell.
+pub(super) async fn tested(url: &str, listeners: &[ListenerFacts], own: &[IpAddr]) -> Result<Vec<Tested>, Unresolved> {
     let Some(parsed) = parse(url) else { return Ok(Vec::new()) };
-    let addresses = resolve(&parsed.host, parsed.port).await?;
+    let unresolved = |(reason, is_certain)| Unresolved { url: url.to_owned(), reason, is_certain };
+    let addresses = resolve(&parsed.host, parsed.port).await.map_err(unresolved)?;
     let of_family = |v6: bool| addresses.iter().copied().find(|address| address.is_ipv6() == v6);
     let found = [of_family(false), of_family(true)].into_iter().flatten();
     let found = found.filter(|address| can_reach(*address));
@@ -66,14 +77,17 @@ pub(super) async fn tested(url: &str, listeners: &[ListenerFacts], own: &[IpAddr
         .collect())
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, (String, bool)> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, port))).await {
         Ok(Ok(found)) => Ok(found.collect()),
-        Ok(Err(error)) => Err(format!("{host} leads nowhere: {error}")),
-        Err(_) => Err(format!("{host} can't be looked up within {} s", LOOKUP_TIMEOUT.as_secs())),
+        Ok(Err(error)) if error.to_string().contains("Temporary failure") => {
+            Err((format!("not tested, since the resolver of this machine gives no answer about {host}"), false))
+        }
+        Ok(Err(error)) => Err((format!("{host} leads nowhere: {error}"), true)),
+        Err(_) => Err((format!("not tested, since {host} can't be looked up within {} s", LOOKUP_TIMEOUT.as_secs()), false)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS to the relay. A certificate that this machine doesn't trust is noted, and does not end the test.
+//! TLS to the relay or to what stands before it. A certificate that this machine doesn't trust is noted, and does not end the test.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
