@@ -103,10 +103,8 @@ impl Write for Until {
 
 /// The kernel calls a time-out "temporarily unavailable".
 fn in_words(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(io::ErrorKind::TimedOut, "it does not answer"),
-        _ => error,
-    }
+    let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    if is_late { io::Error::new(io::ErrorKind::TimedOut, "it does not answer") } else { error }
 }
 
 /// Asks for the facts.

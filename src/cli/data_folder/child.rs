@@ -45,15 +45,15 @@ pub(in crate::cli) fn run(folder: &Path) -> anyhow::Result<()> {
 
 fn not_entered(folder: &Path, error: io::Error) -> anyhow::Error {
     let shown = folder.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => anyhow!(
+    if error.kind() == io::ErrorKind::NotFound {
+        anyhow!(
             "there is no data folder {shown}, so no server has been started with it yet: start one (castway), or name the folder of the \
              one that runs with --data-dir DIR"
-        ),
-        io::ErrorKind::PermissionDenied => {
-            anyhow!("this user may not look into the data folder {shown}: run it as root (sudo) or as the user of the server")
-        }
-        _ => anyhow!(error).context(format!("the data folder {shown} can't be entered")),
+        )
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        anyhow!("this user may not look into the data folder {shown}: run it as root (sudo) or as the user of the server")
+    } else {
+        anyhow!(error).context(format!("the data folder {shown} can't be entered"))
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn look(inputs: &Inputs, name: &[IpAddr]) -> Vec<Line> {
 }
 
 /// The relay's address is that of a private network, no setting says otherwise, and nothing here says that others need it: casts and calls
-/// don't. Whether users or API keys do is not known.
+/// don't, nor do users of that network.
 fn may_stay_private(relay: &RelayFacts, name: &[IpAddr]) -> bool {
     let in_own_network = |ip: &IpAddr| interfaces::is_private(*ip) && !ip.is_loopback();
     !relay.clients_need_range

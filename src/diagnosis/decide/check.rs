@@ -57,11 +57,14 @@ fn settled(verdict: Verdict, report: &CheckReport, facts: &Facts) -> Verdict {
     let over_udp = |link: &LinkResult| link.route == Route::Relay && link.protocol == Some(Protocol::Udp);
     let has_tried = report.links.iter().any(|link| over_udp(link) && !link.connected);
     let udp = witness.path(Path::Udp);
-    let shows_the_same = match of_server.fault {
+    let shows_the_same = if let Fault::UdpClosed { .. } = of_server.fault {
         // Another path shows that the device has asked the relay at all.
-        Fault::UdpClosed { .. } => udp.requests == 0 && witness.has_seen(),
-        Fault::AnswersLost { .. } => udp.challenged >= 2 && udp.authenticated == 0 && udp.refused.is_none(),
-        _ => false,
+        udp.requests == 0 && witness.has_seen()
+    } else {
+        matches!(of_server.fault, Fault::AnswersLost { .. })
+            && udp.challenged >= 2
+            && udp.authenticated == 0
+            && udp.refused.is_none()
     };
     let is_certain = is_apart && has_tried && shows_the_same && !witness.unwatched && of_network.side != Side::Server;
     if is_certain { Verdict::Fault(of_server.clone()) } else { verdict }

@@ -289,12 +289,14 @@ impl Run {
         let (from, peer) = (self.clients[client].from, self.peer(peer));
         for bytes in [channel_data(channel, b"data"), send_indication(peer, b"data")] {
             let verdict = self.world.handle(from, &bytes);
-            let ends = match verdict {
-                Verdict::ToPeer { peer, .. } => Some((self.allocation_at(&from), peer.ip())),
-                Verdict::ToClient { to, .. } => Some((self.allocation_at(&from), to.client.ip())),
-                _ => None,
+            let to = if let Verdict::ToPeer { peer, .. } = &verdict {
+                peer.ip()
+            } else if let Verdict::ToClient { to, .. } = &verdict {
+                to.client.ip()
+            } else {
+                continue;
             };
-            let Some((Some(Allocation { scope: Scope::OwnAddress, .. }), to)) = ends else { continue };
+            let Some(Allocation { scope: Scope::OwnAddress, .. }) = self.allocation_at(&from) else { continue };
             assert!(matches!(verdict, Verdict::ToPeer { .. }) && to == from.client.ip(), "{verdict:?} reaches another address");
         }
     }
