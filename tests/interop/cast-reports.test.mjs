@@ -65,8 +65,10 @@ for (const frontEnd of FRONT_ENDS) {
     withServer({}, async (server) => {
       const { tv, caster } = await castOf(server, frontEnd);
       const answers = await Promise.all([tv, caster].map((peer) => peer.ask('CAST_REPORT', report('failed', { ice: 'failed' }))));
-      const [{ verdict }] = answers;
-      assert.deepEqual(answers, [{ ok: true, verdict }, { ok: true, verdict }]);
+      const [ofTv, verdict] = answers.map((answer) => answer.verdict);
+      assert.deepEqual(answers, [ofTv, verdict].map((own) => ({ ok: true, verdict: own })));
+      // The texts speak to their readers.
+      for (const part of ['code', 'side', 'doubt']) assert.equal(ofTv[part], verdict[part]);
       for (const language of ['en', 'zh']) assert.equal(typeof verdict[language].title, 'string');
       assert.deepEqual(await tv.next('CAST_VERDICT'), { side: verdict.side, code: verdict.code });
       assert.equal(await server.metric(`castway_failures_total{verdict="${verdict.code}"}`), 1);

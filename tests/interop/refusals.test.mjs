@@ -222,18 +222,26 @@ test('a client that ends its allocation twice has no line above debug, as some d
 
 test('an Allocate that is refused late says why no socket opened', async () => {
   const port = await freePort('127.0.0.1');
-  const other = createSocket('udp4');
+  let other;
+  // The port, where nobody has it.
+  const taken = async () => {
+    const socket = createSocket('udp4');
+    const bound = once(socket, 'listening').then(() => true, () => false);
+    socket.bind(port, '127.0.0.1');
+    if (await bound) return socket;
+    socket.close();
+  };
   try {
     await withServer({ ...settings, CASTWAY_MIN_PORT: `${port}`, CASTWAY_MAX_PORT: `${port}` }, async (server) => {
-      // The server does not start where no port is free.
-      other.bind(port, '127.0.0.1');
-      await once(other, 'listening');
+      // The server does not start where no port is free, and its test of itself takes the port for a moment.
+      other = await until('the port is free', taken, Boolean);
       assert.equal(await client(server, 'udp', good('alice')).allocate(), 508);
-      const [line] = await until('a line', () => refusals(server), (lines) => lines.length);
+      const ofAlice = () => refusals(server).filter((line) => fields(line).user === 'alice');
+      const [line] = await until('a line', ofAlice, (lines) => lines.length);
       const { code, user, reason } = fields(line);
       assert.deepEqual({ code, user, reason }, { code: '508', user: 'alice', reason: 'other programs use the ports that were tried' });
     });
   } finally {
-    other.close();
+    other?.close();
   }
 });

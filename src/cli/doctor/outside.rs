@@ -6,8 +6,10 @@ use std::time::Duration;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use serde_json::{Value, json};
+use url::{Host, Url};
 
 use super::line::{Line, State, Topic};
+use crate::addresses::interfaces;
 use crate::cli::data_folder::{DataFolder, NoAnswer};
 use crate::cli::output::printable;
 use crate::control::client::ANSWER_TIMEOUT;
@@ -62,9 +64,21 @@ impl Invitation {
         let before = last.map_or_else(|| "never checked".to_owned(), |check| format!("last checked {}", ago(check, now)));
         let code = QrCode::new(&self.url).map(|code| painted(&code, colored)).unwrap_or_default();
         format!(
-            "? Outside  {before}. On a phone with Wi-Fi off open\n           {}\n{code}           waiting … (Ctrl-C: skip)",
+            "? Outside  {before}. On {} open\n           {}\n{code}           waiting … (Ctrl-C: skip)",
+            self.device(),
             printable(&self.url)
         )
+    }
+
+    /// The device that opens the address: one outside, where the address leads there.
+    fn device(&self) -> &'static str {
+        let host = Url::parse(&self.url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+        let is_private = match host {
+            Some(Host::Ipv4(ip)) => interfaces::is_private(ip.into()),
+            Some(Host::Ipv6(ip)) => interfaces::is_private(ip.into()),
+            Some(Host::Domain(_)) | None => false,
+        };
+        if is_private { "another device of this network" } else { "a phone with Wi-Fi off" }
     }
 
     /// Waits for the result. Blocks, so it has a thread.
@@ -191,6 +205,9 @@ mod tests {
             shown.starts_with("? Outside  never checked.")
                 && shown.contains("\n           https://cast.example.org/check?k=7F3K\n")
         );
+        assert!(shown.contains("On a phone with Wi-Fi off open"), "{shown}");
+        let in_a_lan = Invitation { url: "http://192.168.1.5:8080/check?k=7F3K".to_owned(), ..invitation };
+        assert!(in_a_lan.shown(None, 0, false).contains("On another device of this network open"));
         assert!(shown.contains(['█', '▀', '▄']) && shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     }
 }

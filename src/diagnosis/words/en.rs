@@ -265,7 +265,8 @@ impl Language for English {
             Fault::ProxyBeforeName { name } => format!("{name} leads to a proxy"),
             Fault::UntrustedCertificate { .. } => {
                 format!(
-                    "{} does not trust the certificate, or gets no URL because of it, where its network lets only TLS out",
+                    "{} network lets only TLS out, and {} does not trust the server's certificate",
+                    self.whose(finding.seen_by),
                     self.device(finding.seen_by)
                 )
             }

@@ -77,8 +77,20 @@ export async function openPage(browser, url, { locale = 'en-US', viewport = { wi
   page.on('console', (message) => page.messages.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => page.messages.push(`page error: ${error.stack ?? error}`));
   if (script) await page.addInitScript(script);
-  await page.goto(url);
+  await load(page, url);
   return page;
+}
+
+// Chromium gives up a page while an interface gets its address, and loads it again by itself, which Playwright does not wait for.
+async function load(page, url) {
+  const end = Date.now() + TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await page.goto(url);
+    } catch (error) {
+      if (!error.message.includes('ERR_NETWORK_CHANGED') || Date.now() > end) throw error;
+    }
+  }
 }
 
 // Like the interop tests' `until`, but with longer pauses, because reading the state of a page takes time.
