@@ -81,14 +81,17 @@ export async function openPage(browser, url, { locale = 'en-US', viewport = { wi
   return page;
 }
 
-// Chromium gives up a page while an interface gets its address, and loads it again by itself, which Playwright does not wait for.
+// What Chromium says of a page that it gives up, or never ends, since an interface has just got its address.
+const GIVEN_UP = /ERR_NETWORK_CHANGED|chrome-error:|Timeout/;
+
+// Chromium loads such a page again by itself, which Playwright does not wait for.
 async function load(page, url) {
   const end = Date.now() + TIMEOUT_MS;
   for (;;) {
     try {
-      return await page.goto(url);
+      return await page.goto(url, { timeout: TIMEOUT_MS / 4 });
     } catch (error) {
-      if (!error.message.includes('ERR_NETWORK_CHANGED') || Date.now() > end) throw error;
+      if (!GIVEN_UP.test(error.message) || Date.now() > end) throw error;
     }
   }
 }
