@@ -49,6 +49,8 @@ function attach(namespace, network, six, { last = 1, port = namespace ?? 'server
 function addHome(n, six) {
   run(`
     ip netns add router${n}; ip netns add home${n}
+    # Chromium gives its requests up when an address that was tentative becomes usable.
+    ip netns exec home${n} sh -c 'for conf in all default; do echo 0 > /proc/sys/net/ipv6/conf/$conf/accept_dad; done'
     ip -n router${n} link add lan type veth peer name eth0 netns home${n}
     ip -n router${n} addr add 192.168.${n}.1/24 dev lan; ip -n home${n} addr add 192.168.${n}.2/24 dev eth0
     for link in lo lan; do ip -n router${n} link set $link up; done
