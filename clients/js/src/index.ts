@@ -5,6 +5,8 @@ export { PRESETS, type Preset, type Quality, type TvCodec, type TvScreen } from 
 export type { Reply } from './signaling';
 export { NO_FIGURES, type Figures } from './stats';
 export { receive, VideoTv } from './tv/receive';
-export { Tv, type CastEnd, type CasterDetails, type TvEvents, type TvFailure, type TvOptions, type TvState } from './tv/tv';
+export type { CastEnd, CasterDetails, TvEvents, TvFailure, TvOptions, TvState } from './tv/model';
+export { shownName } from './tv/name';
+export { Tv } from './tv/tv';
 export { verdictText, type Side, type Verdict, type VerdictText } from './verdict';
 export type { CastState, CodeCheck, TvDetails, WireError } from './wire';
