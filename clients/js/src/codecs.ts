@@ -61,15 +61,18 @@ const MAX_SIDE = 16_384;
  * Engines call software smooth as long as they have not tried it, even AV1 at 2160 lines on two cores. So software counts as smooth
  * only while it needs at most half of the cores. The costs, in milliseconds of one core for a megapixel, are those of Chromium.
  */
-const ENCODING_MS: Record<Codec, number> = { VP8: 10, H264: 8, VP9: 12, AV1: 25, H265: Infinity };
-const DECODING_MS: Record<Codec, number> = { VP8: 3, H264: 3, VP9: 3, AV1: 5, H265: 12 };
+const ENCODING_MS: Record<Codec, number> = { VP8: 25, H264: 35, VP9: 40, AV1: 50, H265: Infinity };
+const DECODING_MS: Record<Codec, number> = { VP8: 5, H264: 5, VP9: 5, AV1: 8, H265: 15 };
 /** A screen with text changes less often than its frame rate allows. */
 const TEXT_FRAME_RATE = 10;
 
-/** Codecs for screen content come first for text, since they need fewer bits for it. Without hardware they are slow for moving pictures. */
-const TEXT_ORDER: Codec[] = ['AV1', 'VP9', 'H264', 'VP8', 'H265'];
-const MOTION_ORDER: Codec[] = ['VP9', 'H264', 'VP8', 'AV1', 'H265'];
+/** AV1's tools for screen content need half of the bits for text; VP9's need more time until it is sharp (see benches/README.md). */
+const TEXT_ORDER: Codec[] = ['AV1', 'VP8', 'H264', 'VP9', 'H265'];
+/** Without hardware: the fewest bits first, as long as the cores suffice. */
+const MOTION_ORDER: Codec[] = ['VP9', 'VP8', 'H264', 'AV1', 'H265'];
 const HARDWARE_ORDER: Codec[] = ['AV1', 'H265', 'VP9', 'H264', 'VP8'];
+/** If nothing is smooth: what costs least. */
+const SLOW_ORDER: Codec[] = ['VP8', 'H264', 'VP9', 'AV1', 'H265'];
 
 function isText(contentHint: string): boolean {
   return contentHint === 'detail' || contentHint === 'text';
@@ -180,11 +183,9 @@ function rank(codec: Codec, screen: TvScreen, encoders: CodecAbility[], contentH
   if (!decodes) return 1000;
   // An engine that can't tell what it encodes well has its own order.
   if (!encoders.length) return decodes.smooth ? 0 : 100;
-  const hardware = decodes.powerEfficient && encodes !== null && encodes.powerEfficient;
-  const smooth = decodes.smooth && encodes !== null && encodes.smooth;
-  if (isText(contentHint)) return (smooth ? 0 : 100) + TEXT_ORDER.indexOf(codec);
-  if (smooth && hardware) return HARDWARE_ORDER.indexOf(codec);
-  return (smooth ? 10 : 100) + MOTION_ORDER.indexOf(codec);
+  if (!encodes || !decodes.smooth || !encodes.smooth) return 100 + SLOW_ORDER.indexOf(codec);
+  if (isText(contentHint)) return 10 + TEXT_ORDER.indexOf(codec);
+  return decodes.powerEfficient && encodes.powerEfficient ? HARDWARE_ORDER.indexOf(codec) : 10 + MOTION_ORDER.indexOf(codec);
 }
 
 /**

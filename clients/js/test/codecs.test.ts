@@ -22,19 +22,25 @@ describe('the order of codecs', () => {
 
   it('prefers codecs for screen content for text', () => {
     const all = software('AV1', 'VP9', 'H264', 'VP8');
-    expect(names(codecOrder(tv(...all), CHROMIUM, TEXT, all)).slice(0, 4)).toEqual(['AV1', 'VP9', 'H264', 'VP8']);
+    expect(names(codecOrder(tv(...all), CHROMIUM, TEXT, all)).slice(0, 4)).toEqual(['AV1', 'VP8', 'H264', 'VP9']);
   });
 
   it('puts what either side does not do smoothly after what both do', () => {
     const encoders = [...slow('AV1'), ...software('VP9', 'H264', 'VP8')];
     const screen = tv(...slow('VP9'), ...software('AV1', 'H264', 'VP8'));
-    expect(names(codecOrder(screen, CHROMIUM, TEXT, encoders)).slice(0, 4)).toEqual(['H264', 'VP8', 'AV1', 'VP9']);
+    expect(names(codecOrder(screen, CHROMIUM, TEXT, encoders)).slice(0, 4)).toEqual(['VP8', 'H264', 'VP9', 'AV1']);
   });
 
   it('prefers hardware on both sides for moving pictures', () => {
     const encoders = [...hardware('H264'), ...software('AV1', 'VP9', 'VP8')];
     const screen = tv(...hardware('H264', 'VP9', 'AV1'), ...software('VP8'));
     expect(names(codecOrder(screen, CHROMIUM, MOTION, encoders))[0]).toBe('H264');
+  });
+
+  it('is the cheapest first if nothing is smooth', () => {
+    const all = slow('AV1', 'VP9', 'H264', 'VP8');
+    expect(names(codecOrder(tv(...all), CHROMIUM, MOTION, all))[0]).toBe('VP8');
+    expect(names(codecOrder(tv(...all), CHROMIUM, TEXT, all))[0]).toBe('VP8');
   });
 
   it('uses HEVC only where both have hardware for it', () => {
@@ -131,6 +137,7 @@ describe('what an engine tells of itself', () => {
     expect(moving.filter(({ smooth }) => smooth)).toEqual([]);
     const many = engine(() => yes(false));
     many.navigator.hardwareConcurrency = 16;
+    // Of text fewer frames change.
     const text = await readEncoders(many, { ...picture, contentHint: 'detail' });
     expect(text.filter(({ smooth }) => smooth).map(({ codec }) => codec)).toEqual(['AV1', 'VP9', 'H264', 'VP8']);
     const withHardware = await readEncoders(engine(() => yes(true)), picture);
