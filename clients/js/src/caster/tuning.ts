@@ -60,6 +60,7 @@ export class Tuning {
   async apply(sender: RTCRtpSender, track: MediaStreamTrack | undefined): Promise<void> {
     const { quality } = this;
     const scale = this.scaleOf(track);
+    if (track && 'contentHint' in track && track.contentHint !== quality.contentHint) track.contentHint = quality.contentHint;
     const parameters: Parameters = sender.getParameters();
     if (!parameters.encodings || !parameters.encodings.length) parameters.encodings = [{}];
     const encoding = parameters.encodings[0]!;
