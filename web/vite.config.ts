@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
+import { partials } from './partials';
 import { plainScripts } from './plain-scripts';
 
 const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
@@ -54,6 +55,7 @@ export default defineConfig({
     rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call'), check: page('check') } },
   },
   plugins: [
+    partials(),
     scripts.before,
     legacy({
       // These targets produce ES5.
