@@ -1,9 +1,9 @@
+import type { TvScreen } from '../codecs';
 import { Emitter } from '../emitter';
 import { Reporter, SLOW_MS } from '../reporter';
 import type { Peer } from '../peer';
 import { Signaling, type Reply } from '../signaling';
 import { store, stored } from '../storage';
-import type { TvScreen } from '../quality';
 import { asSide, type Side } from '../verdict';
 import {
   asCandidate,
