@@ -38,7 +38,7 @@ interface Answer {
   powerEfficient: boolean;
 }
 
-type Query = (configuration: object) => Promise<Answer>;
+type Query = (configuration: { type: 'webrtc'; video: VideoConfiguration }) => Promise<Answer>;
 
 /** The part of `window` that is read. Everything in it may be missing. */
 export interface Surroundings {

@@ -1,4 +1,4 @@
-import { codecOrder, readEncoders, type CodecAbility, type ListedCodec, type Surroundings, type TvScreen } from '../codecs';
+import { codecOrder, readEncoders, type CodecAbility, type ListedCodec, type TvScreen } from '../codecs';
 import { limitFor, scaleFor, type Quality } from '../quality';
 import { withStartBitrate } from '../start-bitrate';
 
@@ -32,7 +32,7 @@ export class Tuning {
     const transceiver = transceivers.filter((one) => one.sender === sender)[0];
     if (!transceiver || typeof transceiver.setCodecPreferences !== 'function') return;
     const { screen, quality } = this;
-    const encoders = await readEncoders(window as unknown as Surroundings, quality);
+    const encoders = await readEncoders(window, quality);
     const sent = capabilities(RTCRtpSender);
     try {
       prefer(transceiver, sent, screen, quality, encoders);
