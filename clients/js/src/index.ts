@@ -1,7 +1,8 @@
 /** Casts a screen to a TV that shows a code: both sides of Castway's cast flow, for browsers. */
 export { Caster, castTo, type CasterEvents, type CasterOptions, type CasterState, type CastOptions } from './caster/caster';
 export type { CastProblem } from './caster/problem';
-export { PRESETS, type Preset, type Quality, type TvCodec, type TvScreen } from './quality';
+export { readScreen, type Codec, type CodecAbility, type TvScreen } from './codecs';
+export { limitFor, PRESETS, type Preset, type Quality } from './quality';
 export type { Reply } from './signaling';
 export { NO_FIGURES, type Figures } from './stats';
 export { receive, VideoTv } from './tv/receive';

@@ -1,6 +1,6 @@
 /** The payloads of the events between a client and the server (dialect A, with Castway's additions). */
 
-import type { TvScreen } from './quality';
+import { asScreen, type TvScreen } from './codecs';
 
 export interface IceConfig {
   iceServers: RTCIceServer[];
@@ -99,13 +99,6 @@ export function asTvDetails(value: unknown): TvDetails | null {
   if (!value || typeof value !== 'object') return null;
   const { name, screen } = value as Partial<TvDetails>;
   return { name: typeof name === 'string' && name ? name : null, screen: asScreen(screen) };
-}
-
-function asScreen(value: unknown): TvScreen | null {
-  if (!value || typeof value !== 'object') return null;
-  const { width, height, codecs } = value as Partial<TvScreen>;
-  if (!(Number(width) > 0) || !(Number(height) > 0) || !Array.isArray(codecs)) return null;
-  return { width: Number(width), height: Number(height), codecs: codecs.filter((one) => one && typeof one.codec === 'string') };
 }
 
 export function asCastState(value: unknown): CastState | null {

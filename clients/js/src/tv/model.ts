@@ -1,4 +1,4 @@
-import type { TvScreen } from '../quality';
+import type { TvScreen } from '../codecs';
 import type { Side } from '../verdict';
 
 export interface TvOptions {

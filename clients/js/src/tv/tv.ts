@@ -1,10 +1,10 @@
+import type { TvScreen } from '../codecs';
 import { Emitter } from '../emitter';
 import { later } from '../later';
 import { Reporter, SLOW_MS } from '../reporter';
 import type { Peer } from '../peer';
 import { Signaling, type Reply } from '../signaling';
 import { store, stored } from '../storage';
-import type { TvScreen } from '../quality';
 import { asSide } from '../verdict';
 import {
   asCandidate,

@@ -1,0 +1,49 @@
+/** The first one that matches; later browsers claim to be earlier ones. */
+const BROWSERS: [RegExp, string][] = [
+  [/\b(?:Edg|EdgA|EdgiOS|Edge)\//, 'Edge'],
+  [/\b(?:OPR|OPiOS|Opera)\b/, 'Opera'],
+  [/\bVivaldi\//, 'Vivaldi'],
+  [/\bSamsungBrowser\//, 'Samsung Internet'],
+  [/\b(?:Firefox|FxiOS)\//, 'Firefox'],
+  [/\b(?:Chrome|CriOS|Chromium|HeadlessChrome)\//, 'Chrome'],
+  [/\bSafari\//, 'Safari'],
+];
+const SYSTEMS: [RegExp, string][] = [
+  [/\biPhone\b/, 'iPhone'],
+  [/\biPad\b/, 'iPad'],
+  [/\bAndroid\b/, 'Android'],
+  [/\bCrOS\b/, 'ChromeOS'],
+  [/\bWindows\b/, 'Windows'],
+  [/\bMac(?:intosh| OS X)\b/, 'Mac'],
+  [/\bLinux\b|\bX11\b/, 'Linux'],
+];
+
+export const MAX_NAME_LENGTH = 40;
+
+const named = (list: [RegExp, string][], text: string): string | null => {
+  const found = list.filter(([pattern]) => pattern.test(text))[0];
+  return found ? found[1] : null;
+};
+
+/** What to call a device whose user has given no name, such as "Chrome on Windows". `join` joins the two in a language. */
+export function deviceName(userAgent: string, join: (browser: string, system: string) => string): string {
+  const browser = named(BROWSERS, userAgent);
+  const system = named(SYSTEMS, userAgent);
+  return browser && system ? join(browser, system) : (browser ?? system ?? '');
+}
+
+/** A name as the server takes it: in the composed form, on one line, without invisible controls, and of a bounded length. */
+export function cleanName(text: string): string {
+  const clean = text
+    .normalize('NFC')
+    .replace(/[\u0000-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2066-\u2069\ufeff]+/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
+  // Half of a surrogate pair is no character.
+  return clean.length <= MAX_NAME_LENGTH ? clean : clean.slice(0, MAX_NAME_LENGTH).replace(/[\ud800-\udbff]$/, '').trim();
+}
+
+/** A stranger's name for the middle of a sentence: its direction of writing does not affect the rest. */
+export function quoted(name: string): string {
+  return `\u2068${cleanName(name)}\u2069`;
+}
