@@ -25,6 +25,14 @@ async function openNamedTv(browser, server, query = '') {
   return { page, code };
 }
 
+// Playwright's own reading of a page counts as a press of a key, which allows the sound.
+async function untouched(browser, url) {
+  const page = await openPage(browser, url);
+  const session = await page.context().newCDPSession(page);
+  const read = async (expression) => (await session.send('Runtime.evaluate', { expression, returnByValue: true })).result.value;
+  return { page, read, shows: (what, expression, expected = true) => until(what, () => read(expression), (seen) => seen === expected) };
+}
+
 // The left of what covers the video.
 const heldColour = (page) =>
   page.evaluate(() => {
@@ -110,14 +118,17 @@ describe('the page of the TV', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
 
   browserTest('a pause keeps the last frame, a take-over has names, and the hint is for a sound that is there', {}, async (fixture, server) => {
     const [tvBrowser, browser] = [await fixture.browser(SILENT), await fixture.browser()];
-    const { page: tv, code } = await openNamedTv(tvBrowser, server);
+    const { page: tv, read, shows } = await untouched(tvBrowser, `${server.url}/tv?ice=relay`);
+    await shows('the TV waits', "document.body.getAttribute('data-state')", 'waiting');
+    const code = await read('castway.code()');
     const anna = await startPlainCast(browser, server, code, { username: 'Anna', sound: true });
-    await inState(tv, 'playing');
-    await visible(tv, '#sound-hint');
+    const hint = "document.getElementById('sound-hint').hidden";
+    await shows('the TV plays', "document.body.getAttribute('data-state')", 'playing');
+    await shows('the hint for a sound that arrives', hint, false);
     await anna.do('sound', false);
-    await hidden(tv, '#sound-hint');
+    await shows('no hint without sound', hint);
     await anna.do('sound', true);
-    await visible(tv, '#sound-hint');
+    await shows('the hint is back', hint, false);
     await press(tv, 'Enter');
     await until('the sound is on', () => tv.locator('#video').evaluate((video) => !video.muted));
     await hidden(tv, '#sound-hint');
