@@ -1,5 +1,6 @@
 import 'webrtc-adapter';
 import { byId, show, store, stored } from '../lib/dom';
+import '../lib/focus';
 import { translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
