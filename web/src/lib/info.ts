@@ -1,3 +1,4 @@
+import { at } from './base';
 import { showVersion } from './version';
 
 export interface Info {
@@ -17,7 +18,7 @@ export const DEFAULT_INFO: Info = {
 
 export async function loadInfo(): Promise<Info | null> {
   try {
-    const response = await fetch('/api/info');
+    const response = await fetch(at('/api/info'));
     if (!response.ok) return null;
     const body = (await response.json()) as Partial<Info> & { version?: unknown };
     showVersion(body.version);
