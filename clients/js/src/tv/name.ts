@@ -16,6 +16,6 @@ function cut(text: string): string {
 
 /** A name as it is shown: in NFC, on one line, without invisible characters, and at most 40 characters; null if nothing is left. */
 export function shownName(text: string | null | undefined): string | null {
-  const line = (text ?? '').normalize('NFC').replace(/\s/g, ' ').replace(INVISIBLE, '').trim();
+  const line = (text ?? '').normalize('NFC').replace(/[\t-\r\u2028\u2029]+/g, ' ').replace(INVISIBLE, '').trim();
   return cut(line).trim() || null;
 }
