@@ -4,6 +4,7 @@ import { Meter } from '@castway/client/parts';
 import { server } from '../lib/base';
 import { cleanName, deviceName } from '../lib/device-name';
 import { byId, show, store, stored } from '../lib/dom';
+import '../lib/focus';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
