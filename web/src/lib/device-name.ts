@@ -1,3 +1,5 @@
+import { shownName } from '@castway/client';
+
 /** The first one that matches; later browsers claim to be earlier ones. */
 const BROWSERS: [RegExp, string][] = [
   [/\b(?:Edg|EdgA|EdgiOS|Edge)\//, 'Edge'],
@@ -18,8 +20,6 @@ const SYSTEMS: [RegExp, string][] = [
   [/\bLinux\b|\bX11\b/, 'Linux'],
 ];
 
-export const MAX_NAME_LENGTH = 40;
-
 const named = (list: [RegExp, string][], text: string): string | null => {
   const found = list.filter(([pattern]) => pattern.test(text))[0];
   return found ? found[1] : null;
@@ -32,18 +32,7 @@ export function deviceName(userAgent: string, join: (browser: string, system: st
   return browser && system ? join(browser, system) : (browser ?? system ?? '');
 }
 
-/** A name as the server takes it: in the composed form, on one line, without invisible controls, and of a bounded length. */
-export function cleanName(text: string): string {
-  const clean = text
-    .normalize('NFC')
-    .replace(/[\u0000-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2066-\u2069\ufeff]+/g, ' ')
-    .replace(/\s+/g, ' ')
-    .trim();
-  // Half of a surrogate pair is no character.
-  return clean.length <= MAX_NAME_LENGTH ? clean : clean.slice(0, MAX_NAME_LENGTH).replace(/[\ud800-\udbff]$/, '').trim();
-}
-
 /** A stranger's name for the middle of a sentence: its direction of writing does not affect the rest. */
 export function quoted(name: string): string {
-  return `\u2068${cleanName(name)}\u2069`;
+  return `\u2068${shownName(name) ?? ''}\u2069`;
 }
