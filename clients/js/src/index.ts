@@ -8,3 +8,14 @@ export { receive, VideoTv } from './tv/receive';
 export { Tv, type CastEnd, type CasterDetails, type TvEvents, type TvFailure, type TvOptions, type TvState } from './tv/tv';
 export { verdictText, type Side, type Verdict, type VerdictText } from './verdict';
 export type { CastState, CodeCheck, TvDetails, WireError } from './wire';
+export type {
+  Acknowledge,
+  Acknowledged,
+  CandidatePayload,
+  ClientToServerEventsA,
+  ClientToServerEventsB,
+  OpenOptions,
+  ServerToClientEventsA,
+  ServerToClientEventsB,
+} from './events';
+export type { Answer, CodeChanged, IceConfig, JoinAck, ResumeToken, SeatAck } from './wire';
