@@ -12,3 +12,14 @@ export { shownName } from './tv/name';
 export { Tv } from './tv/tv';
 export { verdictText, type Side, type Verdict, type VerdictText } from './verdict';
 export type { CastState, CodeCheck, TvDetails, WireError } from './wire';
+export type {
+  Acknowledge,
+  Acknowledged,
+  CandidatePayload,
+  ClientToServerEventsA,
+  ClientToServerEventsB,
+  OpenOptions,
+  ServerToClientEventsA,
+  ServerToClientEventsB,
+} from './events';
+export type { Answer, CodeChanged, IceConfig, JoinAck, ResumeToken, SeatAck } from './wire';
