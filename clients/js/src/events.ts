@@ -8,7 +8,7 @@
  * function is answered by `CAST_ERROR` if it is refused. Unknown events may come later: ignore them.
  */
 import type { Answer, CastState, CodeChanged, CodeCheck, IceConfig, JoinAck, ResumeToken, SeatAck, TvDetails, WireError } from './wire';
-import type { TvScreen } from './quality';
+import type { TvScreen } from './codecs';
 import type { Verdict } from './verdict';
 
 /** What an acknowledgement says. */

@@ -1,6 +1,7 @@
 /** Casts a screen to a TV that shows a code: both sides of Castway's cast flow, for browsers. */
 export { Caster, castTo, type CasterEvents, type CasterOptions, type CasterState, type CastOptions } from './caster/caster';
 export { CodeChecker, type CodeState } from './caster/code-checker';
+export { deviceName } from './caster/device-name';
 export type { CastProblem } from './caster/problem';
 export { readScreen, type Codec, type CodecAbility, type TvScreen } from './codecs';
 export { limitFor, PRESETS, type Preset, type Quality } from './quality';

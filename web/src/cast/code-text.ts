@@ -1,6 +1,6 @@
 import type { CodeCheck, CodeState } from '@castway/client';
-import { quoted } from '../lib/device-name';
 import { t } from '../lib/i18n';
+import { quoted } from '../lib/quoted';
 
 export interface CodeStatus {
   /** For tests and styles. */

@@ -1,8 +1,7 @@
 import 'webrtc-adapter';
-import { Caster, CodeChecker, NO_FIGURES, PRESETS, shownName, type CastProblem, type Preset } from '@castway/client';
+import { Caster, CodeChecker, deviceName, NO_FIGURES, PRESETS, shownName, type CastProblem, type Preset } from '@castway/client';
 import { Meter } from '@castway/client/parts';
 import { server } from '../lib/base';
-import { deviceName } from '../lib/device-name';
 import { byId, show, store, stored } from '../lib/dom';
 import '../lib/focus';
 import { t, translate } from '../lib/i18n';

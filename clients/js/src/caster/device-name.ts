@@ -1,5 +1,3 @@
-import { shownName } from '@castway/client';
-
 /** The first one that matches; later browsers claim to be earlier ones. */
 const BROWSERS: [RegExp, string][] = [
   [/\b(?:Edg|EdgA|EdgiOS|Edge)\//, 'Edge'],
@@ -25,14 +23,9 @@ const named = (list: [RegExp, string][], text: string): string | null => {
   return found ? found[1] : null;
 };
 
-/** What to call a device whose user has given no name, such as "Chrome on Windows". `join` joins the two in a language. */
-export function deviceName(userAgent: string, join: (browser: string, system: string) => string): string {
+/** What to call a device whose user has given no name, such as "Chrome on Windows". `join` joins the two in another language. */
+export function deviceName(userAgent: string, join = (browser: string, system: string) => `${browser} on ${system}`): string {
   const browser = named(BROWSERS, userAgent);
   const system = named(SYSTEMS, userAgent);
   return browser && system ? join(browser, system) : (browser ?? system ?? '');
-}
-
-/** A stranger's name for the middle of a sentence: its direction of writing does not affect the rest. */
-export function quoted(name: string): string {
-  return `\u2068${shownName(name) ?? ''}\u2069`;
 }
