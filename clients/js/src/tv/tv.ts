@@ -13,8 +13,6 @@ import {
   asIceConfig,
   SUPPORTED_EVENTS,
   textOf,
-  type CodeChanged,
-  type ResumeToken,
   type SeatAck,
   type WireError,
 } from '../wire';
@@ -238,7 +236,7 @@ export class Tv extends Emitter<TvEvents> {
     return this.storageKey === null ? null : stored<SavedSeat>('localStorage', this.storageKey);
   }
 
-  private remember(resumeToken: string): void {
+  private remember(resumeToken: string | null): void {
     if (resumeToken && this.code && this.storageKey !== null) store('localStorage', this.storageKey, { resumeToken, code: this.code });
   }
 
@@ -299,17 +297,21 @@ export class Tv extends Emitter<TvEvents> {
       });
     /** Not for a window that has lost its code. */
     const during = (event: string, handle: (payload: unknown) => void) => on(event, (payload) => !this.replaced && handle(payload));
-    on('TV_WAITING', (payload) => (this.refused = payload as WireError));
+    on('TV_WAITING', (payload) => {
+      const code = textOf(payload, 'code');
+      if (code) this.refused = { code };
+    });
     during('TV_INIT_OK', (payload) => {
       this.refused = null;
-      if (typeof payload === 'string') this.takeCode(payload, null);
+      if (typeof payload === 'string' && payload) this.takeCode(payload, null);
     });
     during('TV_CODE_CHANGED', (payload) => {
-      const { code, resumeToken, reason } = payload as CodeChanged;
-      this.takeCode(code, reason);
-      this.remember(resumeToken);
+      const code = textOf(payload, 'code');
+      if (!code) return;
+      this.takeCode(code, textOf(payload, 'reason'));
+      this.remember(textOf(payload, 'resumeToken'));
     });
-    on('RESUME_TOKEN', (payload) => this.remember((payload as ResumeToken).resumeToken));
+    on('RESUME_TOKEN', (payload) => this.remember(textOf(payload, 'resumeToken')));
     on('CONFIG_FEEDBACK', (payload) => {
       const config = asIceConfig(payload);
       if (config) this.receiver.configure(config);
