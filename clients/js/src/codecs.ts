@@ -51,7 +51,7 @@ export interface Surroundings {
 }
 
 export const CODECS: Codec[] = ['AV1', 'VP9', 'H264', 'H265', 'VP8'];
-const QUERY_TIMEOUT_MS = 1500;
+const QUERY_TIMEOUT_MS = 3000;
 const QUERY_BITRATE = 8_000_000;
 const QUERY_FRAME_RATE = 30;
 /** A screen of more pixels a side is a wrong claim. */

@@ -91,8 +91,9 @@ export function asCandidate(value: unknown): RTCIceCandidateInit | null {
 
 export function asIceConfig(value: unknown): IceConfig | null {
   const config = value && typeof value === 'object' ? (value as { config?: unknown }).config : null;
-  if (!config || typeof config !== 'object') return null;
-  return Array.isArray((config as IceConfig).iceServers) ? (config as IceConfig) : null;
+  if (!config || typeof config !== 'object' || !Array.isArray((config as IceConfig).iceServers)) return null;
+  const usable = (server: RTCIceServer | null) => server && (typeof server.urls === 'string' || Array.isArray(server.urls));
+  return { ...config, iceServers: (config as IceConfig).iceServers.filter(usable) };
 }
 
 export function asTvDetails(value: unknown): TvDetails | null {

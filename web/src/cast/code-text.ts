@@ -1,7 +1,6 @@
-import type { CodeCheck } from '@castway/client';
-import { quoted } from '../lib/device-name';
+import type { CodeCheck, CodeState } from '@castway/client';
 import { t } from '../lib/i18n';
-import type { CodeState } from './checker';
+import { quoted } from '../lib/quoted';
 
 export interface CodeStatus {
   /** For tests and styles. */

@@ -1,8 +1,7 @@
 import 'webrtc-adapter';
-import { Caster, NO_FIGURES, PRESETS, type CastProblem, type Preset } from '@castway/client';
+import { Caster, CodeChecker, deviceName, NO_FIGURES, PRESETS, shownName, type CastProblem, type Preset } from '@castway/client';
 import { Meter } from '@castway/client/parts';
 import { server } from '../lib/base';
-import { cleanName, deviceName } from '../lib/device-name';
 import { byId, show, store, stored } from '../lib/dom';
 import '../lib/focus';
 import { t, translate } from '../lib/i18n';
@@ -12,7 +11,6 @@ import { onVerdict, type Problem } from '../lib/problem';
 import { relayOnly } from '../lib/relay-only';
 import { keepAwake } from '../lib/wake';
 import { canCaptureCamera, canCaptureScreen, type Wish } from './capture';
-import { CodeChecker } from './checker';
 import { codeStatus, replacedBy } from './code-text';
 import { offerElsewhere } from './elsewhere';
 import { preflight } from './preflight';
@@ -177,7 +175,7 @@ function cast(): void {
   remember({ code, source: share.source, preset, sound });
   showPreview();
   view.preset = preset;
-  caster.username = cleanName(view.name) || deviceName(navigator.userAgent, t.deviceName) || undefined;
+  caster.username = shownName(view.name) ?? (deviceName(navigator.userAgent, t.deviceName) || undefined);
   caster.cast(code, stream, { quality: PRESETS[preset] });
   update();
 }
@@ -234,7 +232,7 @@ view.onCode(() => {
   checker.setCode(completeCode());
   update();
 });
-view.onName(() => store('localStorage', NAME_KEY, cleanName(view.name)));
+view.onName(() => store('localStorage', NAME_KEY, shownName(view.name) ?? ''));
 byId('other-screen').addEventListener('click', () => {
   share.release();
   void begin();

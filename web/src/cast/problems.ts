@@ -1,7 +1,7 @@
 import type { CastProblem } from '@castway/client';
-import { quoted } from '../lib/device-name';
 import { t } from '../lib/i18n';
 import { makeProblem, type Problem } from '../lib/problem';
+import { quoted } from '../lib/quoted';
 import { localized, ownVerdict } from '../lib/verdict';
 
 export type SoundProblem = 'denied' | 'missing';

@@ -1,7 +1,7 @@
 import type { Caster } from '@castway/client';
 import { spaced } from '../lib/code';
-import { quoted } from '../lib/device-name';
 import { t } from '../lib/i18n';
+import { quoted } from '../lib/quoted';
 import type { Status } from '../lib/status';
 import { progress } from '../lib/verdict';
 

@@ -15,7 +15,6 @@ import {
   type CastState,
   type CodeCheck,
   type JoinAck,
-  type ResumeToken,
   type TvDetails,
   type WireError,
 } from '../wire';
@@ -417,7 +416,10 @@ export class Caster extends Emitter<CasterEvents> {
       if (config) this.sender.configure(config);
     });
     this.listenTo('SERVER_SHUTDOWN', () => (this.restarting = true));
-    this.listenTo('RESUME_TOKEN', (payload) => this.remember((payload as ResumeToken).resumeToken));
+    this.listenTo('RESUME_TOKEN', (payload) => {
+      const token = textOf(payload, 'resumeToken');
+      if (token) this.remember(token);
+    });
     this.listenTo('TV_ANSWER_TO_CLIENT', (payload) => {
       const answer = asDescription(payload, 'answer');
       if (answer) void this.sender.answer(answer);

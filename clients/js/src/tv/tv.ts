@@ -13,8 +13,6 @@ import {
   asIceConfig,
   SUPPORTED_EVENTS,
   textOf,
-  type CodeChanged,
-  type ResumeToken,
   type SeatAck,
   type WireError,
 } from '../wire';
@@ -32,7 +30,7 @@ const RETRY_INTERVAL_MS = 3000;
 /** Without a new candidate for so long, an attempt has failed. The TV's report has to be there before the caster asks for the verdict. */
 const QUIET_MS = 5500;
 /** So long the seat waits for what the TV says of its screen. */
-const SCREEN_TIMEOUT_MS = 1000;
+const SCREEN_TIMEOUT_MS = 3500;
 
 /**
  * A TV: the connection to the server, the code, and the connection of each cast. It keeps its code over reloads, interruptions of the
@@ -238,7 +236,7 @@ export class Tv extends Emitter<TvEvents> {
     return this.storageKey === null ? null : stored<SavedSeat>('localStorage', this.storageKey);
   }
 
-  private remember(resumeToken: string): void {
+  private remember(resumeToken: string | null): void {
     if (resumeToken && this.code && this.storageKey !== null) store('localStorage', this.storageKey, { resumeToken, code: this.code });
   }
 
@@ -299,17 +297,21 @@ export class Tv extends Emitter<TvEvents> {
       });
     /** Not for a window that has lost its code. */
     const during = (event: string, handle: (payload: unknown) => void) => on(event, (payload) => !this.replaced && handle(payload));
-    on('TV_WAITING', (payload) => (this.refused = payload as WireError));
+    on('TV_WAITING', (payload) => {
+      const code = textOf(payload, 'code');
+      if (code) this.refused = { code };
+    });
     during('TV_INIT_OK', (payload) => {
       this.refused = null;
-      if (typeof payload === 'string') this.takeCode(payload, null);
+      if (typeof payload === 'string' && payload) this.takeCode(payload, null);
     });
     during('TV_CODE_CHANGED', (payload) => {
-      const { code, resumeToken, reason } = payload as CodeChanged;
-      this.takeCode(code, reason);
-      this.remember(resumeToken);
+      const code = textOf(payload, 'code');
+      if (!code) return;
+      this.takeCode(code, textOf(payload, 'reason'));
+      this.remember(textOf(payload, 'resumeToken'));
     });
-    on('RESUME_TOKEN', (payload) => this.remember((payload as ResumeToken).resumeToken));
+    on('RESUME_TOKEN', (payload) => this.remember(textOf(payload, 'resumeToken')));
     on('CONFIG_FEEDBACK', (payload) => {
       const config = asIceConfig(payload);
       if (config) this.receiver.configure(config);

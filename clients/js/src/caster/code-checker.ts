@@ -1,4 +1,5 @@
-import type { CodeCheck, Reply, WireError } from '@castway/client';
+import type { Reply } from '../signaling';
+import type { CodeCheck, WireError } from '../wire';
 
 export type CodeState =
   /** There is no complete code, or the server can't be asked. */

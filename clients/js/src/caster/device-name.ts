@@ -18,32 +18,14 @@ const SYSTEMS: [RegExp, string][] = [
   [/\bLinux\b|\bX11\b/, 'Linux'],
 ];
 
-export const MAX_NAME_LENGTH = 40;
-
 const named = (list: [RegExp, string][], text: string): string | null => {
   const found = list.filter(([pattern]) => pattern.test(text))[0];
   return found ? found[1] : null;
 };
 
-/** What to call a device whose user has given no name, such as "Chrome on Windows". `join` joins the two in a language. */
-export function deviceName(userAgent: string, join: (browser: string, system: string) => string): string {
+/** What to call a device whose user has given no name, such as "Chrome on Windows". `join` joins the two in another language. */
+export function deviceName(userAgent: string, join = (browser: string, system: string) => `${browser} on ${system}`): string {
   const browser = named(BROWSERS, userAgent);
   const system = named(SYSTEMS, userAgent);
   return browser && system ? join(browser, system) : (browser ?? system ?? '');
-}
-
-/** A name as the server takes it: in the composed form, on one line, without invisible controls, and of a bounded length. */
-export function cleanName(text: string): string {
-  const clean = text
-    .normalize('NFC')
-    .replace(/[\u0000-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2066-\u2069\ufeff]+/g, ' ')
-    .replace(/\s+/g, ' ')
-    .trim();
-  // Half of a surrogate pair is no character.
-  return clean.length <= MAX_NAME_LENGTH ? clean : clean.slice(0, MAX_NAME_LENGTH).replace(/[\ud800-\udbff]$/, '').trim();
-}
-
-/** A stranger's name for the middle of a sentence: its direction of writing does not affect the rest. */
-export function quoted(name: string): string {
-  return `\u2068${cleanName(name)}\u2069`;
 }
