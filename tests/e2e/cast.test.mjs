@@ -1,7 +1,7 @@
 // Our own pages in two Chromium processes, which can reach each other only through the embedded relay.
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { assertMagenta, assertPicture, assertRelayed, inState, TIMEOUT_MS, openSource, openTv, shownCode, startCast, statistics, until } from './support/browser.mjs';
+import { assertMagenta, assertPicture, assertRelayed, inState, openPage, openSource, openTv, shownCode, startCast, statistics, TIMEOUT_MS, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 const RECOVERY_TIMEOUT_MS = 2 * TIMEOUT_MS;
@@ -80,7 +80,10 @@ describe('a cast between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await assertPicture(tv, 2);
     const other = await fixture.browser();
     await openSource(other);
-    const second = await startCast(other, server, code);
+    const second = await openPage(other, `${server.url}/cast?ice=relay&code=${code}`);
+    await until('the button says what it does', () => second.locator('#start').innerText(), (label) => label === 'Take over and share');
+    await second.locator('#start').click();
+    await inState(second, 'sharing');
     await until('the first caster is told', () => caster.locator('#notice').getAttribute('data-error'), (error) => error === 'taken_over');
     assert.equal(await caster.evaluate(() => window.castway.state()), 'setup');
     await inState(tv, 'playing');

@@ -10,7 +10,7 @@ import { startDowngradingProxy } from './support/downgrade.mjs';
 import { startPlainCast } from './support/plain-caster.mjs';
 
 const out = fileURLToPath(new URL('out/screenshots/', import.meta.url));
-const sizes = { tv: [1920, 1080], laptop: [1280, 720], phone: [390, 844] };
+const sizes = { tv: [1920, 1080], desktop: [1440, 900], laptop: [1280, 720], phone: [390, 844] };
 mkdirSync(out, { recursive: true });
 
 const server = await startServer();
@@ -85,6 +85,65 @@ try {
   await each('cast-sharing', async (page) => {
     await startWith(code)(page);
     await inState(page, 'sharing');
+  });
+  const codeIs = (page, state) => until(`the code is ${state}`, () => page.locator('#code-status').getAttribute('data-code-state'), (seen) => seen === state);
+  const namedTv = async (context, name) => {
+    const page = await context.newPage();
+    await page.goto(`${server.url}/tv?ice=relay&name=${encodeURIComponent(name)}`);
+    await inState(page, 'waiting');
+    return page.evaluate(() => window.castway.code());
+  };
+  const sharing = async (page, context) => {
+    const own = await namedTv(context, '客厅 Living room');
+    await page.goto(`${server.url}/cast?ice=relay&code=${own}`);
+    await codeIs(page, 'ready');
+    await page.bringToFront();
+    await page.locator('#start').click();
+    await inState(page, 'sharing');
+    return own;
+  };
+  await each('cast-ready', async (page, context) => {
+    const own = await namedTv(context, '客厅 Living room');
+    await page.goto(`${server.url}/cast?ice=relay&code=${own}`);
+    await codeIs(page, 'ready');
+    await page.bringToFront();
+  });
+  await each('cast-busy', async (page, context) => {
+    const own = await namedTv(context, '客厅 Living room');
+    const other = await context.newPage();
+    await other.goto(`${server.url}/cast?ice=relay&code=${own}`);
+    await other.locator('#name-input').fill('Anna’s laptop');
+    await codeIs(other, 'ready');
+    await other.locator('#start').click();
+    await inState(other, 'sharing');
+    await page.goto(`${server.url}/cast?ice=relay&code=${own}`);
+    await codeIs(page, 'busy');
+    await page.bringToFront();
+  });
+  await each('cast-paused', async (page, context) => {
+    await sharing(page, context);
+    await page.locator('#pause').click();
+  });
+  await each('cast-details', async (page, context) => {
+    await sharing(page, context);
+    await page.locator('#more summary').click();
+    await page.waitForTimeout(2500);
+  });
+  await each('cast-again', async (page, context) => {
+    await sharing(page, context);
+    await page.reload();
+    await codeIs(page, 'ready');
+  });
+  await each('cast-phone', async (page, context) => {
+    await page.addInitScript(() => {
+      delete MediaDevices.prototype.getDisplayMedia;
+      navigator.share = () => Promise.resolve();
+    });
+    const own = await namedTv(context, '客厅 Living room');
+    await page.goto(`${server.url}/cast?ice=relay&code=${own}`);
+    await codeIs(page, 'ready');
+    await page.bringToFront();
+    await page.locator('#elsewhere-more summary').click();
   });
   await each('tv-playing', async (page, context) => {
     await page.goto(`${server.url}/tv?ice=relay`);

@@ -66,12 +66,14 @@ export class CodeChecker {
     this.begin();
   }
 
-  /** Nothing is asked for during a cast. */
+  /** Nothing is asked for during a cast, nor after it by itself: the code may have changed, and a wrong one costs a guess. */
   setResting(resting: boolean): void {
     if (resting === this.resting) return;
     this.resting = resting;
     this.answers = [];
-    this.begin();
+    this.run++;
+    clearTimeout(this.timer);
+    this.become(NONE);
   }
 
   /** Asks again, unless the last answer is fresh. It resolves to what is known after at most that time. */
