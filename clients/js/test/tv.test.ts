@@ -88,7 +88,7 @@ describe('a TV', () => {
     expect(pc.candidates).toHaveLength(1);
     expect(server.socket.last('TV_ANSWER_TO_SERVER')![0]).toMatchObject({ type: 'answer', inReplyTo: '- 1 1' });
     expect(seen.state).toEqual(['starting', 'playing']);
-    expect(seen.caster).toEqual([{ name: 'Anna' }]);
+    expect(seen.caster).toEqual([{ name: 'Anna', displaced: null }]);
     expect(seen.stream).toHaveLength(1);
   });
 

@@ -6,7 +6,7 @@ export interface TvOptions {
   server?: string | undefined;
   /** The TV's name, which casters see; at most 40 characters. */
   name?: string | null | undefined;
-  /** What the TV can show, which casters take into account. The TV waits a second for a promise of it. */
+  /** What the TV can show, which casters take into account. A promise of it delays the code by a second at most. */
   screen?: TvScreen | null | Promise<TvScreen | null> | undefined;
   /** Use only the relay, to test it or to isolate a failure. */
   relayOnly?: boolean | undefined;

@@ -29,8 +29,8 @@ const STORAGE_KEY = 'castway.tv';
 const RETRY_INTERVAL_MS = 3000;
 /** Without a new candidate for so long, an attempt has failed. The TV's report has to be there before the caster asks for the verdict. */
 const QUIET_MS = 5500;
-/** So long the seat waits for what the TV says of its screen. */
-const SCREEN_TIMEOUT_MS = 3500;
+/** So long the seat waits for what the TV says of its screen, which is told later otherwise. */
+const SCREEN_TIMEOUT_MS = 1000;
 
 /**
  * A TV: the connection to the server, the code, and the connection of each cast. It keeps its code over reloads, interruptions of the
@@ -66,6 +66,8 @@ export class Tv extends Emitter<TvEvents> {
   /** The caster whose cast another one has just taken over. */
   private displaced: { name: string | null } | null = null;
   private screen: TvScreen | null = null;
+  /** The seat has been asked for without what the TV says of its screen. */
+  private screenDue = false;
   private readonly screenRead: Promise<void>;
   /** A cast was running when the connection was lost: its caster comes back to the same code. */
   private casting = false;
@@ -80,7 +82,7 @@ export class Tv extends Emitter<TvEvents> {
   constructor(private readonly options: TvOptions = {}) {
     super();
     this.storageKey = options.storageKey === undefined ? STORAGE_KEY : options.storageKey;
-    const read = Promise.resolve(options.screen ?? null).then((screen) => void (this.screen = screen));
+    const read = Promise.resolve(options.screen ?? null).then((screen) => this.takeScreen(screen));
     this.screenRead = Promise.race([read.catch(() => undefined), later(SCREEN_TIMEOUT_MS)]);
     const saved = this.saved();
     // The server will most likely assign this code again: it may be shown while the server can't be reached.
@@ -170,10 +172,11 @@ export class Tv extends Emitter<TvEvents> {
   }
 
   /** Ends the running cast, also if the server can't tell the caster. */
-  async endCast(): Promise<void> {
+  async endCast(): Promise<Reply<object>> {
     const reply = await this.request('END_CAST');
     // The server knows no caster any more whose video has outlived its seat.
     if (!reply.ok && (this.picture || this.connecting)) this.endCastBecause('ended');
+    return reply;
   }
 
   /** Ends the running cast, so that its caster can't come back, and asks for another code. */
@@ -246,6 +249,7 @@ export class Tv extends Emitter<TvEvents> {
     await this.screenRead;
     if (attempt !== this.attempt || this.replaced) return;
     const { screen } = this;
+    this.screenDue = screen === null;
     const name = shownName(this.options.name);
     const how = { live: this.picture && this.receiver.up, casting: this.casting, understands: SUPPORTED_EVENTS };
     const own = { ...(name ? { name } : {}), ...(screen ? { screen } : {}) };
@@ -265,6 +269,11 @@ export class Tv extends Emitter<TvEvents> {
       }, wait);
     }
     this.changed();
+  }
+
+  private takeScreen(screen: TvScreen | null): void {
+    this.screen = screen;
+    if (screen && this.screenDue && this.online && !this.replaced) void this.takeSeat();
   }
 
   private takeCode(code: string, reason: string | null): void {
