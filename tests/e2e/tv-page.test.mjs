@@ -1,6 +1,7 @@
 // What the TV's page does besides showing a picture: the remote control, names, pauses, take-overs and the sound.
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
+import { assertAccessible } from './support/axe.mjs';
 import { assertPicture, inState, openPage, shownCode, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 import { startPlainCast } from './support/plain-caster.mjs';
@@ -52,6 +53,7 @@ describe('the page of the TV', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     const { page: tv, code } = await openNamedTv(tvBrowser, server, `&name=${encodeURIComponent(` ${markup}\u202e `)}`);
     assert.equal(await text(tv, '#tv-name'), markup);
     assert.equal(await tv.title(), `${markup} – Castway TV`);
+    await assertAccessible(tv, 'a waiting TV with a name');
     await tv.goto(`${server.url}/tv?ice=relay`);
     await inState(tv, 'waiting');
     assert.equal(await text(tv, '#tv-name'), markup, 'the name is remembered');
@@ -68,8 +70,9 @@ describe('the page of the TV', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     await press(tv, 'Enter');
     await visible(tv, '#menu');
     await focused(tv, '#menu-details');
-    await press(tv, 'Enter');
-    await visible(tv, '#overlay');
+    await assertAccessible(tv, 'the menu of the TV');
+    // The menu disappears by itself; then OK opens it again.
+    await until('the details are shown', async () => (await press(tv, 'Enter'), tv.locator('#overlay').isVisible()));
     await hidden(tv, '#menu');
     await press(tv, 'Backspace');
     await hidden(tv, '#overlay');
@@ -137,6 +140,7 @@ describe('the page of the TV', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     await anna.do('pause', true);
     await says(tv, '#banner', 'Paused by Anna');
     await assertHeld(tv);
+    await assertAccessible(tv, 'a paused TV');
     await anna.do('pause', false);
     await hidden(tv, '#still');
     await hidden(tv, '#banner');
