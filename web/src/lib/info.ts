@@ -1,3 +1,5 @@
+import { showVersion } from './version';
+
 export interface Info {
   publicUrl: string | null;
   origins: string[];
@@ -17,7 +19,8 @@ export async function loadInfo(): Promise<Info | null> {
   try {
     const response = await fetch('/api/info');
     if (!response.ok) return null;
-    const body = (await response.json()) as Partial<Info>;
+    const body = (await response.json()) as Partial<Info> & { version?: unknown };
+    showVersion(body.version);
     return {
       publicUrl: body.publicUrl ? body.publicUrl.replace(/\/+$/, '') : null,
       origins: body.origins ?? [],
