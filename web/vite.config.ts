@@ -67,6 +67,8 @@ export default defineConfig({
     alias: [{ find: /^@castway\/client(\/parts)?$/, replacement: `${resolve(import.meta.dirname, '../clients/js/src')}$1` }],
     dedupe: ['socket.io-client'],
   },
+  // The server puts the path under which a proxy shows it into the pages; what scripts and styles load, they find beside themselves.
+  experimental: { renderBuiltUrl: (_file, { hostType }) => (hostType === 'html' ? undefined : { relative: true }) },
   build: {
     // Televisions support no newer CSS than this, and get no second stylesheet.
     cssTarget: 'chrome53',

@@ -1,6 +1,7 @@
 import 'webrtc-adapter';
 import { Meter, NO_FIGURES, Player } from '@castway/client/parts';
 import { moveByArrows } from '../lib/arrows';
+import { ownPath } from '../lib/base';
 import { byId, show, store, stored } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import '../lib/focus';
@@ -22,7 +23,7 @@ translate('callTitle');
 moveByArrows('a, button:not([disabled]), input');
 
 // The server treats several slashes as one.
-const name = decoded(location.pathname.split('/').filter(Boolean)[1] ?? '');
+const name = decoded(ownPath().split('/').filter(Boolean)[1] ?? '');
 if (isRoom(name)) enterRoom(name);
 else start();
 

@@ -1,3 +1,4 @@
+import { at } from '../lib/base';
 import { byId, setText, show, store } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { TextField } from '../lib/text-field';
@@ -8,7 +9,7 @@ export const JOIN_ROOM_KEY = 'castway.call';
 
 function open(room: string): void {
   store('sessionStorage', JOIN_ROOM_KEY, room);
-  location.href = `/r/${room}${location.search}`;
+  location.href = at(`/r/${room}${location.search}`);
 }
 
 function list(): void {
@@ -19,7 +20,7 @@ function list(): void {
   rooms.forEach((room) => {
     const row = document.createElement('li');
     const link = document.createElement('a');
-    link.href = `/r/${room}${location.search}`;
+    link.href = at(`/r/${room}${location.search}`);
     link.textContent = room;
     link.className = 'room';
     const remove = document.createElement('button');

@@ -1,3 +1,4 @@
+import { at } from '../lib/base';
 import { later } from '../lib/dom';
 import { t } from '../lib/i18n';
 
@@ -58,7 +59,7 @@ function sentence(name: string | undefined): string | undefined {
 }
 
 function send(action: string, body: unknown): Promise<Response> {
-  return fetch(`/check/${action}`, {
+  return fetch(at(`/check/${action}`), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     credentials: 'omit',

@@ -1,4 +1,5 @@
 import 'webrtc-adapter';
+import { server } from '../lib/base';
 import { byId, later, setText, show } from '../lib/dom';
 import '../lib/focus';
 import { t, translate } from '../lib/i18n';
@@ -113,7 +114,7 @@ function note(text: string): void {
 function invite(digits: string): void {
   setText(byId('digits'), digits);
   byId('digits').setAttribute('aria-label', t.checkDigitsLabel(digits));
-  drawQr(byId('qr'), `${location.origin}/check?d=${digits}`, t.checkQrLabel);
+  drawQr(byId('qr'), `${server}/check?d=${digits}`, t.checkQrLabel);
   show(byId('two'), true);
 }
 
