@@ -78,24 +78,16 @@ impl BasePath {
         Some(rest)
     }
 
-    /// Whether `part` is the first one of a path of this server's own.
-    #[cfg(test)]
-    pub(crate) fn is_own(part: &str) -> bool {
-        FOLDERS.contains(&part) || PATHS.contains(&part)
+    /// A path with the base path in front.
+    #[must_use]
+    pub fn at<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        if self.is_empty() { Cow::Borrowed(path) } else { Cow::Owned(format!("{self}{path}")) }
     }
 }
 
 impl fmt::Display for BasePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A path with the base path in front.
-impl BasePath {
-    #[must_use]
-    pub fn at<'a>(&self, path: &'a str) -> Cow<'a, str> {
-        if self.is_empty() { Cow::Borrowed(path) } else { Cow::Owned(format!("{self}{path}")) }
     }
 }
 
@@ -138,6 +130,22 @@ mod tests {
             let named = |separator: &str| EXPECTED_FOREIGN.contains(&format!("{part}{separator}"));
             assert!(named(", ") || named(")"), "the problem names {part}");
         }
+    }
+
+    #[test]
+    fn every_route_of_the_server_is_known_here() {
+        let source = |path: &str| std::fs::read_to_string(format!("{}/src/{path}", env!("CARGO_MANIFEST_DIR"))).expect(path);
+        let files = ["api/router.rs", "apprtc/room_server.rs", "apprtc/collider.rs", "check/routes.rs", "http/pages/mod.rs"];
+        let mut found = 0;
+        for file in files {
+            for route in source(file).split(".route(\"/").skip(1) {
+                let part: String = route.chars().take_while(|c| !"/\"{".contains(*c)).collect();
+                // Nobody reads `/a` with GET.
+                assert!(part.is_empty() || part == "a" || FOLDERS.contains(&&*part) || PATHS.contains(&&*part), "{file}: {part}");
+                found += 1;
+            }
+        }
+        assert!(found > 20, "{found}");
     }
 
     #[test]
