@@ -350,7 +350,10 @@ mod tests {
             assert_eq!(at(server), expected);
         }
         let plain = Query::new("http://example.org/castway", "", "").params();
-        assert_eq!((&plain["wss_url"], &plain["wss_post_url"]), (&json!("ws://example.org/castway/ws"), &json!("http://example.org/castway")));
+        assert_eq!(
+            (&plain["wss_url"], &plain["wss_post_url"]),
+            (&json!("ws://example.org/castway/ws"), &json!("http://example.org/castway"))
+        );
     }
 
     #[test]

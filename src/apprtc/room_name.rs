@@ -179,10 +179,14 @@ mod tests {
         let longest = "会".repeat(63);
         assert_eq!(RoomName::read(&longest).map(|name| name.id().len()), Some(2 + 252));
         let (long, long_plain) = ("会".repeat(64), "x".repeat(MAX_ID_BYTES + 1));
-        for text in ["constructor", "__proto__", "", " ", "a/b", "a.b", "..", "a\\b", "<会>", "会?", "a\u{0}b", &long, &long_plain] {
+        for text in
+            ["constructor", "__proto__", "", " ", "a/b", "a.b", "..", "a\\b", "<会>", "会?", "a\u{0}b", &long, &long_plain]
+        {
             assert_eq!(read(text), None, "{text:?}");
         }
-        for hidden in ["会\u{200b}", "会\u{202e}", "\u{200d}", "会\u{e0041}", "\u{85}会", "会\u{ad}议", "\u{3164}", "会\u{feff}议\u{e000}"] {
+        for hidden in
+            ["会\u{200b}", "会\u{202e}", "\u{200d}", "会\u{e0041}", "\u{85}会", "会\u{ad}议", "\u{3164}", "会\u{feff}议\u{e000}"]
+        {
             assert_eq!(read(hidden), None, "{hidden:?}");
         }
     }

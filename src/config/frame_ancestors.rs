@@ -9,7 +9,8 @@ const SETTING: &str = "CASTWAY_FRAME_ANCESTORS";
 const EXPECTED_ALONE: &str = "none without other items, since it forbids all frames; or the list without it";
 const EXPECTED_NAMED: &str = "the sites by name, such as https://portal.example.org: in a frame of any site, visitors could be made to click on \
                               what they don't see";
-const EXPECTED_HOST: &str = "a site with a host name or an IPv4 address, such as https://portal.example.org: browsers compare no others";
+const EXPECTED_HOST: &str =
+    "a site with a host name or an IPv4 address, such as https://portal.example.org: browsers compare no others";
 
 /// The source list of the directive `frame-ancestors` (CSP Level 3 §6.4.2), for example `'self' https://portal.example.org`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +99,7 @@ mod tests {
             ("http://[2001:db8::7]:8080", EXPECTED_HOST),
             ("portal.example.org", "an origin with its scheme"),
             ("https://portal.example.org/page", "an origin and nothing more"),
-            ("https://a.org;script-src *", "an origin with a host that can exist"),
+            ("https://a.org;script-src x", "an origin with a host that can exist"),
             ("'self'", "an origin with its scheme"),
         ] {
             let problems = read(&format!("https://good.example,{item}")).expect_err(item);

@@ -13,7 +13,8 @@ use super::origins::CorsOrigins;
 use super::reader::{MAX_COUNT, Reader};
 
 const PUBLIC_URL: &str = "CASTWAY_PUBLIC_URL";
-const EXPECTED_URL: &str = "an http or https address without a query or a password, e.g. https://cast.example.org or https://example.org/castway/";
+const EXPECTED_URL: &str =
+    "an http or https address without a query or a password, e.g. https://cast.example.org or https://example.org/castway/";
 const HTTP_ADDR: &str = "CASTWAY_HTTP_ADDR";
 /// The default port of HTTP.
 const HTTP_PORT: u16 = 80;

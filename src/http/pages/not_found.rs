@@ -66,7 +66,8 @@ mod tests {
         ] {
             assert_eq!(meant(path).as_deref(), Some(expected), "{path}");
         }
-        for path in ["/", "/tv", "/cast/", "/r/Room", "/Index", "/TV/x", "/R/a/b", "/R//evil.example", "/Turn", "/X", "/TV.html"] {
+        for path in ["/", "/tv", "/cast/", "/r/Room", "/Index", "/TV/x", "/R/a/b", "/R//evil.example", "/Turn", "/X", "/TV.html"]
+        {
             assert_eq!(meant(path), None, "{path}");
         }
     }

@@ -82,7 +82,11 @@ async fn browsers_get_a_page_that_says_so() {
     for request in ["GET /nothing", "HEAD /nothing", "GET /404", "GET /404.html", "GET /r/constructor", "GET /a/b/c"] {
         let pages = pages("https://example.org/castway/", "none");
         let (status, headers, body) = asked(&pages, request, &[BROWSER]).await;
-        assert_eq!((status, &headers[header::CACHE_CONTROL]), (StatusCode::NOT_FOUND, &HeaderValue::from_static("no-store")), "{request}");
+        assert_eq!(
+            (status, &headers[header::CACHE_CONTROL]),
+            (StatusCode::NOT_FOUND, &HeaderValue::from_static("no-store")),
+            "{request}"
+        );
         assert!(headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/html"), "{request}");
         assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().ends_with("frame-ancestors 'none'"));
         assert!(headers.contains_key("permissions-policy") && !headers.contains_key(header::ETAG));
@@ -96,7 +100,9 @@ async fn browsers_get_a_page_that_says_so() {
 
 #[tokio::test]
 async fn the_policy_names_who_may_frame_the_pages() {
-    for (setting, expected) in [("", "'self'"), ("none", "'none'"), ("self,https://portal.example", "'self' https://portal.example")] {
+    for (setting, expected) in
+        [("", "'self'"), ("none", "'none'"), ("self,https://portal.example", "'self' https://portal.example")]
+    {
         let pages = pages("https://example.org", setting);
         for path in ["/", "/tv", "/cast", "/r", "/r/room"] {
             let (_, headers, _) = asked(&pages, &format!("GET {path}"), &[]).await;
