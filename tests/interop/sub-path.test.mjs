@@ -69,7 +69,7 @@ for (const { program, base, removes, text, config, args } of MODES) {
         const page = await get(path);
         assert.equal(page.status, 200, path);
         assert.ok(page.body.includes(mark) && page.body.includes(`<meta name="castway-base" content="${base}" />`), `${path}: ${page.body.slice(0, 400)}`);
-        for (const [, named] of page.body.matchAll(/="(\/[^"]*)"/g)) {
+        for (const [, named] of page.body.matchAll(/ (?:href|src|data-entry)="(\/[^"]*)"/g)) {
           assert.ok(named.startsWith(`${base}/`), `${path} names ${named}`);
           assert.equal((await plain(`${origin}${named}`)).status, 200, named);
         }
@@ -115,7 +115,7 @@ for (const { program, base, removes, text, config, args } of MODES) {
         const [caller, callee] = [new Web(url), new Android(url)];
         assert.ok(await caller.join(room));
         const { params } = caller;
-        assert.equal(params.room_link, `${url}/r/${room}`);
+        assert.equal(params.room_link, `${url}/r/${room}?hd=true`);
         assert.equal(params.wss_url, `${url.replace('http', 'ws')}/ws`);
         assert.equal(params.wss_post_url, url);
         for (const key of ['ice_server_url', 'turn_url']) assert.ok(params[key].startsWith(`${url}/v1alpha/`), params[key]);
