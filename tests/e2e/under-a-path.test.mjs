@@ -69,9 +69,9 @@ for (const removes of [true, false]) {
     await assertMagenta(tv);
     await caster.close();
 
-    // A call in a room whose name is no id.
+    // A call.
     const join = async (browser) => {
-      const page = await openPage(browser, `${url}/r/${encodeURIComponent('会议')}?ice=relay`, { permissions: ['camera', 'microphone'] });
+      const page = await openPage(browser, `${url}/r/team?ice=relay`, { permissions: ['camera', 'microphone'] });
       await page.locator('#join').click();
       return page;
     };

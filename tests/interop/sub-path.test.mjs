@@ -2,8 +2,11 @@
 // settings. One base path is called like a page.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Android, Channel, Ios2015, plain, Web } from './support/apprtc.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
@@ -166,5 +169,37 @@ for (const { program, base, removes, text, config, args } of MODES) {
 test('a base path that could mean two things is refused with the ones that can’t be used', async () => {
   for (const path of ['/r/', '/join/x', '/turn/', '/a b/']) {
     await assert.rejects(startServer({ CASTWAY_PUBLIC_URL: `https://example.org${path}` }), /CASTWAY_PUBLIC_URL=.*expected a path/s, path);
+  }
+});
+
+const web = new URL('../../web/', import.meta.url);
+const roomNames = fileURLToPath(new URL('src/lib/room-name.ts', web));
+const NAMES = [
+  '会议', 'team', 'ＡＢＣ', 'cafe\u0301', 'a b', '会 议', 'a.b', 'a/b', '会\u200b', '\u200d', 'u-YWJj', 'u-5Lya6K6u', 'u-YR', 'u-YQBi', 'u-YWJjY', '\u212a', '👩‍👩‍👧',
+  'x'.repeat(257), '会'.repeat(63), '会'.repeat(64), 'u-Y2FmZcyB', '\ufeff会', '会\u0085', 'ﬁ', '会①', 'ﾃﾚﾋﾞ', '\u1112\u1161\u11ab', '会<', 'u-dS01THlhNks2dQ', '会\u{e0041}',
+];
+
+test('the server and the pages have the same links for names of rooms', { skip: !existsSync(roomNames) && 'the pages know no names yet' }, async () => {
+  const { rolldown } = await import(pathToFileURL(createRequire(new URL('package.json', web)).resolve('rolldown')));
+  const { output: [{ code }] } = await (await rolldown({ input: roomNames })).generate({ format: 'esm' });
+  const { roomId, roomPath } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+  // Every second name of random characters is in the form of an id.
+  let seed = 7;
+  const random = (below) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % below;
+  const characters = [...'abU-_ 1é会議ＡＺ．\u0301\u200d\u00ad\u3000\ufe0f\u0660אｶ\u309a😀\u{2f800}\u212b\u00a0'];
+  const made = Array.from({ length: 500 }, (_, index) => {
+    const name = Array.from({ length: 1 + random(6) }, () => characters[random(characters.length)]).join('');
+    return index % 2 ? name : `u-${Buffer.from(name).toString('base64url')}`;
+  });
+  const server = await startServer({});
+  try {
+    for (const name of [...NAMES, ...made]) {
+      const { status, headers, body } = await plain(`${server.url}/r/${encodeURIComponent(name)}`);
+      const link = status === 404 ? null : (headers.location ?? /rel="canonical" href="([^"]*)"/.exec(body)[1]);
+      const id = roomId(name);
+      assert.equal(link, id === null ? null : roomPath(id), JSON.stringify(name));
+    }
+  } finally {
+    await server.close();
   }
 });
