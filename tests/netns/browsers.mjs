@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FAKE_DEVICES } from '../e2e/support/browser.mjs';
+import { CHROMIUM, FAKE_DEVICES } from '../e2e/support/browser.mjs';
 import { openFirefox } from '../e2e/support/firefox.mjs';
 import { openOld, through } from '../e2e/support/old-chromium.mjs';
 import { homeThatTrusts } from '../e2e/support/trust.mjs';
@@ -36,7 +36,7 @@ export const only = (transport) => `
 // A current Chromium in a home, with a screen to share. Playwright starts it through a script in `folder` that enters the home.
 export function launchIn(home, folder, { args = [], ...options } = {}) {
   const executablePath = join(folder, home);
-  writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${home} ${process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
+  writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${home} ${CHROMIUM} "$@"\n`);
   chmodSync(executablePath, 0o755);
   const usual = ['--no-sandbox', '--auto-select-tab-capture-source-by-title=castway test picture', '--autoplay-policy=no-user-gesture-required'];
   return chromium.launch({ executablePath, ...options, args: [...usual, ...args] });
