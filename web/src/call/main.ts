@@ -1,14 +1,13 @@
 import 'webrtc-adapter';
+import { Meter, NO_FIGURES, Player } from '@castway/client/parts';
 import { moveByArrows } from '../lib/arrows';
 import { byId, show, store, stored } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
-import { relayOnly } from '../lib/peer';
-import { Player } from '../lib/player';
 import { makeProblem, onVerdict, showProblem, type Problem } from '../lib/problem';
-import { Meter, NO_FIGURES } from '../lib/stats';
+import { relayOnly } from '../lib/relay-only';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
 import { Devices } from './devices';
