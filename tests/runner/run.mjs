@@ -16,7 +16,7 @@ const reporter = new URL('results.mjs', import.meta.url).href;
 
 // `cost`: how many of the PLACES a file takes while it runs, 3 for a busy core. Browsers compute, while a client of interop mostly waits.
 const PARTS = {
-  interop: { command: [process.execPath], cost: 0.5 },
+  interop: { command: [process.execPath], cost: 0.25 },
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
   e2e: { command: [process.execPath], cost: 2 },
 };
@@ -36,10 +36,11 @@ const COSTS = {
 const costOf = (id, cost) => COSTS[id] ?? (/^netns\/healthy-/.test(id) ? 2 : cost);
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
-  'e2e/multi', 'e2e/call', 'netns/one-port', 'e2e/cast', 'e2e/code', 'interop/unfinished-crowds', 'interop/refusals', 'e2e/one-port', 'netns/turn-clients',
-  'netns/classroom', 'netns/fault-udp-closed', 'netns/check', 'interop/tls', 'interop/clock', 'interop/refused-for-now', 'interop/collider', 'interop/sessions', 'netns/nat', 'netns/dual-stack',
-  'interop/one-host-port', 'e2e/websocket', 'interop/rooms', 'interop/multi', 'interop/passwords', 'interop/unread', 'e2e/foreign-origin', 'interop/apprtc',
-  'netns/firewall', 'interop/kept-memory', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
+  'e2e/multi', 'e2e/call', 'netns/one-port', 'interop/unfinished-crowds', 'netns/doctor-firewall', 'netns/fault-udp-closed', 'interop/refusals', 'e2e/code', 'e2e/failure', 'e2e/one-port',
+  'netns/dual-stack', 'e2e/policy', 'e2e/cast', 'interop/tls', 'interop/sessions', 'netns/check', 'e2e/examples', 'netns/turn-clients', 'e2e/old-tv', 'e2e/websocket', 'netns/classroom',
+  'interop/one-host-port', 'interop/refused-for-now', 'interop/collider', 'interop/clock', 'interop/kept-memory', 'interop/multi-original', 'interop/multi', 'e2e/foreign-origin',
+  'netns/nat', 'netns/fault-external-address', 'netns/fault-visitor', 'interop/rooms', 'netns/firewall', 'netns/fault-proxy', 'interop/unread', 'interop/passwords', 'netns/self-test',
+  'interop/apprtc', 'e2e/tls', 'interop/power-cut', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
 ];
 // Tests that measure losses at a rate that the machine can barely sustain run alone.
 const ALONE = ['netns/flood'];
