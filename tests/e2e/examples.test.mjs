@@ -80,10 +80,10 @@ describe('the examples', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     await isCasting(tv);
     await assertPicture(tv, 2);
 
-    const reconnected = (page) => page.evaluate(() => new Promise((resolve) => socket.once('RESUME_TOKEN', () => resolve(true))));
-    const both = [reconnected(tv), reconnected(caster)];
+    const connections = () => Promise.all([tv, caster].map((page) => page.evaluate(() => socket.id)));
+    const before = await connections();
     await server.restart();
-    await Promise.all(both);
+    await until('both are connected again', connections, (now) => now.every((id, index) => id && id !== before[index]));
     await assertPicture(tv, 2);
     assert.equal(await tv.locator('#code').textContent(), code);
 

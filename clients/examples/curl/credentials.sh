@@ -25,6 +25,8 @@ address=${turn#turn:}
 address=${address%\?*}
 port=${address##*:}
 host=${address%:*}
+host=${host#[}
+host=${host%]}
 
 check() {
   if command -v "$1" >/dev/null; then
