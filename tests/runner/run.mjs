@@ -14,11 +14,12 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const logs = join(root, 'target/node-tests');
 const reporter = new URL('results.mjs', import.meta.url).href;
 
-// `cost`: how many of the PLACES a file takes while it runs, 3 for a busy core. Browsers compute, while a client of interop mostly waits.
+// `cost`: how many of the PLACES a file takes while it runs, 3 for a busy core: the time that all its processes compute, divided by the time
+// that it takes on an idle machine, times 3. Browsers compute, while a client of interop mostly waits.
 const PARTS = {
   interop: { command: [process.execPath], cost: 0.25 },
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
-  e2e: { command: [process.execPath], cost: 2 },
+  e2e: { command: [process.execPath], cost: 1.5 },
 };
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
 // Set-ups that run only where they are named, as `tests/run setups` does. The others have the same steps, each in a network of another kind.
@@ -26,14 +27,15 @@ const NAMED_ALONE = [
   'netns/fault-answers-lost', 'netns/fault-certificate', 'netns/fault-clock', 'netns/fault-external-nat', 'netns/fault-tcp-closed',
   'netns/healthy-bridge', 'netns/healthy-firewall', 'netns/healthy-hairpin', 'netns/healthy-public', 'netns/healthy-range',
 ];
-// Files that compute more than others of their part: they run two tests at a time, start many processes, or have hundreds of clients.
+// Files that compute more or less than others of their part.
 const COSTS = {
-  'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 4, 'e2e/check': 4,
-  'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/classroom': 2, 'netns/dual-stack': 2, 'netns/check': 2,
-  'interop/tls': 2, 'interop/kept-memory': 2, 'interop/unfinished': 2, 'interop/sessions': 1, 'interop/unfinished-crowds': 1,
+  'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 3, 'e2e/check': 3, 'e2e/one-port': 2,
+  'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/check': 1.5, 'netns/dual-stack': 1.5, 'netns/nat': 0.5, 'netns/firewall': 0.5, 'netns/doctor-firewall': 0.5,
+  'interop/tls': 1, 'interop/kept-memory': 1, 'interop/unfinished': 1, 'interop/sessions': 0.5, 'interop/charged': 1, 'interop/cors': 1, 'interop/unread': 1,
 };
-// Two browsers each, which cast one picture after the other. Those of a fault wait for what does not come, most of the time.
-const costOf = (id, cost) => COSTS[id] ?? (/^netns\/healthy-/.test(id) ? 2 : cost);
+// Two browsers each, which cast one picture after the other; those of a fault wait for what does not come, most of the time.
+const ofSetup = (id) => (/^netns\/healthy-/.test(id) ? 2 : /^netns\/fault-/.test(id) ? 0.75 : undefined);
+const costOf = (id, cost) => COSTS[id] ?? ofSetup(id) ?? cost;
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
   'e2e/multi', 'e2e/call', 'netns/one-port', 'interop/unfinished-crowds', 'netns/doctor-firewall', 'netns/fault-udp-closed', 'interop/refusals', 'e2e/code', 'e2e/failure', 'e2e/one-port',
