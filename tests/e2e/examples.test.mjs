@@ -37,6 +37,7 @@ async function serve(fixture, server) {
 const isCode = (text) => /^[A-Z0-9]{6}$/.test(text ?? '');
 const shownCode = (tv) => until('the TV shows a code', () => tv.locator('#code').textContent(), isCode);
 const isCasting = (tv) => until('the TV shows a cast', () => tv.evaluate(() => document.body.className), (name) => name === 'casting');
+const isSharing = (page) => until('the page says that it casts', () => page.locator('#status').textContent(), (text) => text === 'You are sharing your screen.');
 const isWelcoming = (tv) => until('the TV shows its code again', () => tv.locator('#code').isVisible());
 
 async function openTv(browser, origin) {
@@ -51,7 +52,7 @@ async function startCaster(browser, origin, code) {
   await page.evaluate(CONNECTION);
   await page.locator('#code').fill(code);
   await page.getByRole('button', { name: 'Share my screen' }).click();
-  await until('the page says that it casts', () => page.locator('#status').textContent(), (text) => text === 'You are sharing your screen.');
+  await isSharing(page);
   return page;
 }
 
@@ -84,12 +85,18 @@ describe('the examples', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     const before = await connections();
     await server.restart();
     await until('both are connected again', connections, (now) => now.every((id, index) => id && id !== before[index]));
+    await isSharing(caster);
     await assertPicture(tv, 2);
     assert.equal(await tv.locator('#code').textContent(), code);
 
     await caster.getByRole('button', { name: 'Stop' }).click();
     await isWelcoming(tv);
     assert.equal(await tv.locator('#code').textContent(), code);
+
+    const window = await tv.context().newPage();
+    await window.goto(tv.url());
+    assert.equal(await shownCode(window), code);
+    await until('the first window says why it has no code', () => tv.locator('#status').textContent(), (text) => text === 'This TV is open in another window.');
   });
 
   browserTest('Python casts a test picture and a file to the plain TV, and ends when somebody else takes over', {}, async (fixture, server) => {
@@ -118,18 +125,30 @@ describe('the examples', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     await assertPicture(tv, 2);
   });
 
-  browserTest('old-tv: Chromium 64 shows what the plain caster shares', {}, async (fixture, server) => {
+  browserTest('old-tv: Chromium 64 shows what a current browser shares, and then Chromium 79, which an app may contain', {}, async (fixture, server) => {
     const origin = await serve(fixture, server);
-    const old = await openOld(`${origin}/old-tv/index.html`, { version: '64' });
-    fixture.onClose(old.close);
-    assert.match(old.version, /Chrome\/64\./);
-    await old.page.evaluate(`${CONNECTION} 0`);
-    const code = await until('a code', () => old.page.evaluate("document.getElementById('code').textContent"), isCode);
-    const caster = await startCaster(await fixture.browser(), origin, code);
-    await until('the TV shows a cast', () => old.page.evaluate('document.body.className'), (name) => name === 'casting');
-    await assertOldPicture(old.page);
-    await caster.getByRole('button', { name: 'Stop' }).click();
-    await until('the TV shows its code again', () => old.page.evaluate('document.body.className'), (name) => name === '');
+    const openIn = async (version, path) => {
+      const old = await openOld(`${origin}/${path}`, { version });
+      fixture.onClose(old.close);
+      assert.match(old.version, new RegExp(`Chrome/${version}\\.`));
+      await until(`${path} has run`, () => old.page.evaluate("document.readyState === 'complete' && typeof socket"), (type) => type === 'object');
+      await old.page.evaluate(`${CONNECTION} 0`);
+      return old.page;
+    };
+    const tv = await openIn('64', 'old-tv/index.html');
+    const code = await until('a code', () => tv.evaluate("document.getElementById('code').textContent"), isCode);
+    const first = await startCaster(await fixture.browser(), origin, code);
+    await until('the TV shows a cast', () => tv.evaluate('document.body.className'), (name) => name === 'casting');
+    await assertOldPicture(tv);
+
+    const second = await openIn('79', 'plain/cast.html');
+    await second.evaluate(`document.getElementById('code').value = '${code}'; document.querySelector('#form button').click()`);
+    await until('the first one is told', () => first.locator('#status').textContent(), (text) => text === 'Somebody else shares a screen now.');
+    await until('the second one casts', () => second.evaluate("document.getElementById('status').textContent"), (text) => text === 'You are sharing your screen.');
+    await until('the TV shows a cast', () => tv.evaluate('document.body.className'), (name) => name === 'casting');
+    await assertOldPicture(tv);
+    await second.evaluate("document.getElementById('stop').click()");
+    await until('the TV shows its code again', () => tv.evaluate('document.body.className'), (name) => name === '');
   });
 });
 
