@@ -3,6 +3,7 @@ import { Meter, NO_FIGURES, Player } from '@castway/client/parts';
 import { moveByArrows } from '../lib/arrows';
 import { byId, show, store, stored } from '../lib/dom';
 import { showFigures } from '../lib/figures';
+import '../lib/focus';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';

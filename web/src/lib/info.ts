@@ -1,3 +1,6 @@
+import { at } from './base';
+import { showVersion } from './version';
+
 export interface Info {
   publicUrl: string | null;
   origins: string[];
@@ -15,9 +18,10 @@ export const DEFAULT_INFO: Info = {
 
 export async function loadInfo(): Promise<Info | null> {
   try {
-    const response = await fetch('/api/info');
+    const response = await fetch(at('/api/info'));
     if (!response.ok) return null;
-    const body = (await response.json()) as Partial<Info>;
+    const body = (await response.json()) as Partial<Info> & { version?: unknown };
+    showVersion(body.version);
     return {
       publicUrl: body.publicUrl ? body.publicUrl.replace(/\/+$/, '') : null,
       origins: body.origins ?? [],
