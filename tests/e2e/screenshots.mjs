@@ -7,6 +7,7 @@ import { startServer } from '../interop/support/server.mjs';
 import { DEVICES, inState, launch, openSource, openTv, until } from './support/browser.mjs';
 import { DEAD_RELAY } from './support/dead-relay.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
+import { startPlainCast } from './support/plain-caster.mjs';
 
 const out = fileURLToPath(new URL('out/screenshots/', import.meta.url));
 const sizes = { tv: [1920, 1080], desktop: [1440, 900], laptop: [1280, 720], phone: [390, 844] };
@@ -17,6 +18,8 @@ const proxy = await startDowngradingProxy(server.url);
 const unreachable = await startServer(DEAD_RELAY);
 const browser = await launch(DEVICES);
 const errorIs = (page, id) => until(id, () => page.locator('#notice').getAttribute('data-error'), (error) => error === id);
+
+const cleanups = [];
 
 async function each(name, prepare, permissions = []) {
   if (!name.startsWith(process.argv[2] ?? '')) return;
@@ -32,6 +35,7 @@ async function each(name, prepare, permissions = []) {
         console.error(`${name} ${size} ${locale}: ${error.message}`);
         process.exitCode = 1;
       } finally {
+        for (const cleanup of cleanups.splice(0)) await cleanup();
         await context.close();
       }
     }
@@ -103,6 +107,60 @@ try {
     await page.bringToFront();
     await page.keyboard.press('i');
     await page.waitForTimeout(2000);
+  });
+  const plainCast = async (page, options) => {
+    const caster = await startPlainCast(browser, server, await page.evaluate(() => window.castway.code()), options);
+    cleanups.push(() => caster.page.context().close());
+    return caster;
+  };
+  const playing = async (page, options) => {
+    await page.goto(`${server.url}/tv?ice=relay&name=${encodeURIComponent('Meeting room 3 会议室')}`);
+    await inState(page, 'waiting');
+    const caster = await plainCast(page, { username: 'Anna’s laptop', ...options });
+    await inState(page, 'playing');
+    return caster;
+  };
+  await each('tv-named', async (page) => {
+    await page.goto(`${server.url}/tv?name=${encodeURIComponent('Kitchen 厨房')}`);
+    await inState(page, 'waiting');
+  });
+  await each('tv-long-name', async (page) => {
+    await page.goto(`${server.url}/tv?name=${encodeURIComponent('宽'.repeat(40))}`);
+    await inState(page, 'waiting');
+    await plainCast(page, { username: '宽'.repeat(40), patient: true });
+    await until('joined', () => page.locator('#status-text bdi').isVisible());
+  });
+  await each('tv-who', async (page) => {
+    await playing(page);
+  });
+  await each('tv-menu', async (page) => {
+    await playing(page);
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('ArrowLeft');
+  });
+  await each('tv-back-once', async (page) => {
+    await playing(page);
+    await page.keyboard.press('Backspace');
+  });
+  await each('tv-paused', async (page) => {
+    await (await playing(page)).do('pause', true);
+    await page.locator('#banner[data-paused=true]').waitFor();
+  });
+  await each('tv-paused-reloaded', async (page) => {
+    await (await playing(page)).do('pause', true);
+    await page.reload();
+    await until('it says so', () => page.locator('#status-text bdi').isVisible());
+  });
+  await each('tv-taken-over', async (page) => {
+    await playing(page, { username: '宽'.repeat(40) });
+    await plainCast(page, { username: 'W'.repeat(40) });
+    await until('it says so', async () => (await page.locator('#banner bdi').count()) === 2);
+  });
+  await each('tv-ended', async (page) => {
+    await playing(page);
+    await page.keyboard.press('Backspace');
+    await page.keyboard.press('Backspace');
+    await inState(page, 'waiting');
   });
   const failingCast = async (page, context) => {
     const caster = await context.newPage();
