@@ -32,8 +32,9 @@ fn main() {
 
 fn build() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    let folders = ["web/dist", "web/src", "web/partials", "web/public", "clients/js/src"];
-    for folder in folders.iter().filter(|folder| Path::new(folder).exists()) {
+    for folder in
+        ["web/dist", "web/src", "web/partials", "web/public", "clients/js/src"].iter().filter(|folder| Path::new(folder).exists())
+    {
         println!("cargo::rerun-if-changed={folder}");
     }
     if !Path::new("web/package.json").exists() {
@@ -45,6 +46,9 @@ fn build() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", source.display());
     }
     let hash = hash(&sources)?;
+    // Builds of several profiles may run at the same time, and write the same pages.
+    let alone = fs::File::open("build.rs")?;
+    alone.lock()?;
     if fs::read_to_string(STAMP).is_ok_and(|built| built == hash) {
         return Ok(());
     }

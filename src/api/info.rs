@@ -16,7 +16,7 @@ use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::http::own_address;
 
-/// Responds 200 with `{name, version, publicUrl, origins, https, code: {length, alphabet}}`.
+/// Responds 200 with `{name, version, publicUrl, origins, https, maxBitrate, code: {length, alphabet}}`.
 ///
 /// `publicUrl` is the configured address, with the base path if it has one. `origins` are the addresses under which other machines
 /// reach the pages, the most likely one first. A browser on this machine
@@ -49,6 +49,7 @@ pub(super) async fn info(
         "publicUrl": api.public.public_url,
         "origins": origins,
         "https": https,
+        "maxBitrate": api.public.max_bitrate,
         "code": {"length": code::CODE_LENGTH, "alphabet": code::characters(api.public.alphabet)},
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()

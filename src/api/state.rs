@@ -47,6 +47,8 @@ pub struct PublicAddress {
     pub http: SocketAddr,
     pub https_port: Option<u16>,
     pub alphabet: CodeAlphabet,
+    /// kbit/s that a page may send of its picture; `None`: as many as it likes.
+    pub max_bitrate: Option<u32>,
 }
 
 /// A part of the server that can be ready or not.

@@ -311,6 +311,7 @@ impl Opened {
                 http: self.listeners.http.addr,
                 https_port: self.https_port,
                 alphabet: cast.alphabet,
+                max_bitrate: cast.max_bitrate,
             },
             certificates: self.certificates.clone(),
             operator_networks: http.metrics_allow.clone(),
@@ -383,6 +384,10 @@ impl Issuer for CastIssuer {
     fn check_rate(&self, from: IpAddr) -> Result<(), u64> {
         // Rounded up, so that a client that waits for this time is not refused again.
         self.limiter.check(from).map_err(retry_after::seconds)
+    }
+
+    fn within_rate(&self, from: IpAddr) -> Result<(), u64> {
+        self.limiter.peek(from).map_err(retry_after::seconds)
     }
 
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value {

@@ -7,10 +7,13 @@ use socketioxide::extract::{AckSender, SocketRef};
 
 use super::issuer::Issuer;
 use super::model::Dialect;
-use super::wire::{EntryEvent, WireEvent};
+use super::wire::{Delivery, EntryEvent, WireEvent, Wrapped};
+use crate::http::client_info::ClientInfo;
+use crate::http::connection_info::LocalAddress;
 use crate::outcomes::party::Member;
 use crate::socketio::gateway::client_budget::ClientBudget;
 use crate::socketio::gateway::client_id::ClientId;
+use crate::socketio::gateway::connections;
 use crate::socketio::gateway::event_sender::EventSender;
 
 /// An event without arguments: the parser takes an array for the list of them.
@@ -42,6 +45,22 @@ pub(super) struct WaitingRequest {
 }
 
 impl Client {
+    pub(super) fn new(id: ClientId, socket: SocketRef) -> Self {
+        let extensions = &socket.req_parts().extensions;
+        let host = extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
+        let reached = extensions.get::<LocalAddress>().and_then(|local| local.0);
+        let (from, budget, waiting) = (connections::address(&socket), ClientBudget::default(), Vec::new());
+        Self { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting }
+    }
+
+    pub(super) fn deliver(&self, sender: &mut EventSender, delivery: Delivery) {
+        let Delivery { event, wrapper, payload } = delivery;
+        match wrapper {
+            None => sender.emit(self.id, &self.socket, event, payload),
+            Some(key) => sender.emit(self.id, &self.socket, event, Wrapped { key, payload }),
+        }
+    }
+
     pub(super) fn emit(&self, sender: &mut EventSender, event: WireEvent) {
         match event.argument {
             Some(argument) => sender.emit(self.id, &self.socket, event.name, argument),

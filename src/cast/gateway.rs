@@ -5,30 +5,24 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
 use super::client::{Client, NO_ARGUMENTS, WaitingRequest, username};
 use super::issuer::Issuer;
-use super::model::{Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated, Signal};
+use super::model::{CheckRequest, Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated, Signal};
 use super::reports::{CastReports, Reporting, Told};
 use super::room::Rooms;
-use super::wire::{self, Content, Delivery, EntryEvent, Failure, JoinArguments, OpenArguments, Request, WireEvent};
+use super::wire::{self, CheckArguments, Content, EntryEvent, Failure, JoinArguments, OpenArguments, Request, WireEvent};
 use crate::clock::WallClock;
-use crate::http::client_info::ClientInfo;
-use crate::http::connection_info::LocalAddress;
 use crate::outcomes::party::PageReport;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::room_driver::DrivenState;
-use crate::socketio::gateway::client_budget::ClientBudget;
 use crate::socketio::gateway::client_id::ClientId;
 use crate::socketio::gateway::connections::{self, Connections};
 use crate::socketio::gateway::event_sender::EventSender;
 use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
-use crate::socketio::gateway::packet::{EventArguments, ForwardedJson};
 
 /// Front ends of dialect B connect to this namespace and expect to be asked for their device token.
 pub const RTC: &str = "/rtc";
@@ -110,16 +104,10 @@ impl CastGateway {
     /// The client is connected.
     pub fn connected(&self, socket: SocketRef) {
         self.0.connected(socket, |state, id, socket, sender| {
-            let host = socket.req_parts().extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
             if socket.ns() == RTC {
                 sender.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
             }
-            let reached = socket.req_parts().extensions.get::<LocalAddress>().and_then(|local| local.0);
-            let from = connections::address(&socket);
-            let (budget, waiting) = (ClientBudget::default(), Vec::new());
-            state
-                .clients
-                .insert(id, Client { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting });
+            state.clients.insert(id, Client::new(id, socket));
         });
     }
 
@@ -197,7 +185,11 @@ impl GatewayState for State {
             Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sender),
             Ok(Answer::Later { event, had_token }) => self.keep_waiting(id, WaitingRequest { event, had_token, ack }),
             Ok(Answer::AfterReport(report)) => self.take_report(id, &name, report, ack, sender),
-            Err(failure) => self.refuse(id, &name, ack, &failure, sender),
+            Err(failure) => {
+                // A refused client hears first of what led to that.
+                self.send_outputs(sender);
+                self.refuse(id, &name, ack, &failure, sender);
+            }
         }
         self.send_outputs(sender);
         if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
@@ -211,11 +203,11 @@ impl GatewayState for State {
                 Output::Seated { to, result, .. } => self.answer_waiting(to, &result, sender),
                 Output::Deliver { to, dialect, signal } => {
                     let Some(client) = self.clients.get(&to) else { continue };
-                    let Delivery { event, wrapper, payload } = wire::delivery(dialect, signal);
-                    match wrapper {
-                        None => sender.emit(client.id, &client.socket, event, payload),
-                        Some(key) => sender.emit(client.id, &client.socket, event, Wrapped { key, payload }),
-                    }
+                    client.deliver(sender, wire::delivery(dialect, signal));
+                }
+                Output::CastState { to, state } => {
+                    let Some(client) = self.clients.get(&to) else { continue };
+                    client.deliver(sender, wire::cast_state(state));
                 }
                 Output::Notify { to, dialect, notice } => {
                     let Some(client) = self.clients.get(&to) else { continue };
@@ -271,6 +263,9 @@ impl State {
             }
             Request::Report(report) => return Ok(Answer::AfterReport(*report)),
             Request::NewCode => return self.new_code(id).map(Answer::Now),
+            Request::Check(arguments) => return self.check(id, &arguments).map(Answer::Now),
+            Request::CastState(state) => self.rooms.handle_cast_state(id, state)?,
+            Request::EndCast => self.rooms.handle_end_cast(id, Instant::now())?,
             Request::Leave => {
                 client.waiting.clear();
                 self.rooms.handle_leave(id, Instant::now())?;
@@ -323,6 +318,7 @@ impl State {
             shows_picture: arguments.shows_picture,
             casting: arguments.casting,
             understands_new_codes: arguments.understands_new_codes,
+            details: arguments.details.as_ref(),
             asked_before,
         };
         match self.rooms.handle_open(open, Instant::now())? {
@@ -332,7 +328,7 @@ impl State {
                     self.answer_waiting(id, &Ok(seated.clone()), sender);
                 }
                 self.welcome_tv(&self.clients[&id], sender, event, had_token, &seated);
-                Ok(Answer::Now(accepted(&seated)))
+                Ok(Answer::Now(wire::accepted(&seated)))
             }
         }
     }
@@ -354,7 +350,7 @@ impl State {
             match result {
                 Ok(seated) => {
                     self.welcome_tv(&self.clients[&id], sender, event, had_token, seated);
-                    self.acknowledge(id, ack, accepted(seated), sender);
+                    self.acknowledge(id, ack, wire::accepted(seated), sender);
                 }
                 Err(refusal) => self.refuse(id, event.name(), ack, &Failure::from(*refusal), sender),
             }
@@ -400,7 +396,7 @@ impl State {
     fn new_code(&mut self, id: ClientId) -> Result<Value, Failure> {
         let from = self.clients[&id].from;
         self.issuer.check_rate(from).map_err(Failure::rate_limited)?;
-        Ok(accepted(&self.rooms.handle_new_code(id, Instant::now())?))
+        Ok(wire::accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
     fn join(&mut self, id: ClientId, arguments: &JoinArguments, sender: &mut EventSender) -> Result<Value, Failure> {
@@ -419,7 +415,23 @@ impl State {
         };
         let seated = self.rooms.handle_join(join, Instant::now())?;
         self.welcome(client, sender, event, "caster", &seated);
-        Ok(accepted(&seated))
+        Ok(wire::joined(event, &seated, self.rooms.tv_details(seated.code)))
+    }
+
+    /// A wrong code counts against the rate limit of credentials as in a join; a right one doesn't. A client beyond the limit learns nothing
+    /// of either.
+    fn check(&self, id: ClientId, arguments: &CheckArguments) -> Result<Value, Failure> {
+        let (from, token) = (self.clients[&id].from, arguments.token.as_deref());
+        let has_proof = token.is_some_and(|token| self.rooms.proves_code(token, &arguments.code));
+        if !has_proof {
+            self.issuer.within_rate(from).map_err(Failure::rate_limited)?;
+        }
+        let check = CheckRequest { client: id, from, code: &arguments.code, token };
+        let checked = self.rooms.handle_check(check, Instant::now());
+        if checked.is_err() && !has_proof {
+            self.issuer.check_rate(from).ok();
+        }
+        Ok(wire::checked(&checked?))
     }
 
     fn welcome(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, role: &str, seated: &Seated) {
@@ -435,29 +447,5 @@ impl State {
         if event.dialect().accepts_unasked_credentials() {
             sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
         }
-    }
-}
-
-fn accepted(seated: &Seated) -> Value {
-    json!({"ok": true, "code": seated.code.as_str(), "resumeToken": seated.resume_token, "resumed": seated.resumed})
-}
-
-/// `{offer}` or `{answer}` around a payload that stays raw.
-struct Wrapped {
-    key: &'static str,
-    payload: ForwardedJson,
-}
-
-impl EventArguments for Wrapped {
-    fn wire_bytes(&self) -> usize {
-        self.key.len() + self.payload.wire_bytes()
-    }
-}
-
-impl Serialize for Wrapped {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(self.key, &self.payload)?;
-        map.end()
     }
 }

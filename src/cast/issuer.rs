@@ -8,6 +8,8 @@ use serde_json::Value;
 pub trait Issuer: Send + Sync + 'static {
     /// Counts a request for credentials; `Err`: too many from this address, with the seconds to wait.
     fn check_rate(&self, from: IpAddr) -> Result<(), u64>;
+    /// Whether [`Self::check_rate`] would refuse a request now; counts nothing.
+    fn within_rate(&self, from: IpAddr) -> Result<(), u64>;
     /// An `iceServers` array with fresh credentials for `username`, which stay valid at least until [`Self::end_lease`]; `host` is the name by
     /// which the client reached us.
     fn ice_servers(&self, username: &str, host: Option<&str>) -> Value;

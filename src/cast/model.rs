@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::code::{Code, CodeAlphabet, NewCodePolicy};
@@ -49,6 +50,14 @@ pub struct RoomsConfig {
     pub new_code: NewCodePolicy,
 }
 
+/// What a TV says of itself. Its casters are told, and nothing is decided by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TvDetails {
+    pub name: Option<String>,
+    /// The JSON object in which the TV describes its screen, as text.
+    pub screen: Option<Box<str>>,
+}
+
 /// A TV asks for a code.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenRequest<'a> {
@@ -66,6 +75,8 @@ pub struct OpenRequest<'a> {
     pub casting: bool,
     /// The front end understands that its code changes.
     pub understands_new_codes: bool,
+    /// `None`: the TV says nothing of itself.
+    pub details: Option<&'a Arc<TvDetails>>,
     /// The client has asked before. A token saves a TV from waiting for its turn only once a connection, or leaving and coming back would
     /// be free.
     pub asked_before: bool,
@@ -81,6 +92,36 @@ pub struct JoinRequest<'a> {
     pub code: &'a str,
     pub token: Option<&'a str>,
     pub username: Option<&'a str>,
+}
+
+/// Somebody asks what a join would lead to.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckRequest<'a> {
+    pub client: ClientId,
+    /// Wrong guesses are counted by this address.
+    pub from: IpAddr,
+    pub code: &'a str,
+    pub token: Option<&'a str>,
+}
+
+/// What a join would lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeCheck {
+    pub code: Code,
+    pub details: Option<Arc<TvDetails>>,
+    pub tv_is_away: bool,
+    /// Who has the caster's seat.
+    pub caster: Option<PresentCaster>,
+    /// The join would replace another caster.
+    pub takes_over: bool,
+}
+
+/// Who casts to the TV whose code is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentCaster {
+    pub username: Option<String>,
+    /// It is who asks.
+    pub is_own: bool,
 }
 
 /// An offer, an answer or a candidate for the other side of a room; the payload is opaque.
@@ -157,6 +198,8 @@ pub enum Refusal {
     WrongRole,
     #[error("somebody is casting to this TV; ask for a new code when the cast has ended")]
     CastRunning,
+    #[error("the TV has ended this cast; join once more to begin a new one")]
+    CastEnded,
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
     #[error("the other side is away, and the server can't queue more for it; send this again when the other side is back")]
@@ -170,6 +213,8 @@ pub enum LeaveReason {
     /// The client's connection dropped and the grace period is over.
     Lost,
     TakenOver,
+    /// Of a caster: its TV has ended the cast.
+    EndedByTv,
     /// The server has as many TVs as it may have, and another TV got the place.
     Evicted,
 }
@@ -213,11 +258,17 @@ pub enum Notice {
     /// `reloaded`: the TV has lost the picture and needs a new offer.
     TvBack {
         reloaded: bool,
+        details: Option<Arc<TvDetails>>,
     },
     TvLeft {
         reason: LeaveReason,
     },
-    TakenOver,
+    /// `by`: the name of the other caster.
+    TakenOver {
+        by: Option<String>,
+    },
+    /// The TV has ended the cast.
+    EndedByTv,
     /// To a TV or a caster: another connection has proved that the seat is its own.
     Replaced,
     /// To a TV that asks for a code: why it has to wait for one.
@@ -271,6 +322,11 @@ pub enum Output<P> {
         to: ClientId,
         dialect: Dialect,
         signal: Signal<P>,
+    },
+    /// What a caster says of its cast, for its TV; opaque.
+    CastState {
+        to: ClientId,
+        state: P,
     },
     Notify {
         to: ClientId,

@@ -160,8 +160,9 @@ const fn reason_label(reason: CastEnd) -> &'static str {
     match reason {
         CastEnd::Caster(LeaveReason::Left) => "caster_left",
         CastEnd::Caster(LeaveReason::Lost) => "caster_lost",
+        CastEnd::Caster(LeaveReason::EndedByTv) => "ended_by_tv",
         CastEnd::Caster(LeaveReason::TakenOver | LeaveReason::Evicted) => "taken_over",
-        CastEnd::Tv(LeaveReason::Left | LeaveReason::TakenOver) => "tv_left",
+        CastEnd::Tv(LeaveReason::Left | LeaveReason::TakenOver | LeaveReason::EndedByTv) => "tv_left",
         CastEnd::Tv(LeaveReason::Lost) => "tv_lost",
         CastEnd::Tv(LeaveReason::Evicted) => "tv_evicted",
     }

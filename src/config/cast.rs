@@ -7,6 +7,8 @@ use crate::cast::code::{CodeAlphabet, NewCodePolicy};
 
 /// The upper end of CASTWAY_MAX_ROOMS.
 const MAX_CAST_ROOMS: usize = 100_000;
+/// The upper end of CASTWAY_MAX_BITRATE, in kbit/s.
+const MAX_BITRATE_KBIT: u32 = 1_000_000;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CastConfig {
@@ -20,6 +22,8 @@ pub struct CastConfig {
     pub new_code: NewCodePolicy,
     /// Wrong codes that one address may try in a minute.
     pub max_wrong_codes_per_minute: u32,
+    /// kbit/s of a cast's picture; `None`: no ceiling.
+    pub max_bitrate: Option<u32>,
 }
 
 impl CastConfig {
@@ -34,6 +38,7 @@ impl CastConfig {
             max_rooms: reader.number("CASTWAY_MAX_ROOMS", 1..=MAX_CAST_ROOMS, ""),
             new_code: reader.choice("CASTWAY_NEW_CODE", &new_codes),
             max_wrong_codes_per_minute: reader.number("CASTWAY_WRONG_CODES", 1..=MAX_COUNT, "per minute"),
+            max_bitrate: reader.limit("CASTWAY_MAX_BITRATE", 0..=MAX_BITRATE_KBIT, "of kbit/s"),
         }
     }
 }

@@ -270,6 +270,9 @@ pub struct Settings {
     /// an address
     #[arg(long, env = "CASTWAY_WRONG_CODES", value_name = "COUNT", global = true, hide_env_values = true)]
     pub wrong_codes: Option<String>,
+    /// Most kbit/s that the pages send of a cast's picture; 0: no ceiling
+    #[arg(long, env = "CASTWAY_MAX_BITRATE", value_name = "KBPS", global = true, hide_env_values = true)]
+    pub max_bitrate: Option<String>,
     /// Maximum number of TVs
     #[arg(long, env = "CASTWAY_MAX_ROOMS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub max_rooms: Option<String>,
@@ -360,6 +363,7 @@ impl Settings {
             grace: text("60"),
             takeover: text("true"),
             wrong_codes: text("20"),
+            max_bitrate: text("0"),
             max_rooms: text("10000"),
             multi_grace: text("20"),
             multi_max_users: text("10000"),

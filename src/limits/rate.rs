@@ -63,10 +63,26 @@ impl ClientLimiter {
     /// # Errors
     /// The client has used up its allowance. The result says after how long it may send the next request.
     pub fn check(&self, address: IpAddr) -> Result<(), Duration> {
-        self.check_at(address, u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.check_at(address, self.nanos())
+    }
+
+    /// The same, without counting a request.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn peek(&self, address: IpAddr) -> Result<(), Duration> {
+        self.decide(address, self.nanos(), false)
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn check_at(&self, address: IpAddr, now: u64) -> Result<(), Duration> {
+        self.decide(address, now, true)
+    }
+
+    fn decide(&self, address: IpAddr, now: u64, counts: bool) -> Result<(), Duration> {
         let Inner { sets, hashes, cost, burst, .. } = &*self.0;
         let tag = hashes.hash_one(ip_prefix::of_client(address)) | 1;
         // All tags have the lowest bit set.
@@ -80,7 +96,9 @@ impl ClientLimiter {
         match (whole_at - now).checked_sub(*burst) {
             Some(wait @ 1..) => Err(Duration::from_nanos(wait)),
             Some(0) | None => {
-                set[index] = RateEntry { tag, whole_at };
+                if counts {
+                    set[index] = RateEntry { tag, whole_at };
+                }
                 Ok(())
             }
         }
@@ -100,10 +118,12 @@ mod tests {
         let limiter = ClientLimiter::per_minute(rate(3));
         let address = "192.0.2.1".parse().unwrap();
         for _ in 0..3 {
+            assert_eq!((limiter.peek(address), limiter.peek(address)), (Ok(()), Ok(())), "a look counts nothing");
             assert_eq!(limiter.check(address), Ok(()));
         }
         let wait = limiter.check(address).unwrap_err();
         assert!(wait > Duration::from_secs(15) && wait <= Duration::from_secs(20), "{wait:?}");
+        assert!(limiter.peek(address).is_err());
         assert_eq!(limiter.check("192.0.2.2".parse().unwrap()), Ok(()));
         assert!(limiter.check("::ffff:192.0.2.1".parse().unwrap()).is_err());
     }

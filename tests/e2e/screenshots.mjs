@@ -7,9 +7,10 @@ import { startServer } from '../interop/support/server.mjs';
 import { DEVICES, inState, launch, openSource, openTv, until } from './support/browser.mjs';
 import { DEAD_RELAY } from './support/dead-relay.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
+import { startPlainCast } from './support/plain-caster.mjs';
 
 const out = fileURLToPath(new URL('out/screenshots/', import.meta.url));
-const sizes = { tv: [1920, 1080], laptop: [1280, 720], phone: [390, 844] };
+const sizes = { tv: [1920, 1080], desktop: [1440, 900], laptop: [1280, 720], phone: [390, 844] };
 mkdirSync(out, { recursive: true });
 
 const server = await startServer();
@@ -17,6 +18,8 @@ const proxy = await startDowngradingProxy(server.url);
 const unreachable = await startServer(DEAD_RELAY);
 const browser = await launch(DEVICES);
 const errorIs = (page, id) => until(id, () => page.locator('#notice').getAttribute('data-error'), (error) => error === id);
+
+const cleanups = [];
 
 async function each(name, prepare, permissions = []) {
   if (!name.startsWith(process.argv[2] ?? '')) return;
@@ -32,6 +35,7 @@ async function each(name, prepare, permissions = []) {
         console.error(`${name} ${size} ${locale}: ${error.message}`);
         process.exitCode = 1;
       } finally {
+        for (const cleanup of cleanups.splice(0)) await cleanup();
         await context.close();
       }
     }
@@ -39,6 +43,11 @@ async function each(name, prepare, permissions = []) {
 }
 
 const open = (path) => async (page) => void (await page.goto(server.url + path));
+const insecurely = (path) => async (page) => {
+  await page.addInitScript(() => Object.defineProperty(window, 'isSecureContext', { value: false }));
+  await page.goto(server.url + path);
+  await page.locator('#notice-link').waitFor();
+};
 const startWith = (code) => async (page) => {
   await page.goto(`${server.url}/cast?ice=relay&code=${code}`);
   await page.locator('#start').click();
@@ -47,12 +56,19 @@ const startWith = (code) => async (page) => {
 try {
   await openSource(browser);
   const { page: tv, code } = await openTv(browser, server);
-  await each('landing', open('/'));
+  await each('landing', async (page) => {
+    await page.goto(server.url);
+    // The picture moves for less than five seconds.
+    await until('the picture is complete', () => page.evaluate(() => document.getAnimations().length), (moving) => moving === 0);
+  });
+  await each('landing-insecure', insecurely('/'));
+  await each('missing', open('/404'));
   await each('tv-waiting', async (page) => {
     await page.goto(`${server.url}/tv`);
     await inState(page, 'waiting');
   });
   await each('cast-setup', open('/cast'));
+  await each('cast-insecure', insecurely('/cast'));
   await each('cast-code-incomplete', async (page) => {
     await startWith('ABC')(page);
     await errorIs(page, 'code_incomplete');
@@ -91,6 +107,60 @@ try {
     await page.bringToFront();
     await page.keyboard.press('i');
     await page.waitForTimeout(2000);
+  });
+  const plainCast = async (page, options) => {
+    const caster = await startPlainCast(browser, server, await page.evaluate(() => window.castway.code()), options);
+    cleanups.push(() => caster.page.context().close());
+    return caster;
+  };
+  const playing = async (page, options) => {
+    await page.goto(`${server.url}/tv?ice=relay&name=${encodeURIComponent('Meeting room 3 会议室')}`);
+    await inState(page, 'waiting');
+    const caster = await plainCast(page, { username: 'Anna’s laptop', ...options });
+    await inState(page, 'playing');
+    return caster;
+  };
+  await each('tv-named', async (page) => {
+    await page.goto(`${server.url}/tv?name=${encodeURIComponent('Kitchen 厨房')}`);
+    await inState(page, 'waiting');
+  });
+  await each('tv-long-name', async (page) => {
+    await page.goto(`${server.url}/tv?name=${encodeURIComponent('宽'.repeat(40))}`);
+    await inState(page, 'waiting');
+    await plainCast(page, { username: '宽'.repeat(40), patient: true });
+    await until('joined', () => page.locator('#status-text bdi').isVisible());
+  });
+  await each('tv-who', async (page) => {
+    await playing(page);
+  });
+  await each('tv-menu', async (page) => {
+    await playing(page);
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('ArrowLeft');
+  });
+  await each('tv-back-once', async (page) => {
+    await playing(page);
+    await page.keyboard.press('Backspace');
+  });
+  await each('tv-paused', async (page) => {
+    await (await playing(page)).do('pause', true);
+    await page.locator('#banner[data-paused=true]').waitFor();
+  });
+  await each('tv-paused-reloaded', async (page) => {
+    await (await playing(page)).do('pause', true);
+    await page.reload();
+    await until('it says so', () => page.locator('#status-text bdi').isVisible());
+  });
+  await each('tv-taken-over', async (page) => {
+    await playing(page, { username: '宽'.repeat(40) });
+    await plainCast(page, { username: 'W'.repeat(40) });
+    await until('it says so', async () => (await page.locator('#banner bdi').count()) === 2);
+  });
+  await each('tv-ended', async (page) => {
+    await playing(page);
+    await page.keyboard.press('Backspace');
+    await page.keyboard.press('Backspace');
+    await inState(page, 'waiting');
   });
   const failingCast = async (page, context) => {
     const caster = await context.newPage();
@@ -148,11 +218,7 @@ try {
     await open('/r/team-standup')(page);
     await errorIs(page, 'refused');
   });
-  await each('call-insecure', async (page) => {
-    await page.addInitScript(() => Object.defineProperty(window, 'isSecureContext', { value: false }));
-    await open('/r/team-standup')(page);
-    await errorIs(page, 'insecure');
-  });
+  await each('call-insecure', insecurely('/r/team-standup'));
   await each('call-lobby', async (page) => {
     await open('/r/team-standup')(page);
     await page.waitForTimeout(1500);
@@ -210,6 +276,7 @@ try {
     await until('ended', () => page.evaluate(() => document.body.dataset.state), (state) => state === 'ended');
   }, allowed);
   await each('check-without-key', open('/check'));
+  await each('check-insecure', insecurely('/check'));
   await each('check-done', async (page) => {
     await page.goto(`${server.url}/check?k=${await newKey(server)}`);
     await page.locator('#start-check').click();

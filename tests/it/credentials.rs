@@ -81,6 +81,7 @@ impl Server {
                 http: config.http.listen[0].addrs[0],
                 https_port: None,
                 alphabet: config.cast.alphabet,
+                max_bitrate: config.cast.max_bitrate,
             },
             certificates: None,
             operator_networks: config.http.metrics_allow,

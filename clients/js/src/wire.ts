@@ -1,6 +1,6 @@
 /** The payloads of the events between a client and the server (dialect A, with Castway's additions). */
 
-import type { TvScreen } from './quality';
+import { asScreen, type TvScreen } from './codecs';
 
 export interface IceConfig {
   iceServers: RTCIceServer[];
@@ -91,21 +91,15 @@ export function asCandidate(value: unknown): RTCIceCandidateInit | null {
 
 export function asIceConfig(value: unknown): IceConfig | null {
   const config = value && typeof value === 'object' ? (value as { config?: unknown }).config : null;
-  if (!config || typeof config !== 'object') return null;
-  return Array.isArray((config as IceConfig).iceServers) ? (config as IceConfig) : null;
+  if (!config || typeof config !== 'object' || !Array.isArray((config as IceConfig).iceServers)) return null;
+  const usable = (server: RTCIceServer | null) => server && (typeof server.urls === 'string' || Array.isArray(server.urls));
+  return { ...config, iceServers: (config as IceConfig).iceServers.filter(usable) };
 }
 
 export function asTvDetails(value: unknown): TvDetails | null {
   if (!value || typeof value !== 'object') return null;
   const { name, screen } = value as Partial<TvDetails>;
   return { name: typeof name === 'string' && name ? name : null, screen: asScreen(screen) };
-}
-
-function asScreen(value: unknown): TvScreen | null {
-  if (!value || typeof value !== 'object') return null;
-  const { width, height, codecs } = value as Partial<TvScreen>;
-  if (!(Number(width) > 0) || !(Number(height) > 0) || !Array.isArray(codecs)) return null;
-  return { width: Number(width), height: Number(height), codecs: codecs.filter((one) => one && typeof one.codec === 'string') };
 }
 
 export function asCastState(value: unknown): CastState | null {

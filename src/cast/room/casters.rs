@@ -2,11 +2,12 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::rooms::Rooms;
 use super::signal_buffer::SignalBuffer;
-use super::state::Caster;
+use super::state::{Caster, EndedCast};
 use crate::cast::code::Code;
 use crate::cast::model::{CastEnd, CastEvent, JoinRequest, LeaveReason, Notice, Output, Refusal, Seated};
 use crate::cast::resume_token::{Role, Times};
@@ -28,15 +29,20 @@ impl<P: Send + 'static> Rooms<P> {
     /// `UnknownCode` (counted per address, unless a resume token proves that the caster had the code from us), `TooManyAttempts`,
     /// `RateLimited` (with a proof; without one the gateway counts joins per address), `RoomFull`; `WrongRole` for a client that is a TV.
     pub fn handle_join(&mut self, join: JoinRequest<'_>, now: Instant) -> Result<Seated, Refusal> {
-        let is_tv = matches!(self.seats.get(&join.client), Some((_, Role::Tv)));
-        if is_tv || self.waiting_tvs.contains(join.client) {
+        if self.is_tv(join.client) {
             return Err(Refusal::WrongRole);
         }
         let proof = join.token.filter(|token| self.proves_code(token, join.code));
-        let code = self.live_code(&join, proof.is_some(), now)?;
+        let code = self.live_code(join.from, join.code, proof.is_some(), now)?;
         let room = self.rooms.get_mut(&code).expect("the code is live");
         if proof.is_some() {
             room.caster_rejoins.take(now).map_err(|wait| Refusal::RateLimited { wait })?;
+        }
+        let is_news = |ended: &mut EndedCast| proof == Some(ended.token.as_str()) && ended.told != Some(join.client);
+        if room.ended.take_if(is_news).is_some() {
+            let (to, dialect) = (join.client, join.dialect);
+            self.outputs.push_back(Output::Notify { to, dialect, notice: Notice::EndedByTv });
+            return Err(Refusal::CastEnded);
         }
         if room.caster.as_ref().is_some_and(|caster| caster.seat.client == Some(join.client)) {
             return Ok(self.rejoin(code, &join));
@@ -55,15 +61,15 @@ impl<P: Send + 'static> Rooms<P> {
         Ok(self.seat_caster(code, &join, claim, now))
     }
 
-    /// The code of a join, if a TV shows it; a wrong one is counted against the address, unless the caster has a proof.
-    fn live_code(&self, join: &JoinRequest<'_>, has_proof: bool, now: Instant) -> Result<Code, Refusal> {
-        if !has_proof && let Some(wait) = self.guess_limits.blocked_for(join.from, now) {
+    /// The code of a join or a check, if a TV shows it; a wrong one is counted against the address, unless the caster has a proof.
+    pub(super) fn live_code(&self, from: IpAddr, code: &str, has_proof: bool, now: Instant) -> Result<Code, Refusal> {
+        if !has_proof && let Some(wait) = self.guess_limits.blocked_for(from, now) {
             return Err(Refusal::TooManyAttempts { wait });
         }
-        let code = Code::parse(join.code, self.config.alphabet);
+        let code = Code::parse(code, self.config.alphabet);
         code.filter(|code| self.rooms.contains_key(code)).ok_or_else(|| {
             if !has_proof {
-                self.guess_limits.record_wrong_code(join.from, now);
+                self.guess_limits.record_wrong_code(from, now);
             }
             Refusal::UnknownCode
         })
@@ -71,7 +77,7 @@ impl<P: Send + 'static> Rooms<P> {
 
     fn seat_caster(&mut self, code: Code, join: &JoinRequest<'_>, claim: CasterClaim<'_>, now: Instant) -> Seated {
         let continues = self.rooms[&code].caster.is_some() && claim != CasterClaim::Code;
-        self.replace_caster(code, join.client, claim);
+        self.replace_caster(code, join, claim);
         let (token, resumed) = match claim {
             CasterClaim::OwnSeat { token } => (token.to_owned(), true),
             CasterClaim::Code => {
@@ -83,6 +89,7 @@ impl<P: Send + 'static> Rooms<P> {
         let seat = self.assign_seat(code, Role::Caster, join.client, join.dialect, now);
         let room = self.rooms.get_mut(&code).expect("the code is live");
         room.caster = Some(Caster { seat, token: token.clone(), username: username.clone() });
+        room.ended = None;
         let reloaded = std::mem::take(&mut room.reloaded);
         let (tv, caster) = (room.tv.client, join.client);
         self.cast_events.push_back(match continues {
@@ -101,7 +108,8 @@ impl<P: Send + 'static> Rooms<P> {
         if tv_is_away {
             self.notify_caster(code, Notice::TvAway);
         } else if resumed && reloaded {
-            self.notify_caster(code, Notice::TvBack { reloaded });
+            let details = self.rooms[&code].details.clone();
+            self.notify_caster(code, Notice::TvBack { reloaded, details });
         }
         self.deliver_signals(code);
         Seated { code, resume_token: token, resumed }
@@ -118,6 +126,11 @@ impl<P: Send + 'static> Rooms<P> {
         Seated { code, resume_token: caster.token.clone(), resumed: true }
     }
 
+    /// Whether the client has a TV's seat or waits for one.
+    pub(super) fn is_tv(&self, client: ClientId) -> bool {
+        matches!(self.seats.get(&client), Some((_, Role::Tv))) || self.waiting_tvs.contains(client)
+    }
+
     /// Whether `token` is one of our resume tokens for casting to `code`.
     pub fn proves_code(&self, token: &str, code: &str) -> bool {
         let code = Code::parse(code, self.config.alphabet);
@@ -126,7 +139,8 @@ impl<P: Send + 'static> Rooms<P> {
 
     /// Frees the caster's seat. The old connection of the same caster is told that it was replaced; another caster, and the TV, that it was
     /// taken over.
-    fn replace_caster(&mut self, code: Code, by: ClientId, claim: CasterClaim<'_>) {
+    fn replace_caster(&mut self, code: Code, join: &JoinRequest<'_>, claim: CasterClaim<'_>) {
+        let by = join.client;
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
         let Some(old) = room.caster.take() else { return };
         self.release_seat(code, Role::Caster, &old.seat);
@@ -135,7 +149,10 @@ impl<P: Send + 'static> Rooms<P> {
             self.cast_events.push_back(CastEvent::Ended { code, reason: CastEnd::Caster(LeaveReason::TakenOver) });
         }
         if let Some(to) = old.seat.client.filter(|&to| to != by) {
-            let notice = if is_takeover { Notice::TakenOver } else { Notice::Replaced };
+            let notice = match is_takeover {
+                true => Notice::TakenOver { by: join.username.map(str::to_owned) },
+                false => Notice::Replaced,
+            };
             self.outputs.push_back(Output::Notify { to, dialect: old.seat.dialect, notice });
         }
         if is_takeover && old.seat.client != Some(by) {

@@ -39,6 +39,7 @@ impl<P: Send + 'static> Rooms<P> {
         let room = &self.rooms[&code];
         let (client, dialect, token) = (room.tv.client, room.tv.dialect, room.tv_token.clone());
         let (from, understands_new_codes) = (room.capacity_entry.from, room.understands_new_codes);
+        let details = room.details.clone();
         self.evicted += 1;
         self.close_room(code, LeaveReason::Evicted);
         let Some(client) = client else { return };
@@ -52,6 +53,7 @@ impl<P: Send + 'static> Rooms<P> {
             shows_picture: false,
             casting: false,
             understands_new_codes,
+            details: details.as_ref(),
             asked_before: true,
         };
         let request = self.verify(open, now);

@@ -51,6 +51,7 @@
 //!     shows_picture: false,
 //!     casting: false,
 //!     understands_new_codes: false,
+//!     details: None,
 //!     asked_before: false,
 //! };
 //! let Ok(OpenOutcome::Seated(seated)) = rooms.handle_open(open, now) else { panic!("the server is empty") };
@@ -71,6 +72,8 @@
 
 mod capacity;
 mod casters;
+mod checks;
+mod ending;
 mod eviction;
 mod guess_limits;
 mod new_code;

@@ -33,7 +33,7 @@ impl World {
                 Output::Notify { notice: Notice::CodeChanged { code, resume_token, reason }, .. } => {
                     Some((code.to_string(), resume_token, reason))
                 }
-                Output::Notify { .. } | Output::Deliver { .. } | Output::Seated { .. } => None,
+                Output::Notify { .. } | Output::Deliver { .. } | Output::CastState { .. } | Output::Seated { .. } => None,
             })
             .collect()
     }
@@ -218,7 +218,7 @@ fn the_last_cast_counts_after_a_restart_too() {
     world.rooms.handle_leave(CASTER, world.now).expect("has a seat");
     let sent = std::iter::from_fn(|| world.rooms.poll_output()).find_map(|output| match output {
         Output::Notify { to: TV, notice: Notice::NewToken { code, resume_token }, .. } => Some((code, resume_token)),
-        Output::Notify { .. } | Output::Deliver { .. } | Output::Seated { .. } => None,
+        Output::Notify { .. } | Output::Deliver { .. } | Output::CastState { .. } | Output::Seated { .. } => None,
     });
     let (code, token) = sent.expect("a token that knows of the cast");
     assert_eq!(code, tv.code);

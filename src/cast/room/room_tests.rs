@@ -30,6 +30,10 @@ const REFRESH: Duration = Duration::from_secs(600);
 
 #[path = "cast_event_tests.rs"]
 mod cast_events;
+#[path = "check_tests.rs"]
+mod checks;
+#[path = "ending_tests.rs"]
+mod ending;
 #[path = "new_code_tests.rs"]
 mod new_code;
 
@@ -55,6 +59,7 @@ fn new_tv(client: impl Into<ClientId>, from: IpAddr) -> OpenRequest<'static> {
         asked_before: false,
         casting: false,
         understands_new_codes: false,
+        details: None,
     }
 }
 
@@ -148,6 +153,7 @@ impl World {
                 }
                 Output::Seated { to, result: Err(refusal), .. } => format!("{to} = {refusal:?}"),
                 Output::Deliver { to, signal, .. } => format!("{to} < {signal:?}"),
+                Output::CastState { to, state } => format!("{to} < CastState({state:?})"),
                 Output::Notify { to, notice, .. } => format!("{to} ! {notice:?}"),
             })
             .collect()
@@ -237,7 +243,7 @@ fn signals_wait_for_a_side_that_is_away() {
     world.open(11, Some(&tv.resume_token));
     let all = [
         "11 ! CasterJoined { username: None, resumed: true }",
-        "2 ! TvBack { reloaded: true }",
+        "2 ! TvBack { reloaded: true, details: None }",
         "11 < Offer(\"offer\")",
         "11 < Candidate(\"c1\")",
     ];
@@ -260,7 +266,7 @@ fn a_second_caster_takes_over_and_the_first_is_told() {
     assert_eq!(
         world.sent(),
         [
-            "2 ! TakenOver",
+            "2 ! TakenOver { by: None }",
             "1 ! CasterLeft { username: None, reason: TakenOver }",
             "1 ! CasterJoined { username: None, resumed: false }",
         ]
@@ -314,7 +320,7 @@ fn a_tv_resumes_by_its_token_and_nobody_takes_its_code() {
     assert_eq!((back.code, back.resumed, back.resume_token), (tv.code, true, tv.resume_token));
     assert_eq!(
         world.sent(),
-        ["2 ! TvAway", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: true }"]
+        ["2 ! TvAway", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: true, details: None }"]
     );
     world.wait(GRACE * 2);
     world.send(CASTER, Signal::Offer("again"));
@@ -329,7 +335,7 @@ fn a_resume_replaces_a_connection_that_still_seems_alive() {
     world.try_open(open).expect("its own seat");
     assert_eq!(
         world.sent(),
-        ["1 ! Replaced", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: false }"]
+        ["1 ! Replaced", "11 ! CasterJoined { username: None, resumed: true }", "2 ! TvBack { reloaded: false, details: None }"]
     );
     world.drop(TV);
     assert!(world.sent().is_empty(), "the old connection has no seat any more");
@@ -606,7 +612,7 @@ fn the_side_that_arrives_second_learns_that_the_other_is_away() {
     assert_eq!(world.sent(), ["11 ! CasterAway"]);
     let second = world.rooms.rooms[&tv.code].caster.as_ref().expect("in grace").token.clone();
     world.join_with(13, tv.code.as_str(), Some(&second)).expect("its own seat");
-    let all = ["11 ! CasterJoined { username: None, resumed: true }", "13 ! TvBack { reloaded: true }"];
+    let all = ["11 ! CasterJoined { username: None, resumed: true }", "13 ! TvBack { reloaded: true, details: None }"];
     assert_eq!(world.sent(), all);
     assert_ne!(caster.resume_token, second);
 }

@@ -3,12 +3,13 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::capacity::CapacityEntry;
 use super::signal_buffer::SignalBuffer;
 use crate::cast::code::Code;
-use crate::cast::model::{Dialect, NewCodeReason};
+use crate::cast::model::{Dialect, NewCodeReason, TvDetails};
 use crate::cast::resume_token::Issued;
 use crate::limits::token_bucket::TokenBucket;
 use crate::socketio::gateway::client_id::ClientId;
@@ -26,7 +27,7 @@ pub(super) struct Seat {
     pub(super) due: Instant,
 }
 
-/// An `OpenRequest` whose code is parsed and whose token is verified. No part of it can be made long by a client.
+/// An `OpenRequest` whose code is parsed and whose token is verified. No part of it but `details` can be made long by a client.
 #[derive(Debug, Clone)]
 pub(super) struct VerifiedOpen {
     pub(super) dialect: Dialect,
@@ -40,6 +41,7 @@ pub(super) struct VerifiedOpen {
     pub(super) shows_picture: bool,
     pub(super) casting: bool,
     pub(super) understands_new_codes: bool,
+    pub(super) details: Option<Arc<TvDetails>>,
     /// Why the code that the TV wants was changed, if it was.
     pub(super) retired: Option<NewCodeReason>,
     /// The resume token is old enough to protect the TV from eviction.
@@ -84,6 +86,8 @@ pub(super) struct Room<P> {
     pub(super) caster_rejoins: TokenBucket,
     /// SHA-256 of the device token that the TV came with.
     pub(super) device: Option<[u8; 32]>,
+    /// What the TV said of itself when it last asked for its code.
+    pub(super) details: Option<Arc<TvDetails>>,
     /// The TV named this free code without any proof, so a TV with a proof takes the code back.
     pub(super) claimed_without_proof: bool,
     /// When the TV first got a code, in Unix seconds.
@@ -97,6 +101,8 @@ pub(super) struct Room<P> {
     /// When the TV may ask for a new code again.
     pub(super) next_request_at: Option<Instant>,
     pub(super) caster: Option<Caster>,
+    /// The cast that the TV ended last, until somebody casts again.
+    pub(super) ended: Option<EndedCast>,
     /// The TV may still be answering the previous caster: its signals are not for the present one before the present one's offer.
     pub(super) answers_previous_caster: bool,
     /// The TV has been reloaded while the caster was away.
@@ -116,6 +122,14 @@ pub(super) struct Caster {
     pub(super) seat: Seat,
     pub(super) token: String,
     pub(super) username: Option<String>,
+}
+
+/// A cast that its TV has ended.
+pub(super) struct EndedCast {
+    /// The caster's resume token.
+    pub(super) token: String,
+    /// The connection by which the caster was told. Another one comes from a caster that was away, or seemed to be there.
+    pub(super) told: Option<ClientId>,
 }
 
 /// A full allowance of rejoins.

@@ -89,6 +89,7 @@ impl<P: Send + 'static> Rooms<P> {
         let moves = matches!(claim, TvClaim::OwnSeat(other) | TvClaim::Free(other) if other != code);
         if !moves || self.rooms[&code].caster.is_some() {
             self.note_new_code_support(code, &request);
+            self.rooms.get_mut(&code).expect("the caller looked it up").details = request.details;
             return Ok(OpenOutcome::Seated(self.seated_tv(code, true)));
         }
         let tv_rejoins = self.rooms[&code].tv_rejoins;
@@ -199,6 +200,7 @@ impl<P: Send + 'static> Rooms<P> {
             tv_rejoins: rejoin_bucket(),
             caster_rejoins: rejoin_bucket(),
             device: request.device.filter(|_| request.resume.is_none()),
+            details: request.details.clone(),
             claimed_without_proof: right == CodeRight::Named,
             since: times.since,
             understands_new_codes: false,
@@ -206,6 +208,7 @@ impl<P: Send + 'static> Rooms<P> {
             scheduled_change: None,
             next_request_at: None,
             caster: None,
+            ended: None,
             answers_previous_caster: false,
             reloaded: false,
             to_tv: SignalBuffer::default(),
@@ -233,6 +236,7 @@ impl<P: Send + 'static> Rooms<P> {
             shows_picture: open.shows_picture,
             casting: open.casting,
             understands_new_codes: open.understands_new_codes,
+            details: open.details.cloned(),
             retired,
         }
     }
@@ -277,6 +281,7 @@ impl<P: Send + 'static> Rooms<P> {
         let seat = self.assign_seat(code, Role::Tv, client, request.dialect, now);
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");
         room.understands_new_codes = request.understands_new_codes;
+        room.details.clone_from(&request.details);
         room.previous_tv_token.take_if(|_| request.resume.as_ref().is_some_and(|(_, token)| *token == room.tv_token));
         let old = std::mem::replace(&mut room.tv, seat);
         let timer = SeatTimer::of(&room.tv, code, Role::Tv);
@@ -298,7 +303,7 @@ impl<P: Send + 'static> Rooms<P> {
             Some(Caster { seat: Seat { client: Some(_), .. }, username, .. }) => {
                 let joined = Notice::CasterJoined { username: username.clone(), resumed: true };
                 self.notify_tv(code, joined);
-                self.notify_caster(code, Notice::TvBack { reloaded: !request.shows_picture });
+                self.notify_caster(code, Notice::TvBack { reloaded: !request.shows_picture, details: request.details.clone() });
             }
             Some(_) => {
                 room.reloaded |= !request.shows_picture;

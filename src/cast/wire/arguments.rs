@@ -1,5 +1,7 @@
 //! The arguments of a client's event, each as the JSON text it came as.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -20,6 +22,11 @@ impl<'a> Arguments<'a> {
     pub(super) fn value(&self, index: usize) -> Value {
         self.0.get(index).and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
     }
+}
+
+/// The members of an object; `None`: it is no object.
+pub(super) fn members(json: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
+    serde_json::from_str(json.get()).ok()
 }
 
 /// A string that the client may leave out, or give as null.

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, members as sent_members};
 use super::failure::Failure;
+use super::small_object;
 use crate::cast::model::Dialect;
 use crate::socketio::gateway::packet::ForwardedJson;
 
@@ -48,7 +49,7 @@ impl Content {
 /// A description of dialect A, which may have any form. `name`: `offer` or `answer`.
 pub(super) fn bare(name: &str, arguments: &Arguments<'_>, attachments: VecDeque<Bytes>) -> Result<Content, Failure> {
     let sent = arguments.first().ok_or_else(|| Failure::malformed(&format!("the {name}")))?;
-    let members = members(sent).unwrap_or_default();
+    let members = sent_members(sent).unwrap_or_default();
     let is_description = |json: &&RawValue| json.get().starts_with(['{', '"']);
     let Some(inside) = inside(name, &members).filter(is_description) else {
         return payload(sent, attachments).map(Content::Description);
@@ -66,7 +67,7 @@ pub(super) fn wrapped(name: &str, arguments: &Arguments<'_>, attachments: VecDeq
     if is_sdp(sent) {
         return Ok(Content::Description(ForwardedJson::Raw(described(name, sent))));
     }
-    let members = members(sent).ok_or_else(malformed)?;
+    let members = sent_members(sent).ok_or_else(malformed)?;
     if members.contains_key(name) {
         let inside = inside(name, &members).ok_or_else(malformed)?;
         return payload(inside, attachments).map(Content::Description);
@@ -91,7 +92,7 @@ pub(super) fn candidate(arguments: &Arguments<'_>, attachments: VecDeque<Bytes>)
     if is_json_in_a_string(sent) {
         return payload(sent, attachments).map(Content::AsSent);
     }
-    let members = members(sent).ok_or_else(malformed)?;
+    let members = sent_members(sent).ok_or_else(malformed)?;
     if members.contains_key("iceCandidate") {
         return payload(sent, attachments).map(Content::AsSent);
     }
@@ -104,6 +105,14 @@ pub(super) fn candidate(arguments: &Arguments<'_>, attachments: VecDeque<Bytes>)
     payload(&wrap_candidate(alone.get()), attachments).map(Content::AsSent)
 }
 
+/// `CAST_STATE`: one object, in any form.
+pub(super) fn cast_state(arguments: &Arguments<'_>, attachments: VecDeque<Bytes>) -> Result<Content, Failure> {
+    let sent = arguments.first().filter(|json| json.get().starts_with('{'));
+    let sent = sent.ok_or_else(|| Failure::malformed("the state of the cast, an object such as {paused, sound}"))?;
+    small_object::check(sent.get().len() + attachments.iter().map(Bytes::len).sum::<usize>())?;
+    payload(sent, attachments).map(Content::AsSent)
+}
+
 /// The description inside a wrapping, which has the description's own name or what other front ends call it.
 fn inside<'a>(name: &str, members: &BTreeMap<String, &'a RawValue>) -> Option<&'a RawValue> {
     let is_object = |json: &&RawValue| json.get().starts_with('{');
@@ -112,10 +121,6 @@ fn inside<'a>(name: &str, members: &BTreeMap<String, &'a RawValue>) -> Option<&'
     }
     let own = members.get(name).copied().filter(|json| json.get() != "null");
     own.or_else(|| ["description", "sdp"].iter().find_map(|name| members.get(*name).copied().filter(is_object)))
-}
-
-fn members(json: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
-    serde_json::from_str(json.get()).ok()
 }
 
 /// Front ends that send `JSON.stringify(…)` also read it.

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::arguments::{Arguments, optional_text};
 use super::description;
-use super::entering::{join, open};
+use super::entering::{check, join, open};
 use super::event::WireEvent;
 use super::failure::Failure;
-use super::request::{CANDIDATE_EVENT, EntryEvent, EventReader, Request};
+use super::request::{CANDIDATE_EVENT, EntryEvent, EventReader, OpenArguments, Request};
+use super::tv_details;
 use crate::cast::model::{LeaveReason, Signal};
 
 /// The reader of an event that only dialect A has.
@@ -15,6 +16,7 @@ pub(super) fn reader(event: &str) -> Option<EventReader> {
     Some(match event {
         "TV_INIT" => EventReader::of_event(|arguments, _| tv_init(arguments)),
         "JOIN_ROOM" => EventReader::of_event(|arguments, _| join(EntryEvent::JoinRoom, arguments)),
+        "CHECK_CODE" => EventReader::of_event(|arguments, _| check(arguments)),
         "CLIENT_OFFER_TO_SERVER" => EventReader::of_description(|arguments, attachments| {
             let offer = description::bare("offer", arguments, attachments)?;
             Ok(Request::Signal(Signal::Offer(offer)))
@@ -27,7 +29,7 @@ pub(super) fn reader(event: &str) -> Option<EventReader> {
     })
 }
 
-/// `TV_INIT`: nothing, a token, or `{resumeToken?, code?, live?, casting?, understands?}`.
+/// `TV_INIT`: nothing, a token, or `{resumeToken?, code?, name?, screen?, live?, casting?, understands?}`.
 fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     let expected = "no argument, a token of at most 512 characters, or {resumeToken, code}";
     let (code, token) = match arguments.value(0) {
@@ -39,7 +41,8 @@ fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
         }
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(Failure::malformed(expected)),
     };
-    Ok(open(EntryEvent::TvInit, code, token, arguments))
+    let details = tv_details::read(arguments)?;
+    Ok(Request::Open(OpenArguments { details, ..open(EntryEvent::TvInit, code, token, arguments) }))
 }
 
 /// The event that delivers a signal.
@@ -68,6 +71,7 @@ const fn leave_reason(reason: LeaveReason) -> &'static str {
         LeaveReason::Left => "left",
         LeaveReason::Lost => "lost",
         LeaveReason::TakenOver => "taken_over",
+        LeaveReason::EndedByTv => "ended",
         LeaveReason::Evicted => "evicted",
     }
 }

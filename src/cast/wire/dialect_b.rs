@@ -17,7 +17,9 @@ const ANONYMOUS: &str = "匿名";
 /// The reader of an event that only dialect B has.
 pub(super) fn reader(event: &str) -> Option<EventReader> {
     Some(match event {
-        "TV_REGISTER" => EventReader::of_event(|arguments, _| Ok(open(EntryEvent::TvRegister, None, None, arguments))),
+        "TV_REGISTER" => {
+            EventReader::of_event(|arguments, _| Ok(Request::Open(open(EntryEvent::TvRegister, None, None, arguments))))
+        }
         "TV_GETINFO" => EventReader::of_event(|arguments, _| tv_get_info(arguments)),
         "VERIFY_FEEDBACK" => EventReader::of_event(|_, _| Ok(Request::Verify)),
         "CONFIG" => EventReader::of_event(|_, _| Ok(Request::Config)),
@@ -50,7 +52,7 @@ fn tv_get_info(arguments: &Arguments<'_>) -> Result<Request, Failure> {
         Some(_) => return Err(malformed()),
     };
     let (code, token) = (optional_text(info.code, expected)?, optional_text(info.token, expected)?);
-    Ok(open(EntryEvent::TvGetInfo, code, token, arguments))
+    Ok(Request::Open(open(EntryEvent::TvGetInfo, code, token, arguments)))
 }
 
 /// The event that delivers a signal.
@@ -79,6 +81,7 @@ pub(super) const fn tv_offline() -> WireEvent {
 pub fn refusal(event: EntryEvent, failure: &Failure) -> Option<WireEvent> {
     let msg = match failure.code {
         "unknown_code" => "投屏码错误：不存在对应的投影主机",
+        "cast_ended" => "电视已结束投屏，再次连接即可重新投屏",
         "room_full" => "投影主机正在被使用",
         "server_full" => "服务器已满，请稍后重试",
         "too_many_attempts" | "rate_limited" => "尝试次数过多，请稍后重试",

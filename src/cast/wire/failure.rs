@@ -78,6 +78,7 @@ impl From<Refusal> for Failure {
             Refusal::NoCaster => ("no_caster", None),
             Refusal::WrongRole => ("wrong_role", None),
             Refusal::CastRunning => ("cast_running", None),
+            Refusal::CastEnded => ("cast_ended", None),
             Refusal::TooManyWaiting => ("too_many_candidates", None),
             Refusal::NoSpace => ("server_full", None),
         };

@@ -10,8 +10,9 @@
 //!
 //! **The files.** `request` has the requests, `read` finds the reader of an event, `arguments` gives it the event's arguments, `dialect_a`
 //! and `dialect_b` have the events of one dialect in both directions, `entering` reads what both have in common of opening and joining,
-//! `description` what crosses a room. `report` reads what pages report. `outgoing` writes signals and the answers to entries, `notice` notices, `failure` errors; `event` is
-//! an event that the server sends.
+//! `description` what crosses a room, and `report` what pages report. `tv_details` has what a TV says of itself in both directions, with
+//! `shown_name` for names and `small_object` for the size of objects. `outgoing` writes signals and the answers to entries, `notice`
+//! notices, `failure` errors; `event` is an event that the server sends.
 
 mod arguments;
 mod description;
@@ -25,6 +26,9 @@ mod outgoing;
 mod read;
 mod report;
 mod request;
+mod shown_name;
+mod small_object;
+mod tv_details;
 #[cfg(test)]
 mod wire_tests;
 
@@ -33,7 +37,7 @@ pub use dialect_b::refusal;
 pub use event::WireEvent;
 pub use failure::Failure;
 pub use notice::notice_events;
-pub use outgoing::{Delivery, delivery, welcome};
+pub use outgoing::{Delivery, Wrapped, accepted, cast_state, checked, delivery, joined, welcome};
 pub use read::read;
 pub use report::{cast_verdict, report_answer};
-pub use request::{EntryEvent, JoinArguments, OpenArguments, Request};
+pub use request::{CheckArguments, EntryEvent, JoinArguments, OpenArguments, Request};

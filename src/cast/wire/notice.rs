@@ -6,6 +6,8 @@ use super::dialect_a;
 use super::dialect_b;
 use super::event::WireEvent;
 use super::request::{CODE_CHANGED, EntryEvent};
+use super::shown_name::shown_name;
+use super::tv_details;
 use crate::cast::model::{CapacityReached, Dialect, NewCodeReason, Notice};
 
 const EVICTED_MESSAGE: &str =
@@ -26,17 +28,25 @@ pub fn notice_events(dialect: Dialect, notice: &Notice) -> Vec<WireEvent> {
             Dialect::A => dialect_a::tv_left(*reason),
             Dialect::B => dialect_b::tv_offline(),
         }],
-        Notice::TakenOver => {
-            let taken_over = WireEvent::new("CAST_TAKEN_OVER", json!({}));
+        Notice::TakenOver { by } => {
+            let by = by.as_deref().and_then(shown_name);
+            let taken_over = WireEvent::new("CAST_TAKEN_OVER", json!({"by": by}));
             match dialect {
                 Dialect::A => vec![taken_over],
                 // For a displaced caster the cast is over.
                 Dialect::B => vec![taken_over, dialect_b::tv_offline()],
             }
         }
+        Notice::EndedByTv => vec![match dialect {
+            Dialect::A => WireEvent::new("CAST_ENDED", json!({"by": "tv"})),
+            Dialect::B => dialect_b::tv_offline(),
+        }],
         Notice::CasterAway => vec![WireEvent::new("CASTER_AWAY", json!({}))],
         Notice::TvAway => vec![WireEvent::new("TV_AWAY", json!({}))],
-        Notice::TvBack { reloaded } => vec![WireEvent::new("TV_BACK", json!({"reloaded": reloaded}))],
+        Notice::TvBack { reloaded, details } => {
+            let tv = tv_details::written(details.as_ref());
+            vec![WireEvent::new("TV_BACK", json!({"reloaded": reloaded, "tv": tv}))]
+        }
         Notice::Replaced => vec![WireEvent::new("CAST_REPLACED", json!({}))],
         Notice::CodeChanged { code, resume_token, reason } => {
             let reason = new_code_reason(*reason);

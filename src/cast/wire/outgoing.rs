@@ -1,14 +1,20 @@
-//! The events that deliver a signal or answer an entry.
+//! The events that deliver a signal or answer an entry, and acknowledgements.
 
+use std::sync::Arc;
+
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::description::Content;
 use super::dialect_a;
 use super::dialect_b;
 use super::event::WireEvent;
-use super::request::EntryEvent;
-use crate::cast::model::{Dialect, Seated, Signal};
-use crate::socketio::gateway::packet::ForwardedJson;
+use super::request::{CAST_STATE_EVENT, EntryEvent};
+use super::shown_name::shown_name;
+use super::tv_details;
+use crate::cast::model::{CodeCheck, Dialect, Seated, Signal, TvDetails};
+use crate::socketio::gateway::packet::{EventArguments, ForwardedJson};
 
 /// A signal in the form that its receiver expects.
 pub struct Delivery {
@@ -16,6 +22,63 @@ pub struct Delivery {
     /// The name of the member that the payload is wrapped in; `None`: the payload is bare.
     pub wrapper: Option<&'static str>,
     pub payload: ForwardedJson,
+}
+
+/// `{offer}` or `{answer}` around a payload that stays raw.
+pub struct Wrapped {
+    pub key: &'static str,
+    pub payload: ForwardedJson,
+}
+
+impl EventArguments for Wrapped {
+    fn wire_bytes(&self) -> usize {
+        self.key.len() + self.payload.wire_bytes()
+    }
+}
+
+impl Serialize for Wrapped {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.key, &self.payload)?;
+        map.end()
+    }
+}
+
+/// What a caster tells its TV of the cast.
+pub fn cast_state(state: Content) -> Delivery {
+    // The content is one for both dialects.
+    let (payload, _) = state.for_dialect(Dialect::A);
+    Delivery { event: CAST_STATE_EVENT, wrapper: None, payload }
+}
+
+/// The acknowledgement of an entry.
+pub fn accepted(seated: &Seated) -> Value {
+    json!({"ok": true, "code": seated.code.as_str(), "resumeToken": seated.resume_token, "resumed": seated.resumed})
+}
+
+/// The acknowledgement of a join. `tv`: what the TV says of itself.
+pub fn joined(event: EntryEvent, seated: &Seated, tv: Option<&Arc<TvDetails>>) -> Value {
+    let mut answer = accepted(seated);
+    if event.dialect() == Dialect::A {
+        answer["tv"] = tv_details::written(tv);
+    }
+    answer
+}
+
+/// The acknowledgement of `CHECK_CODE`.
+pub fn checked(check: &CodeCheck) -> Value {
+    let name = check.details.as_ref().and_then(|details| details.name.as_deref());
+    let caster = check.caster.as_ref().map(|caster| {
+        let username = caster.username.as_deref().and_then(shown_name);
+        json!({"username": username, "own": caster.is_own})
+    });
+    json!({
+        "ok": true,
+        "code": check.code.as_str(),
+        "tv": {"name": name, "away": check.tv_is_away},
+        "caster": caster,
+        "takeover": check.takes_over,
+    })
 }
 
 pub fn delivery(dialect: Dialect, signal: Signal<Content>) -> Delivery {

@@ -11,7 +11,7 @@ use super::dialect_a;
 use super::dialect_b;
 use super::failure::Failure;
 use super::report;
-use super::request::{CANDIDATE_EVENT, EventReader, Request};
+use super::request::{CANDIDATE_EVENT, CAST_STATE_EVENT, EventReader, Request};
 use crate::cast::model::Signal;
 use crate::limits::message_size;
 
@@ -41,6 +41,10 @@ fn common_reader(event: &str) -> Option<EventReader> {
         }),
         "LEAVE_ROOM" => EventReader::of_event(|_, _| Ok(Request::Leave)),
         "CAST_REPORT" => EventReader::of_report(|arguments, _| report::read(arguments)),
+        CAST_STATE_EVENT => EventReader::of_event(|arguments, attachments| {
+            Ok(Request::CastState(description::cast_state(arguments, attachments)?))
+        }),
+        "END_CAST" => EventReader::of_event(|_, _| Ok(Request::EndCast)),
         "NEW_CODE" => EventReader::of_event(|_, _| Ok(Request::NewCode)),
         _ => return None,
     })

@@ -1,19 +1,22 @@
 //! What clients ask for, as read from their events.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::arguments::Arguments;
 use super::description::Content;
 use super::failure::Failure;
-use crate::cast::model::{Dialect, Signal};
+use crate::cast::model::{Dialect, Signal, TvDetails};
 use crate::diagnosis::report::MAX_REPORT_BYTES;
 use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
 use crate::outcomes::party::PageReport;
 
 /// The event that tells a TV of its new code. A front end that announces it in `understands` gets new codes.
 pub(super) const CODE_CHANGED: &str = "TV_CODE_CHANGED";
+/// What a caster tells its TV of the cast, in both dialects and in both directions.
+pub(super) const CAST_STATE_EVENT: &str = "CAST_STATE";
 /// A candidate, in both dialects and in both directions.
 pub(super) const CANDIDATE_EVENT: &str = "RTC_Candidate_Exchange";
 
@@ -48,6 +51,8 @@ pub enum Request {
     Open(OpenArguments),
     /// A caster asks to cast.
     Join(JoinArguments),
+    /// Somebody asks what a join would lead to.
+    Check(CheckArguments),
     Signal(Signal<Content>),
     /// Dialect B: the TV shows its device token.
     Verify,
@@ -56,6 +61,10 @@ pub enum Request {
     Leave,
     /// The TV asks for another code.
     NewCode,
+    /// The caster tells its TV the state of the cast.
+    CastState(Content),
+    /// The TV ends the cast.
+    EndCast,
     /// A page says how its connection goes.
     Report(Box<PageReport>),
 }
@@ -69,6 +78,13 @@ pub struct OpenArguments {
     pub casting: bool,
     /// The front end understands `TV_CODE_CHANGED`.
     pub understands_new_codes: bool,
+    pub details: Option<Arc<TvDetails>>,
+}
+
+#[derive(Debug)]
+pub struct CheckArguments {
+    pub code: String,
+    pub token: Option<String>,
 }
 
 #[derive(Debug)]

@@ -1,8 +1,17 @@
-import { PRESETS, type Preset } from '@castway/client';
+import type { Quality } from '@castway/client';
 import type { Problem } from '../lib/problem';
 import { problems } from './problems';
 
 export type Source = 'screen' | 'camera';
+/** Which camera of a phone. */
+export type Facing = 'environment' | 'user';
+
+export interface Wish {
+  source: Source;
+  facing: Facing;
+  quality: Quality;
+  sound: boolean;
+}
 
 const PLAIN_SOUND = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
@@ -14,39 +23,40 @@ export function canCaptureCamera(): boolean {
   return typeof navigator.mediaDevices?.getUserMedia === 'function';
 }
 
-function limits(preset: Preset): MediaTrackConstraints {
-  const { frameRate, width, height } = PRESETS[preset];
-  return { frameRate: { ideal: frameRate, max: frameRate }, width: { max: width }, height: { max: height } };
+/** A window may be upright, so both sides may be as long as the longer one of the quality; what is sent is scaled further. */
+function limits({ frameRate, width, height }: Quality): MediaTrackConstraints {
+  const longer = Math.max(width, height);
+  return { frameRate: { ideal: frameRate, max: frameRate }, width: { max: longer }, height: { max: longer } };
 }
 
-function hint(stream: MediaStream, preset: Preset): void {
+function hint(stream: MediaStream, quality: Quality): void {
   stream.getVideoTracks().forEach((track) => {
-    if ('contentHint' in track) track.contentHint = PRESETS[preset].contentHint;
+    if ('contentHint' in track) track.contentHint = quality.contentHint;
   });
 }
 
 /** Needs a click or key press. Rejects with a `Problem`. */
-export async function capture(source: Source, preset: Preset, sound: boolean): Promise<MediaStream> {
-  const stream = await (source === 'screen' ? screen(preset, sound) : camera(preset, sound));
-  hint(stream, preset);
+export async function capture(wish: Wish): Promise<MediaStream> {
+  const stream = await (wish.source === 'screen' ? screen(wish) : camera(wish));
+  hint(stream, wish.quality);
   return stream;
 }
 
 /** Changes a running capture, so that the browser doesn't ask again. */
-export async function switchPreset(stream: MediaStream, preset: Preset): Promise<void> {
-  hint(stream, preset);
+export async function adapt(stream: MediaStream, quality: Quality): Promise<void> {
+  hint(stream, quality);
   const track = stream.getVideoTracks()[0];
   if (!track) return;
   try {
-    await track.applyConstraints(limits(preset));
+    await track.applyConstraints(limits(quality));
   } catch {
     // The sender's limits still hold.
   }
 }
 
-async function screen(preset: Preset, sound: boolean): Promise<MediaStream> {
+async function screen({ quality, sound }: Wish): Promise<MediaStream> {
   const wishes = {
-    video: limits(preset),
+    video: limits(quality),
     audio: sound ? PLAIN_SOUND : false,
     systemAudio: sound ? 'include' : 'exclude',
     surfaceSwitching: 'include',
@@ -75,8 +85,8 @@ function screenProblem({ name, message }: DOMException): Problem {
   return problems.captureFailed(message || name);
 }
 
-async function camera(preset: Preset, sound: boolean): Promise<MediaStream> {
-  const video = { ...limits(preset), width: { ideal: 1920 }, height: { ideal: 1080 }, facingMode: { ideal: 'environment' } };
+async function camera({ quality, sound, facing }: Wish): Promise<MediaStream> {
+  const video = { ...limits(quality), width: { ideal: 1920 }, height: { ideal: 1080 }, facingMode: { ideal: facing } };
   try {
     return await navigator.mediaDevices.getUserMedia({ video, audio: sound });
   } catch (error) {

@@ -1,11 +1,14 @@
 import type { CastProblem } from '@castway/client';
 import { t } from '../lib/i18n';
 import { makeProblem, type Problem } from '../lib/problem';
+import { quoted } from '../lib/quoted';
 import { localized, ownVerdict } from '../lib/verdict';
+
+export type SoundProblem = 'denied' | 'missing';
 
 export const problems = {
   noWebrtc: () => makeProblem('no_webrtc', t.noWebrtc, t.noWebrtcHint, { blocks: true }),
-  noCapture: () => makeProblem('no_capture', t.noCapture, t.noCaptureHint, { tone: 'warn' }),
+  noCapture: () => makeProblem('no_capture', t.noCapture, t.noCaptureHint, { tone: 'info' }),
   captureFailed: (detail: string) =>
     makeProblem('capture_failed', t.captureFailed, `${t.captureFailedHint}${detail ? ` ${t.captureError(detail)}` : ''}`, { offer: 'camera' }),
   captureCancelled: () => makeProblem('capture_cancelled', t.captureCancelled, t.captureCancelledHint, { tone: 'info' }),
@@ -15,6 +18,8 @@ export const problems = {
   noServer: () => makeProblem('no_server', t.noServer, t.noServerHint),
   codeIncomplete: (length: number) => makeProblem('code_incomplete', t.castNeedCode(length), '', { tone: 'warn' }),
   codeLetters: () => makeProblem('code_letters', t.castCodeLetters, t.castCodeLettersHint, { tone: 'warn' }),
+  microphone: (why: SoundProblem) => makeProblem(`microphone_${why}`, why === 'denied' ? t.microphoneDenied : t.microphoneMissing, '', { tone: 'warn' }),
+  interrupted: () => makeProblem('interrupted', t.interrupted, t.interruptedHint, { tone: 'info' }),
   stopped: () => makeProblem('stopped', t.stopped, t.stoppedHint, { tone: 'info' }),
 };
 
@@ -27,11 +32,13 @@ export function ofCast(problem: CastProblem): Problem {
       return makeProblem('ice_failed', verdict.title, verdict.text, { offer: 'retry', verdict, tls, sends: true });
     }
     case 'taken_over':
+      return makeProblem('taken_over', problem.by ? t.takenOverBy(quoted(problem.by)) : t.takenOver, t.takenOverHint, { tone: 'warn' });
     case 'replaced':
-      return makeProblem('taken_over', t.takenOver, t.takenOverHint, { tone: 'warn' });
+      return makeProblem('replaced', t.castReplaced, t.castReplacedHint, { tone: 'warn' });
     case 'ended_by_tv':
+      return makeProblem('ended_by_tv', t.endedByTv, t.endedByTvHint, { tone: 'info' });
     case 'tv_left':
-      return makeProblem(problem.code, t.tvLeft, t.tvLeftHint, { tone: 'warn' });
+      return makeProblem('tv_left', t.tvLeft, t.tvLeftHint, { tone: 'warn' });
     case 'tv_lost':
       return makeProblem('tv_lost', t.tvLost, t.tvLostHint);
     case 'unknown_code':

@@ -1,6 +1,7 @@
 import type { Caster } from '@castway/client';
 import { spaced } from '../lib/code';
 import { t } from '../lib/i18n';
+import { quoted } from '../lib/quoted';
 import type { Status } from '../lib/status';
 import { progress } from '../lib/verdict';
 
@@ -19,5 +20,7 @@ export function describe(caster: Caster): Status {
     return { text: slow ? progress(slow.evidence, t.castUnanswered) : t.castConnecting, tone: 'busy' };
   }
   if (state === 'recovering') return { text: t.castRecovering, tone: 'busy' };
-  return { text: t.castSharing(spaced(caster.code)), tone: 'good' };
+  if (caster.paused) return { text: t.castPaused, tone: 'busy' };
+  const name = caster.tv && caster.tv.name;
+  return { text: name ? t.castSharingTo(quoted(name)) : t.castSharing(spaced(caster.code)), tone: 'good' };
 }

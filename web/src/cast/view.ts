@@ -1,4 +1,4 @@
-import type { Figures, Preset } from '@castway/client';
+import { PRESETS, type Figures, type Preset } from '@castway/client';
 import { hasForeignLetters, readCode, spaced } from '../lib/code';
 import { byId, setText, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
@@ -7,23 +7,36 @@ import { DEFAULT_INFO, type Info } from '../lib/info';
 import { showProblem, type Problem } from '../lib/problem';
 import { showStatus, type Status } from '../lib/status';
 import { TextField } from '../lib/text-field';
-import type { Source } from './capture';
+import type { Facing, Source } from './capture';
+import type { CodeStatus } from './code-text';
 
 export interface Shown {
   live: boolean;
   status: Status;
+  /** What the server says of the code. */
+  code: CodeStatus;
   busy: boolean;
   /** The user has chosen a stream, which waits for a correct code. */
   kept: boolean;
   /** This browser can't start a cast. */
   blocked: boolean;
   /** The server has set a waiting time. */
-  paused: boolean;
+  waiting: boolean;
+  /** The cast that ran before the page was loaded again can go on. */
+  again: boolean;
   screen: boolean;
   camera: boolean;
-  missingSound: boolean;
+  paused: boolean;
+  muted: boolean;
+  hasSound: boolean;
+  microphone: boolean;
+  canAddMicrophone: boolean;
+  /** What is shared at the moment. */
+  shared: Source;
 }
 
+const ALL = Object.keys(PRESETS) as Preset[];
+const checked = (prefix: string) => ALL.filter((name) => byId<HTMLInputElement>(`${prefix}-${name}`).checked)[0] ?? 'sharp';
 const form = byId<HTMLFormElement>('setup');
 const codeInput = byId<HTMLInputElement>('code-input');
 let rule = DEFAULT_INFO.code;
@@ -34,6 +47,8 @@ const codeField = new TextField(codeInput, () => {
 });
 /** Ids of the problems with the code. */
 const CODE_PROBLEMS = ['unknown_code', 'code_incomplete', 'code_letters'];
+const nameInput = byId<HTMLInputElement>('name-input');
+new TextField(nameInput, () => undefined);
 
 const isComplete = () => view.code.length === rule.length;
 
@@ -99,8 +114,7 @@ export const view = {
   },
 
   get preset(): Preset {
-    const live = !byId('live').hidden;
-    return byId<HTMLInputElement>(live ? 'live-smooth' : 'preset-smooth').checked ? 'smooth' : 'sharp';
+    return checked(byId('live').hidden ? 'preset' : 'live');
   },
 
   set preset(value: Preset) {
@@ -112,8 +126,33 @@ export const view = {
     return byId<HTMLInputElement>('sound').checked;
   },
 
-  problem(problem: Problem | null): void {
-    codeInput.setAttribute('aria-invalid', String(isAboutTheCode(problem)));
+  set sound(wanted: boolean) {
+    byId<HTMLInputElement>('sound').checked = wanted;
+  },
+
+  get facing(): Facing {
+    return byId<HTMLInputElement>('facing-user').checked ? 'user' : 'environment';
+  },
+
+  set facing(value: Facing) {
+    byId<HTMLInputElement>(`facing-${value}`).checked = true;
+  },
+
+  get name(): string {
+    return nameInput.value;
+  },
+
+  names(own: string, device: string): void {
+    nameInput.value = own;
+    nameInput.placeholder = device;
+  },
+
+  onName(handle: () => void): void {
+    nameInput.addEventListener('change', handle);
+  },
+
+  problem(problem: Problem | null, unknown: boolean): void {
+    codeInput.setAttribute('aria-invalid', String(unknown || isAboutTheCode(problem)));
     showProblem(problem);
   },
 
@@ -123,18 +162,54 @@ export const view = {
     showStatus(shown.status);
     const camera = view.source === 'camera';
     const start = byId<HTMLButtonElement>('start');
-    start.disabled = shown.busy || shown.paused;
-    const label = shown.kept ? (camera ? t.castStartKeptCamera : t.castStartKept) : camera ? t.castStartCamera : t.castStart;
-    setText(start, shown.busy ? t.castChoosing : label);
+    start.disabled = shown.busy || shown.waiting || shown.code.id === 'taken';
+    setText(start, startLabel(shown, camera));
     show(byId('other-screen'), shown.kept && !camera && !shown.busy);
     byId<HTMLInputElement>('source-screen').disabled = !shown.screen;
     byId<HTMLInputElement>('source-camera').disabled = !shown.camera;
     show(byId('scan'), shown.camera);
+    // Computers have one camera, which faces the user.
+    show(byId('facing'), camera && !shown.screen);
     show(byId('sound-hint'), !camera);
-    show(byId('sound-missing'), shown.missingSound);
+    const code = byId('code-status');
+    code.setAttribute('data-code-state', shown.code.id);
+    code.setAttribute('data-tone', shown.code.tone);
+    setText(code, shown.code.text);
+    if (shown.live) controls(shown);
+  },
+
+  note(text: string): void {
+    setText(byId('live-note'), text);
   },
 
   figures(figures: Figures): void {
     showFigures(byId('figures'), figures);
   },
 };
+
+function startLabel(shown: Shown, camera: boolean): string {
+  if (shown.busy) return t.castChoosing;
+  if (shown.code.id === 'busy') return t.castTakeOver;
+  if (shown.kept) return camera ? t.castStartKeptCamera : t.castStartKept;
+  if (shown.again) return camera ? t.castAgainCamera : t.castAgain;
+  return camera ? t.castStartCamera : t.castStart;
+}
+
+function controls(shown: Shown): void {
+  document.body.setAttribute('data-paused', String(shown.paused));
+  show(byId('paused-mark'), shown.paused);
+  setText(byId('pause'), shown.paused ? t.castResume : t.castPause);
+  const camera = shown.shared === 'camera';
+  const other = byId<HTMLButtonElement>('share-else');
+  setText(other, camera ? t.castSwitchCamera : t.castShareElse);
+  // A computer's second camera is chosen in the browser's settings.
+  show(other, !camera || !shown.screen);
+  other.disabled = shown.busy;
+  const mute = byId('mute');
+  // A camera's sound is the microphone's, which has a button of its own.
+  show(mute, shown.hasSound || !camera);
+  setText(mute, !shown.hasSound ? t.castAddSound : shown.muted ? t.castUnmute : t.castMute);
+  const microphone = byId('microphone');
+  show(microphone, shown.microphone || (shown.canAddMicrophone && !(camera && shown.hasSound)));
+  setText(microphone, shown.microphone ? t.castMicOff : t.castMicOn);
+}

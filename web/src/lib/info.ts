@@ -7,6 +7,8 @@ export interface Info {
   /** The HTTPS port, if this server terminates TLS itself. */
   https: { port: number; selfSigned: boolean; fingerprint: string } | null;
   code: { length: number; alphabet: string };
+  /** The ceiling of a cast's bit rate in kbit/s. */
+  maxBitrate: number | null;
 }
 
 export const DEFAULT_INFO: Info = {
@@ -14,6 +16,7 @@ export const DEFAULT_INFO: Info = {
   origins: [],
   https: null,
   code: { length: 6, alphabet: 'ABCDEFGHJKMNPQRSTWXYZ012345678' },
+  maxBitrate: null,
 };
 
 export async function loadInfo(): Promise<Info | null> {
@@ -27,6 +30,7 @@ export async function loadInfo(): Promise<Info | null> {
       origins: body.origins ?? [],
       https: body.https ?? null,
       code: body.code ?? DEFAULT_INFO.code,
+      maxBitrate: body.maxBitrate ?? null,
     };
   } catch {
     return null;

@@ -1,5 +1,5 @@
 import 'webrtc-adapter';
-import { NO_FIGURES, receive, type TvFailure } from '@castway/client';
+import { NO_FIGURES, readScreen, receive, type Reply, type TvFailure } from '@castway/client';
 import { moveByArrows } from '../lib/arrows';
 import { server } from '../lib/base';
 import { byId, show } from '../lib/dom';
@@ -8,20 +8,29 @@ import '../lib/focus';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { relayOnly } from '../lib/relay-only';
+import type { Tone } from '../lib/status';
 import { progress } from '../lib/verdict';
 import { keepAwake } from '../lib/wake';
+import { BackHistory } from './back';
 import { sentence } from './failure';
-import { onCommand } from './keys';
+import { onCommand, type Command } from './keys';
+import { ownName } from './name';
+import { plain, type Sentence } from './sentence';
 import { toggleFullScreen, View } from './view';
+import { whoCasts, whoJoins, whoPaused } from './who';
 
 const NOTE_SHOWN_MS = 7000;
 const NEW_CODE_NOTE_SHOWN_MS = 20_000;
 const FAILURE_SHOWN_MS = 60_000;
+const WHO_SHOWN_MS = 8000;
+/** Back ends the cast if it is pressed again within so long. */
+const BACK_AGAIN_MS = 3000;
 const RETRY_INTERVAL_MS = 3000;
 
 translate('tvTitle');
 const view = new View();
-const tv = receive(view.video, { still: view.still, server, relayOnly });
+const name = ownName();
+const tv = receive(view.video, { still: view.still, server, relayOnly, name, screen: readScreen(window) });
 
 let info: Info = DEFAULT_INFO;
 let infoLoaded = false;
@@ -30,32 +39,51 @@ let note: string | null = null;
 let noteTimer = 0;
 /** What kept the last cast from being shown stays on the page for a while. */
 let lastFailure: TvFailure | null = null;
+/** The name of who casts, also while the connection to the server is interrupted. */
+let casterName: string | null = null;
+/** Who casts, at the beginning of a picture. */
+let who: Sentence | null = null;
+let whoTimer = 0;
+/** When Back was pressed for the first time; 0 if the next press would be the first one. */
+let backTimer = 0;
 
 const awake = keepAwake(() => tv.supported && !tv.replaced);
+const casting = () => tv.picture || tv.caster !== null;
+const backHistory = new BackHistory(casting, back);
 
 function update(): void {
   const { state, online, code, failure, picture } = tv;
   view.state(state);
   document.body.setAttribute('data-online', String(online));
-  if (!online) view.status(tv.restarting ? t.tvServerDown : code ? t.tvOffline : t.tvConnecting, code ? 'bad' : 'busy');
-  else if (tv.refused) view.status(t.tvRefused(reason(tv.refused.code)), 'bad');
-  else if (!code) view.status(t.tvConnecting, 'busy');
-  else if (failure && !picture) view.status(sentence(failure), 'bad');
-  else if (tv.connecting) view.status(starting(), 'busy');
-  else if (tv.takeover) view.status(t.tvTakeover, 'busy');
-  else if (tv.caster) view.status(tv.offerLate ? t.tvNoOffer : t.tvJoined, 'busy');
-  else view.status(note ?? t.tvReady, lastFailure ? 'bad' : 'good');
+  const [said, tone] = status();
+  view.status(said, tone);
   view.failure(online && code && !tv.refused && !picture ? failure ?? lastFailure : null);
-  let banner: string | null = null;
-  if (state === 'playing') {
-    if (tv.interrupted) banner = t.tvInterrupted;
-    else if (!online) banner = t.tvSignalLost;
-    else if (tv.casterAway) banner = t.tvCasterAway;
-  }
-  view.banner(banner);
+  const paused = state === 'playing' && tv.paused;
+  view.banner(paused ? whoPaused(casterName) : state === 'playing' ? banner() : null, paused);
+  if (!casting()) forgetBack();
   view.newCodeButton(state === 'waiting' && online && !tv.refused && tv.canRenew);
-  view.soundHint(state === 'playing' && tv.silenced);
+  view.soundHint(state === 'playing' && tv.silenced && !backTimer);
+  backHistory.update();
   awake();
+}
+
+function status(): [Sentence, Tone] {
+  const { online, code, failure } = tv;
+  if (!online) return [plain(tv.restarting ? t.tvServerDown : code ? t.tvOffline : t.tvConnecting), code ? 'bad' : 'busy'];
+  if (tv.refused) return [plain(t.tvRefused(reason(tv.refused.code))), 'bad'];
+  if (!code) return [plain(t.tvConnecting), 'busy'];
+  if (failure && !tv.picture) return [plain(sentence(failure)), 'bad'];
+  if (tv.paused && casting()) return [whoPaused(casterName), 'good'];
+  if (tv.connecting) return [plain(starting()), 'busy'];
+  if (tv.takeover) return [plain(t.tvTakeover), 'busy'];
+  if (tv.caster) return [tv.offerLate ? plain(t.tvNoOffer) : whoJoins(tv.caster.name), 'busy'];
+  return [plain(note ?? t.tvReady), lastFailure ? 'bad' : 'good'];
+}
+
+function banner(): Sentence | null {
+  if (tv.interrupted) return plain(t.tvInterrupted);
+  if (!tv.online) return plain(t.tvSignalLost);
+  return tv.casterAway ? plain(t.tvCasterAway) : who;
 }
 
 function starting(): string {
@@ -89,6 +117,7 @@ tv.on('code', ({ code, reason: why }) => {
   if (why) say(t.tvNewCodeShown, NEW_CODE_NOTE_SHOWN_MS);
 });
 tv.on('caster', (caster) => {
+  casterName = caster ? caster.name : null;
   if (!caster) return;
   lastFailure = null;
   say(null);
@@ -96,7 +125,19 @@ tv.on('caster', (caster) => {
 tv.on('ended', ({ why, failure }) => {
   lastFailure = why === 'ice_failed' ? failure : null;
   if (lastFailure) say(sentence(lastFailure), FAILURE_SHOWN_MS);
+  else if (why === 'ended') say(t.tvEndedHere);
   else say(why === 'ice_failed' ? t.tvIceFailed : why === 'taken_over' ? null : t.tvCasterLeft);
+});
+tv.on('state', (state) => {
+  clearTimeout(whoTimer);
+  who = state === 'playing' && tv.caster ? whoCasts(tv.caster) : null;
+  if (who) {
+    whoTimer = window.setTimeout(() => {
+      who = null;
+      update();
+    }, WHO_SHOWN_MS);
+  }
+  update();
 });
 
 async function readInfo(): Promise<void> {
@@ -115,30 +156,91 @@ async function askForNewCode(): Promise<void> {
   button.disabled = false;
   // The next press of OK must not request another code.
   button.blur();
+  sayIfRefused(reply);
+}
+
+function sayIfRefused(reply: Reply<object>): void {
   // The event `code` brings the code itself.
   if (reply.ok || reply.error.code === 'offline') return;
   const wait = reply.error.retryAfter;
   say(wait ? t.tvNewCodeWait(wait) : t.tvNewCodeFailed);
 }
 
+function back(): void {
+  if (view.menu.shown) return view.menu.close();
+  if (view.detailsShown) return void view.details(false);
+  if (backTimer) {
+    forgetBack();
+    void tv.endCast();
+  } else {
+    view.prompt(t.tvBackAgain);
+    backTimer = window.setTimeout(() => {
+      forgetBack();
+      update();
+    }, BACK_AGAIN_MS);
+  }
+  update();
+}
+
+function forgetBack(): void {
+  clearTimeout(backTimer);
+  backTimer = 0;
+  view.prompt(null);
+}
+
+/** True if the press was for the sound. */
+function unmute(): boolean {
+  const { silenced } = tv;
+  // A sound that comes later may use the press, too.
+  if (tv.player.silenced) tv.unmute();
+  return silenced;
+}
+
+function toggleDetails(): void {
+  view.menu.close();
+  refreshFigures(view.details(!view.detailsShown));
+}
+
+function toggleMenu(): void {
+  if (view.menu.shown) view.menu.close();
+  else view.menu.open();
+}
+
+/** Whether it used the command. */
+function duringPicture(command: Command, wasForSound: boolean): boolean {
+  if (command === 'ok' && view.menu.shown) view.menu.press();
+  else if (command === 'ok' && !wasForSound) view.menu.open();
+  else if (command === 'menu') toggleMenu();
+  else if (command === 'info') toggleDetails();
+  return command !== 'other';
+}
+
 onCommand((command) => {
   if (tv.replaced) return command === 'ok' && (tv.takeBack(), true);
-  if (!tv.picture) return command === 'fullscreen' && (toggleFullScreen(), true);
-  const { silenced } = tv;
-  if (silenced) tv.unmute();
-  if (command === 'fullscreen') toggleFullScreen();
-  else if (command === 'info' || (command === 'ok' && !silenced)) refreshFigures(view.overlay());
-  else if (command === 'back' && view.overlayShown) view.overlay(false);
-  else return command === 'ok';
-  return true;
+  const wasForSound = tv.picture && unmute();
+  if (command === 'fullscreen') return toggleFullScreen(), true;
+  if (command === 'back' && casting()) {
+    if (backHistory.countsKey()) back();
+    return true;
+  }
+  return tv.picture && duringPicture(command, wasForSound);
 });
 byId('message-action').addEventListener('click', () => tv.takeBack());
 byId('new-code').addEventListener('click', () => void askForNewCode());
-moveByArrows('#new-code');
-document.addEventListener('click', () => {
-  if (!tv.picture) return;
-  if (tv.silenced) tv.unmute();
-  else refreshFigures(view.overlay());
+byId('menu-code').addEventListener('click', () => {
+  view.menu.close();
+  void tv.endCastAndRenew().then(sayIfRefused);
+});
+byId('menu-end').addEventListener('click', () => {
+  view.menu.close();
+  void tv.endCast();
+});
+byId('menu-details').addEventListener('click', toggleDetails);
+moveByArrows('#new-code, #menu button');
+document.addEventListener('click', (event) => {
+  if (!tv.picture || byId('menu').contains(event.target as Node)) return;
+  if (view.menu.shown) view.menu.close();
+  else if (!unmute()) view.menu.open();
 });
 
 function refreshFigures(shown: boolean): void {
@@ -147,11 +249,12 @@ function refreshFigures(shown: boolean): void {
 
 setInterval(() => {
   if (!tv.pc) return;
-  void tv.stats().then((figures) => view.overlayShown && showFigures(view.figures, figures));
+  void tv.stats().then((figures) => view.detailsShown && showFigures(view.figures, figures));
 }, 1000);
 
 show(byId('relay-only'), relayOnly);
 showFigures(view.figures, NO_FIGURES);
+if (name) view.name(name);
 if (tv.code) view.code(tv.code);
 else view.noCode(info.code.length);
 view.address(info, tv.code);

@@ -4,7 +4,9 @@ import { byId, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { reachableOrigin, withoutScheme, type Info } from '../lib/info';
 import { drawQr } from '../lib/qr';
-import { showStatus, type Tone } from '../lib/status';
+import type { Tone } from '../lib/status';
+import { Menu } from './menu';
+import { write, type Sentence } from './sentence';
 
 const DRIFT_INTERVAL_MS = 40_000;
 const POINTER_SHOWN_MS = 2500;
@@ -15,6 +17,7 @@ export class View {
   readonly video = byId<HTMLVideoElement>('video');
   readonly still = byId<HTMLCanvasElement>('still');
   readonly figures = byId('figures');
+  readonly menu = new Menu();
   private drift = 0;
 
   constructor() {
@@ -37,7 +40,10 @@ export class View {
     show(byId('idle'), !message && state !== 'playing');
     show(byId('message'), message);
     byId('stage').setAttribute('aria-hidden', String(state !== 'playing'));
-    if (state !== 'playing') this.overlay(false);
+    if (state !== 'playing') {
+      this.details(false);
+      this.menu.close();
+    }
     if (!message) return;
     const replaced = state === 'replaced';
     setText(byId('message-title'), replaced ? t.tvReplacedTitle : t.tvUnsupportedTitle);
@@ -95,8 +101,18 @@ export class View {
     if (code) drawQr(byId('qr'), `${address}?code=${code}`, t.tvQrLabel);
   }
 
-  status(text: string, tone: Tone): void {
-    showStatus({ text, tone });
+  /** The TV's own name. */
+  name(name: string): void {
+    document.title = t.tvTitleNamed(name);
+    const shown = byId('tv-name');
+    setText(shown, name);
+    shown.setAttribute('data-long', String(name.length > 16));
+    show(shown, true);
+  }
+
+  status(sentence: Sentence, tone: Tone): void {
+    byId('status').setAttribute('data-tone', tone);
+    write(byId('status-text'), sentence);
   }
 
   failure(failure: TvFailure | null): void {
@@ -110,23 +126,32 @@ export class View {
     }
   }
 
-  banner(text: string | null): void {
-    show(byId('banner'), text !== null);
-    setText(byId('banner'), text ?? '');
+  /** `paused`: the sentence says that there is no new picture. */
+  banner(sentence: Sentence | null, paused = false): void {
+    const banner = byId('banner');
+    show(banner, sentence !== null);
+    banner.setAttribute('data-paused', String(paused));
+    if (sentence) write(byId('banner-text'), sentence);
+    else setText(byId('banner-text'), '');
+  }
+
+  /** What a key does now. */
+  prompt(text: string | null): void {
+    show(byId('prompt'), text !== null);
+    setText(byId('prompt'), text ?? '');
   }
 
   soundHint(visible: boolean): void {
     show(byId('sound-hint'), visible);
   }
 
-  overlay(visible?: boolean): boolean {
-    const overlay = byId('overlay');
-    const now = visible ?? Boolean(overlay.hidden);
-    show(overlay, now);
-    return now;
+  /** The statistics. */
+  details(visible: boolean): boolean {
+    show(byId('overlay'), visible);
+    return visible;
   }
 
-  get overlayShown(): boolean {
+  get detailsShown(): boolean {
     return !byId('overlay').hidden;
   }
 }

@@ -15,7 +15,6 @@ import {
   type CastState,
   type CodeCheck,
   type JoinAck,
-  type ResumeToken,
   type TvDetails,
   type WireError,
 } from '../wire';
@@ -86,7 +85,7 @@ export class Caster extends Emitter<CasterEvents> {
   private link: LinkState = 'connecting';
   private token: string | null = null;
   private stream: MediaStream | null = null;
-  private quality: Quality = PRESETS.sharp;
+  private ceilingKbps: number | null = null;
   private seated = false;
   private attempt = 0;
   private deadline = 0;
@@ -110,7 +109,7 @@ export class Caster extends Emitter<CasterEvents> {
         link: (state) => this.linkChanged(state),
         opened: (peer) => this.reporter.watch(peer),
       },
-      this.quality,
+      PRESETS.sharp,
       { relayOnly: options.relayOnly },
     );
     this.reporter = new Reporter(
@@ -237,8 +236,22 @@ export class Caster extends Emitter<CasterEvents> {
   }
 
   setQuality(quality: Quality): void {
-    this.quality = quality;
     this.sender.setQuality(quality);
+  }
+
+  /** What is sent at most: the chosen quality within the limits of the TV and of the server. */
+  get sending(): Quality {
+    return this.sender.quality;
+  }
+
+  /** The server's ceiling in kbit/s, as `/api/info` has it in `maxBitrate`. */
+  get ceiling(): number | null {
+    return this.ceilingKbps;
+  }
+
+  set ceiling(kbps: number | null) {
+    this.ceilingKbps = kbps;
+    this.applyLimits();
   }
 
   /** Ends the cast and leaves the seat. The tracks of the stream are not stopped. */
@@ -303,6 +316,10 @@ export class Caster extends Emitter<CasterEvents> {
     if (this.stream) this.stream.getAudioTracks().forEach((track) => (track.enabled = !this.isMuted));
   }
 
+  private applyLimits(): void {
+    this.sender.limit(this.tv ? this.tv.screen : null, this.ceilingKbps);
+  }
+
   private sendState(): void {
     const { stream } = this;
     if (!this.seated || !stream) return;
@@ -329,6 +346,7 @@ export class Caster extends Emitter<CasterEvents> {
     const first = this.phase === 'joining';
     this.remember(reply.resumeToken);
     this.tv = asTvDetails(reply.tv) ?? this.tv;
+    this.applyLimits();
     this.phase = 'joined';
     this.seated = true;
     this.deadline = 0;
@@ -398,7 +416,10 @@ export class Caster extends Emitter<CasterEvents> {
       if (config) this.sender.configure(config);
     });
     this.listenTo('SERVER_SHUTDOWN', () => (this.restarting = true));
-    this.listenTo('RESUME_TOKEN', (payload) => this.remember((payload as ResumeToken).resumeToken));
+    this.listenTo('RESUME_TOKEN', (payload) => {
+      const token = textOf(payload, 'resumeToken');
+      if (token) this.remember(token);
+    });
     this.listenTo('TV_ANSWER_TO_CLIENT', (payload) => {
       const answer = asDescription(payload, 'answer');
       if (answer) void this.sender.answer(answer);
@@ -428,6 +449,7 @@ export class Caster extends Emitter<CasterEvents> {
     if (!this.seated) return;
     const back = payload as { reloaded?: boolean; tv?: unknown } | null;
     this.tv = asTvDetails(back && back.tv) ?? this.tv;
+    this.applyLimits();
     this.sendState();
     const reloaded = !back || back.reloaded !== false;
     if (this.link === 'failed') this.retry();

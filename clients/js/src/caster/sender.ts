@@ -1,9 +1,11 @@
+import type { TvScreen } from '../codecs';
 import { later } from '../later';
 import { Peer, type PeerOptions } from '../peer';
 import type { Quality } from '../quality';
 import { offerId } from '../sdp';
 import { bytesIn } from '../stats';
 import type { Answer, IceConfig } from '../wire';
+import { Tuning } from './tuning';
 
 type Kind = 'audio' | 'video';
 export type LinkState = 'connecting' | 'up' | 'interrupted' | 'failed';
@@ -25,6 +27,8 @@ const ICE_RESTART_DELAY_MS = 3000;
 const ICE_RESTART_TIMEOUT_MS = 9000;
 const RECONNECT_TIMEOUT_MS = 20_000;
 const STATS_INTERVAL_MS = 1500;
+/** How often the size of the captured window is read. */
+const SIZE_INTERVAL_MS = 3000;
 
 /**
  * Sends one stream to the TV. It recovers in three steps: an ICE restart, then a new connection, then
@@ -44,11 +48,20 @@ export class Sender {
   private pending = '';
   private run = 0;
   private tls = false;
+  private sizeTimer = 0;
+  private readonly tuning: Tuning;
 
-  constructor(private readonly listener: Listener, private quality: Quality, private readonly options: PeerOptions = {}) {}
+  constructor(private readonly listener: Listener, quality: Quality, private readonly options: PeerOptions = {}) {
+    this.tuning = new Tuning(quality);
+  }
 
   get pc(): RTCPeerConnection | null {
     return this.peer ? this.peer.pc : null;
+  }
+
+  /** What is sent at most. */
+  get quality(): Quality {
+    return this.tuning.quality;
   }
 
   /** The old connection still carries the picture while a new one is built. */
@@ -68,12 +81,14 @@ export class Sender {
     this.paused = paused;
     this.tls = tls;
     this.stream = stream;
+    this.sizeTimer = window.setInterval(() => this.tuning.isStale(this.picture) && void this.tune(), SIZE_INTERVAL_MS);
     void this.afresh(CONNECT_TIMEOUT_MS);
   }
 
   stop(): void {
     this.run++;
     clearTimeout(this.timer);
+    clearInterval(this.sizeTimer);
     this.peer?.close();
     this.retiring?.close();
     this.peer = this.retiring = this.stream = null;
@@ -101,7 +116,13 @@ export class Sender {
   }
 
   setQuality(quality: Quality): void {
-    this.quality = quality;
+    this.tuning.choose(quality);
+    void this.tune();
+  }
+
+  /** The TV's screen, as far as it is known, and the ceiling of the server's operator in kbit/s. */
+  limit(screen: TvScreen | null, ceilingKbps: number | null): void {
+    this.tuning.limit(screen, ceilingKbps);
     void this.tune();
   }
 
@@ -133,7 +154,7 @@ export class Sender {
     if (!peer || peer.pc.signalingState !== 'have-local-offer') return;
     if (answer.inReplyTo && answer.inReplyTo !== this.pending) return;
     try {
-      await peer.setRemote({ type: 'answer', sdp: answer.sdp ?? '' });
+      await peer.setRemote({ type: 'answer', sdp: this.tuning.answer(answer.sdp ?? '') });
       // After an ICE restart that selects the same path, no other event fires.
       if (peer.isUp()) this.iceChanged(peer);
       await this.tune();
@@ -183,6 +204,8 @@ export class Sender {
     });
     if (!this.retiring) this.listener.link(this.wasUp ? 'interrupted' : 'connecting');
     this.after(patience);
+    await this.tuning.order(peer.pc, this.senders.video);
+    if (peer !== this.peer) return;
     await this.offer(peer);
     if (this.paused && peer === this.peer) this.setPaused(true);
     await this.tune();
@@ -260,18 +283,15 @@ export class Sender {
     }
   }
 
+  private get picture(): MediaStreamTrack | undefined {
+    return this.stream ? this.stream.getVideoTracks()[0] : undefined;
+  }
+
   private async tune(): Promise<void> {
-    const { quality } = this;
     const sender = this.senders.video;
     if (!sender || !sender.getParameters) return;
     try {
-      const parameters = sender.getParameters();
-      if (!parameters.encodings || !parameters.encodings.length) parameters.encodings = [{}];
-      const encoding = parameters.encodings[0]!;
-      encoding.maxBitrate = quality.maxBitrate;
-      encoding.maxFramerate = quality.frameRate;
-      parameters.degradationPreference = quality.degradation;
-      await sender.setParameters(parameters);
+      await this.tuning.apply(sender, this.picture);
     } catch (error) {
       // Some engines reject these parameters at times; the content hint still applies.
       console.debug('castway: setParameters refused', error);

@@ -1,6 +1,12 @@
+const FRAME_CHECK_INTERVAL_MS = 100;
+/** A caster that goes on may have no new frame to send, where the video shows the last one again by itself. */
+const NEXT_FRAME_TIMEOUT_MS = 2000;
+
 /** Shows a stream in the video element, with sound as soon as the browser allows it. */
 export class Player {
   private stream: MediaStream | null = null;
+  private held = false;
+  private timer = 0;
 
   /** `still`: a canvas in the same place, which shows the last frame until the next stream has one. */
   constructor(
@@ -11,7 +17,7 @@ export class Player {
   ) {
     video.autoplay = true;
     const shown = () => {
-      this.showStill(false);
+      if (!this.held) this.showStill(false);
       if (this.stream && video.videoWidth) this.onPicture();
     };
     video.addEventListener('playing', shown);
@@ -36,6 +42,7 @@ export class Player {
 
   stop(): void {
     this.stream = null;
+    this.held = false;
     this.showStill(false);
     if ('srcObject' in this.video) this.video.srcObject = null;
     else (this.video as HTMLVideoElement).removeAttribute('src');
@@ -45,6 +52,27 @@ export class Player {
   /** Needs a key press or a click. */
   unmute(): void {
     this.play(false);
+  }
+
+  /** Keeps the last frame while no more come, since some engines show black then, and afterwards until the next one. */
+  hold(held: boolean): void {
+    if (held === this.held) return;
+    this.held = held;
+    clearInterval(this.timer);
+    if (held) return this.freeze();
+    const last = this.frames();
+    let waited = 0;
+    this.timer = window.setInterval(() => {
+      waited += FRAME_CHECK_INTERVAL_MS;
+      if (this.frames() !== last || waited >= NEXT_FRAME_TIMEOUT_MS) this.showStill(false);
+    }, FRAME_CHECK_INTERVAL_MS);
+  }
+
+  /** The frames that the video has shown; always the same where the engine does not count them. */
+  private frames(): number {
+    const { video } = this;
+    if (video.getVideoPlaybackQuality) return video.getVideoPlaybackQuality().totalVideoFrames;
+    return (video as unknown as { webkitDecodedFrameCount?: number }).webkitDecodedFrameCount ?? 0;
   }
 
   private play(muted: boolean): void {
@@ -63,10 +91,10 @@ export class Player {
     );
   }
 
-  /** Keeps the last frame until the next stream shows its first. */
+  /** Shows the last frame, in place of a video that may become black. */
   private freeze(): void {
     const { videoWidth, videoHeight } = this.video;
-    if (!this.still) return;
+    if (!this.still || !this.still.hidden) return;
     const context = this.still.getContext('2d');
     if (!videoWidth || !context) return;
     this.still.width = videoWidth;
@@ -76,6 +104,10 @@ export class Player {
   }
 
   private showStill(visible: boolean): void {
-    if (this.still && this.still.hidden === visible) this.still.hidden = !visible;
+    if (!visible) clearInterval(this.timer);
+    if (!this.still || this.still.hidden !== visible) return;
+    this.still.hidden = !visible;
+    // A picture of 4K takes 33 MB.
+    if (!visible) this.still.width = this.still.height = 0;
   }
 }

@@ -1,10 +1,11 @@
+import type { TvScreen } from '../codecs';
 import { Emitter } from '../emitter';
+import { later } from '../later';
 import { Reporter, SLOW_MS } from '../reporter';
 import type { Peer } from '../peer';
 import { Signaling, type Reply } from '../signaling';
 import { store, stored } from '../storage';
-import type { TvScreen } from '../quality';
-import { asSide, type Side } from '../verdict';
+import { asSide } from '../verdict';
 import {
   asCandidate,
   asCastState,
@@ -12,57 +13,12 @@ import {
   asIceConfig,
   SUPPORTED_EVENTS,
   textOf,
-  type CodeChanged,
-  type ResumeToken,
   type SeatAck,
   type WireError,
 } from '../wire';
+import type { CastEnd, CasterDetails, TvEvents, TvFailure, TvOptions, TvState } from './model';
+import { shownName } from './name';
 import { Receiver } from './receiver';
-
-export interface TvOptions {
-  /** The server's address, such as `https://cast.example.org` or `https://example.org/cast`; by default that of the page. */
-  server?: string | undefined;
-  /** The TV's name, which casters see; at most 40 characters. */
-  name?: string | undefined;
-  /** What the TV can show, which casters take into account. */
-  screen?: TvScreen | undefined;
-  /** Use only the relay, to test it or to isolate a failure. */
-  relayOnly?: boolean | undefined;
-  /** Where the resume token is kept, so that the TV keeps its code: a key of localStorage, or null. */
-  storageKey?: string | null | undefined;
-}
-
-export type TvState = 'unsupported' | 'replaced' | 'connecting' | 'waiting' | 'starting' | 'playing';
-
-/** Why a cast shows no picture. The TV still tries. */
-export interface TvFailure {
-  /** The verdict's code, or `unknown`. */
-  code: string;
-  side: Side;
-  /** The caster has been told the verdict. */
-  told: boolean;
-}
-
-/** Who casts. */
-export interface CasterDetails {
-  name: string | null;
-}
-
-/** How a cast has ended: `left`, `lost`, `ended` (by this TV), `taken_over`, or `ice_failed`. */
-export type CastEnd = 'left' | 'lost' | 'ended' | 'taken_over' | 'ice_failed' | 'replaced';
-
-export interface TvEvents {
-  /** Any property may have changed. */
-  change: undefined;
-  state: TvState;
-  /** The TV has a new code. `reason`: `idle`, `cast_ended` or `asked`; null for the first one. */
-  code: { code: string; reason: string | null };
-  /** The stream to show; null if there is none any more. */
-  stream: MediaStream | null;
-  caster: CasterDetails | null;
-  /** `failure`: why there was no picture. */
-  ended: { why: CastEnd; failure: TvFailure | null };
-}
 
 interface SavedSeat {
   resumeToken: string;
@@ -73,6 +29,8 @@ const STORAGE_KEY = 'castway.tv';
 const RETRY_INTERVAL_MS = 3000;
 /** Without a new candidate for so long, an attempt has failed. The TV's report has to be there before the caster asks for the verdict. */
 const QUIET_MS = 5500;
+/** So long the seat waits for what the TV says of its screen. */
+const SCREEN_TIMEOUT_MS = 3500;
 
 /**
  * A TV: the connection to the server, the code, and the connection of each cast. It keeps its code over reloads, interruptions of the
@@ -105,6 +63,10 @@ export class Tv extends Emitter<TvEvents> {
   canRenew = true;
 
   private joinedAt = 0;
+  /** The caster whose cast another one has just taken over. */
+  private displaced: { name: string | null } | null = null;
+  private screen: TvScreen | null = null;
+  private readonly screenRead: Promise<void>;
   /** A cast was running when the connection was lost: its caster comes back to the same code. */
   private casting = false;
   private attempt = 0;
@@ -118,6 +80,8 @@ export class Tv extends Emitter<TvEvents> {
   constructor(private readonly options: TvOptions = {}) {
     super();
     this.storageKey = options.storageKey === undefined ? STORAGE_KEY : options.storageKey;
+    const read = Promise.resolve(options.screen ?? null).then((screen) => void (this.screen = screen));
+    this.screenRead = Promise.race([read.catch(() => undefined), later(SCREEN_TIMEOUT_MS)]);
     const saved = this.saved();
     // The server will most likely assign this code again: it may be shown while the server can't be reached.
     if (saved && saved.code && this.supported) this.code = saved.code;
@@ -205,9 +169,19 @@ export class Tv extends Emitter<TvEvents> {
     return reply;
   }
 
-  /** Ends the running cast. */
-  endCast(): Promise<Reply<object>> {
-    return this.request('END_CAST');
+  /** Ends the running cast, also if the server can't tell the caster. */
+  async endCast(): Promise<void> {
+    const reply = await this.request('END_CAST');
+    // The server knows no caster any more whose video has outlived its seat.
+    if (!reply.ok && (this.picture || this.connecting)) this.endCastBecause('ended');
+  }
+
+  /** Ends the running cast, so that its caster can't come back, and asks for another code. */
+  async endCastAndRenew(): Promise<Reply<object>> {
+    const { code } = this;
+    await this.endCast();
+    // The server may change the code after each cast by itself.
+    return code === this.code ? this.newCode() : { ok: true };
   }
 
   /** Takes the code back from the other window that has it. */
@@ -262,14 +236,17 @@ export class Tv extends Emitter<TvEvents> {
     return this.storageKey === null ? null : stored<SavedSeat>('localStorage', this.storageKey);
   }
 
-  private remember(resumeToken: string): void {
+  private remember(resumeToken: string | null): void {
     if (resumeToken && this.code && this.storageKey !== null) store('localStorage', this.storageKey, { resumeToken, code: this.code });
   }
 
   private async takeSeat(): Promise<void> {
     const attempt = ++this.attempt;
     clearTimeout(this.retryTimer);
-    const { name, screen } = this.options;
+    await this.screenRead;
+    if (attempt !== this.attempt || this.replaced) return;
+    const { screen } = this;
+    const name = shownName(this.options.name);
     const how = { live: this.picture && this.receiver.up, casting: this.casting, understands: SUPPORTED_EVENTS };
     const own = { ...(name ? { name } : {}), ...(screen ? { screen } : {}) };
     const reply = await this.signaling!.request<SeatAck>('TV_INIT', { ...this.saved(), ...how, ...own });
@@ -320,17 +297,21 @@ export class Tv extends Emitter<TvEvents> {
       });
     /** Not for a window that has lost its code. */
     const during = (event: string, handle: (payload: unknown) => void) => on(event, (payload) => !this.replaced && handle(payload));
-    on('TV_WAITING', (payload) => (this.refused = payload as WireError));
+    on('TV_WAITING', (payload) => {
+      const code = textOf(payload, 'code');
+      if (code) this.refused = { code };
+    });
     during('TV_INIT_OK', (payload) => {
       this.refused = null;
-      if (typeof payload === 'string') this.takeCode(payload, null);
+      if (typeof payload === 'string' && payload) this.takeCode(payload, null);
     });
     during('TV_CODE_CHANGED', (payload) => {
-      const { code, resumeToken, reason } = payload as CodeChanged;
-      this.takeCode(code, reason);
-      this.remember(resumeToken);
+      const code = textOf(payload, 'code');
+      if (!code) return;
+      this.takeCode(code, textOf(payload, 'reason'));
+      this.remember(textOf(payload, 'resumeToken'));
     });
-    on('RESUME_TOKEN', (payload) => this.remember((payload as ResumeToken).resumeToken));
+    on('RESUME_TOKEN', (payload) => this.remember(textOf(payload, 'resumeToken')));
     on('CONFIG_FEEDBACK', (payload) => {
       const config = asIceConfig(payload);
       if (config) this.receiver.configure(config);
@@ -340,9 +321,9 @@ export class Tv extends Emitter<TvEvents> {
       this.replaced = true;
       this.endPicture();
     });
-    during('CASTER_JOINED', (payload) => this.casterJoined({ name: textOf(payload, 'username') }));
+    during('CASTER_JOINED', (payload) => this.casterJoined(shownName(textOf(payload, 'username')), isResumed(payload)));
     during('CASTER_AWAY', () => (this.casterAway = true));
-    during('CASTER_LEFT', (payload) => this.casterLeft(textOf(payload, 'reason')));
+    during('CASTER_LEFT', (payload) => this.casterLeft(textOf(payload, 'reason'), shownName(textOf(payload, 'username'))));
     during('CAST_STATE', (payload) => {
       const state = asCastState(payload);
       if (!state) return;
@@ -353,7 +334,7 @@ export class Tv extends Emitter<TvEvents> {
       const offer = asDescription(payload, 'offer');
       if (!offer) return;
       // Casters of other servers' kinds do not announce themselves.
-      this.caster = this.caster ?? { name: null };
+      this.caster = this.caster ?? { name: null, displaced: null };
       this.failure = null;
       this.takeover = this.casterAway = false;
       this.receiver.offer(offer);
@@ -368,18 +349,26 @@ export class Tv extends Emitter<TvEvents> {
     });
   }
 
-  private casterJoined(caster: CasterDetails): void {
+  private casterJoined(name: string | null, resumed: boolean): void {
+    const caster = { name, displaced: this.displaced };
     this.caster = caster;
+    this.displaced = null;
     this.joinedAt = performance.now();
     window.setTimeout(() => this.changed(), SLOW_MS);
-    this.failure = this.sound = null;
-    this.casterAway = this.takeover = this.paused = false;
+    this.failure = null;
+    this.casterAway = this.takeover = false;
+    // A caster that comes back after a lost connection has not resumed the picture by that.
+    if (!resumed) {
+      this.sound = null;
+      this.paused = false;
+    }
     this.emit('caster', caster);
   }
 
-  private casterLeft(reason: string | null): void {
+  private casterLeft(reason: string | null, name: string | null): void {
     this.casterAway = false;
     this.takeover = reason === 'taken_over';
+    this.displaced = this.takeover ? { name } : null;
     // Only the caster's signaling has ended: keep showing the video.
     if (reason === 'lost' && this.receiver.up) {
       this.caster = null;
@@ -388,4 +377,8 @@ export class Tv extends Emitter<TvEvents> {
       this.endCastBecause(reason === 'taken_over' || reason === 'lost' || reason === 'ended' ? reason : 'left');
     }
   }
+}
+
+function isResumed(payload: unknown): boolean {
+  return payload !== null && typeof payload === 'object' && (payload as { resumed?: unknown }).resumed === true;
 }

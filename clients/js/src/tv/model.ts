@@ -1,0 +1,50 @@
+import type { TvScreen } from '../codecs';
+import type { Side } from '../verdict';
+
+export interface TvOptions {
+  /** The server's address, such as `https://cast.example.org` or `https://example.org/cast`; by default that of the page. */
+  server?: string | undefined;
+  /** The TV's name, which casters see; at most 40 characters. */
+  name?: string | null | undefined;
+  /** What the TV can show, which casters take into account. The TV waits a second for a promise of it. */
+  screen?: TvScreen | null | Promise<TvScreen | null> | undefined;
+  /** Use only the relay, to test it or to isolate a failure. */
+  relayOnly?: boolean | undefined;
+  /** Where the resume token is kept, so that the TV keeps its code: a key of localStorage, or null. */
+  storageKey?: string | null | undefined;
+}
+
+export type TvState = 'unsupported' | 'replaced' | 'connecting' | 'waiting' | 'starting' | 'playing';
+
+/** Why a cast shows no picture. The TV still tries. */
+export interface TvFailure {
+  /** The verdict's code, or `unknown`. */
+  code: string;
+  side: Side;
+  /** The caster has been told the verdict. */
+  told: boolean;
+}
+
+/** Who casts. */
+export interface CasterDetails {
+  /** Ready to be shown: one line of at most 40 characters. */
+  name: string | null;
+  /** The caster from which this one has taken over; null if it has not. */
+  displaced: { name: string | null } | null;
+}
+
+/** How a cast has ended: `left`, `lost`, `ended` (by this TV), `taken_over`, or `ice_failed`. */
+export type CastEnd = 'left' | 'lost' | 'ended' | 'taken_over' | 'ice_failed';
+
+export interface TvEvents {
+  /** Any property may have changed. */
+  change: undefined;
+  state: TvState;
+  /** The TV has a new code. `reason`: `idle`, `cast_ended` or `asked`; null for the first one. */
+  code: { code: string; reason: string | null };
+  /** The stream to show; null if there is none any more. */
+  stream: MediaStream | null;
+  caster: CasterDetails | null;
+  /** `failure`: why there was no picture. */
+  ended: { why: CastEnd; failure: TvFailure | null };
+}

@@ -1,0 +1,295 @@
+// @vitest-environment happy-dom
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Caster, castTo, type CastProblem } from '../src/index';
+import { FakeServer } from './support/server';
+import { FakePeerConnection, FakeStream, FakeTrack, installWebRtc, screen } from './support/webrtc';
+
+const hoisted = vi.hoisted(() => ({ io: (..._: unknown[]): unknown => undefined }));
+vi.mock('socket.io-client', () => ({ io: (...args: unknown[]) => hoisted.io(...args) }));
+
+const CONFIG = { config: { iceServers: [{ urls: ['turn:cast.example.org:3478?transport=udp'], username: 'u', credential: 'c' }] } };
+let server: FakeServer;
+const open: Caster[] = [];
+
+function caster(options = {}): Caster {
+  const made = new Caster({ server: 'https://cast.example.org', ...options });
+  open.push(made);
+  return made;
+}
+
+const pass = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+
+/** Joins, and brings the connection up. */
+async function sharing(stream = screen(), options = {}): Promise<{ one: Caster; pc: FakePeerConnection }> {
+  const one = caster(options);
+  await pass();
+  server.socket.hears('CONFIG_FEEDBACK', CONFIG);
+  one.cast('ABC123', stream);
+  await pass(200);
+  const pc = FakePeerConnection.last;
+  const offer = server.socket.last('CLIENT_OFFER_TO_SERVER')![0] as RTCSessionDescriptionInit;
+  server.socket.hears('TV_ANSWER_TO_CLIENT', { type: 'answer', sdp: offer.sdp });
+  await pass();
+  pc.ice('connected');
+  await pass();
+  return { one, pc };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  sessionStorage.clear();
+  server = new FakeServer();
+  hoisted.io = server.io as never;
+  installWebRtc();
+});
+
+afterEach(() => {
+  open.splice(0).forEach((one) => one.close());
+  vi.useRealTimers();
+});
+
+describe('a cast', () => {
+  it('begins with the code, an offer and its candidates in order', async () => {
+    const one = caster({ username: 'Anna' });
+    const states: string[] = [];
+    one.on('state', (state) => states.push(state));
+    await pass();
+    server.socket.hears('CONFIG_FEEDBACK', CONFIG);
+    one.cast('ABC123', screen());
+    await pass(200);
+    expect(server.socket.last('JOIN_ROOM')).toEqual(['ABC123', { username: 'Anna' }]);
+    const pc = FakePeerConnection.last;
+    expect(pc.configuration.iceServers).toEqual(CONFIG.config.iceServers);
+    pc.gathers('candidate:1 1 udp 1 192.0.2.1 1 typ host');
+    const order = server.socket.sent.map(({ event }) => event).filter((event) => /OFFER|Candidate/.test(event));
+    expect(order).toEqual(['CLIENT_OFFER_TO_SERVER', 'RTC_Candidate_Exchange']);
+    const offer = server.socket.last('CLIENT_OFFER_TO_SERVER')![0] as RTCSessionDescriptionInit;
+    server.socket.hears('RTC_Candidate_Exchange', { iceCandidate: { candidate: 'candidate:2 1 udp 1 192.0.2.2 1 typ host' } });
+    expect(pc.candidates).toEqual([]);
+    server.socket.hears('TV_ANSWER_TO_CLIENT', { type: 'answer', sdp: offer.sdp });
+    await pass();
+    expect(pc.candidates).toHaveLength(1);
+    pc.ice('connected');
+    expect(one.state).toBe('sharing');
+    expect(states).toEqual(['joining', 'connecting', 'sharing']);
+  });
+
+  it('uses the path of the server for Socket.IO', async () => {
+    caster({ server: 'https://example.org/cast/' });
+    expect(server.io).toHaveBeenCalledWith('https://example.org/', expect.objectContaining({ path: '/cast/socket.io/' }));
+    expect(() => caster({ server: 'example.org' })).toThrow(/expected one such as/);
+  });
+
+  it('takes an answer in each form of both dialects', async () => {
+    for (const wrap of [(sdp: string) => sdp, (sdp: string) => ({ answer: { type: 'answer', sdp } }), (sdp: string) => ({ sdp })]) {
+      const one = caster({ storageKey: null });
+      await pass();
+      server.socket.hears('CONFIG_FEEDBACK', CONFIG);
+      one.cast('ABC123', screen());
+      await pass(200);
+      const { sdp } = server.socket.last('CLIENT_OFFER_TO_SERVER')![0] as { sdp: string };
+      server.socket.hears('TV_ANSWER_TO_CLIENT', wrap(sdp));
+      await pass();
+      expect(FakePeerConnection.last.remote?.sdp).toBe(sdp);
+    }
+  });
+
+  it('ends with a refusal of the server', async () => {
+    server.answers['JOIN_ROOM'] = () => ({ ok: false, error: { code: 'too_many_attempts', message: 'wait', retryAfter: 12 } });
+    const one = castTo('ABC123', screen());
+    open.push(one);
+    let why: CastProblem | null = null;
+    one.on('ended', (problem) => (why = problem));
+    await pass(10);
+    expect(why).toMatchObject({ code: 'too_many_attempts', retryAfter: 12 });
+    expect(one.state).toBe('idle');
+  });
+
+  it('comes back to its seat with its token after a reload and after an interruption', async () => {
+    const { one } = await sharing();
+    server.socket.drop();
+    expect(one.online).toBe(false);
+    expect(one.flowing).toBe(true);
+    server.socket.connect();
+    await pass();
+    expect(server.socket.last('JOIN_ROOM')).toEqual(['ABC123', { resumeToken: 'caster-ABC123' }]);
+    const reloaded = caster();
+    expect(reloaded.resumable).toBe('ABC123');
+    await pass();
+    reloaded.cast('ABC123', screen());
+    await pass();
+    expect(server.socket.last('JOIN_ROOM')).toEqual(['ABC123', { resumeToken: 'caster-ABC123' }]);
+    const other = caster();
+    await pass();
+    other.cast('XYZ789', screen());
+    await pass();
+    expect(server.socket.last('JOIN_ROOM')).toEqual(['XYZ789']);
+  });
+
+  it('ends without a seat to come back to', async () => {
+    const { one, pc } = await sharing();
+    one.end();
+    expect(server.socket.all('LEAVE_ROOM')).toHaveLength(1);
+    expect(pc.closed).toBe(true);
+    expect(one.resumable).toBeNull();
+    expect(one.state).toBe('idle');
+  });
+
+  it('leaves no timer and no listener', async () => {
+    const { one } = await sharing();
+    one.close();
+    await pass(1);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(server.socket.disconnected).toBe(true);
+  });
+});
+
+describe('recovery', () => {
+  it('restarts ICE, then makes a new connection, then gives up', async () => {
+    const { one, pc } = await sharing();
+    pc.ice('disconnected');
+    expect(one.state).toBe('recovering');
+    await pass(3100);
+    expect(pc.restarts).toEqual([false, true]);
+    await pass(9100);
+    expect(FakePeerConnection.all).toHaveLength(2);
+    expect(pc.closed).toBe(true);
+    const next = FakePeerConnection.last;
+    const { sdp } = server.socket.last('CLIENT_OFFER_TO_SERVER')![0] as { sdp: string };
+    server.socket.hears('TV_ANSWER_TO_CLIENT', { sdp });
+    await pass();
+    next.ice('connected');
+    expect(one.state).toBe('sharing');
+  });
+
+  it('gives fresh credentials to the running connection', async () => {
+    const { pc } = await sharing();
+    const fresh = { iceServers: [{ urls: ['turn:cast.example.org'], username: 'later', credential: 'c2' }] };
+    server.socket.hears('CONFIG_FEEDBACK', { config: fresh });
+    expect(pc.configuration.iceServers).toEqual(fresh.iceServers);
+  });
+
+  it('offers anew when the TV comes back without its picture', async () => {
+    const { one, pc } = await sharing();
+    server.socket.hears('TV_AWAY', {});
+    expect(one.tvAway).toBe(true);
+    server.socket.hears('TV_BACK', { reloaded: true, tv: { name: 'Kitchen', screen: null } });
+    await pass(200);
+    expect(one.tvAway).toBe(false);
+    expect(one.tv).toEqual({ name: 'Kitchen', screen: null });
+    expect(FakePeerConnection.all).toHaveLength(2);
+    expect(pc.closed).toBe(false);
+    const { sdp } = server.socket.last('CLIENT_OFFER_TO_SERVER')![0] as { sdp: string };
+    server.socket.hears('TV_ANSWER_TO_CLIENT', { sdp });
+    await pass();
+    FakePeerConnection.last.ice('connected');
+    expect(pc.closed).toBe(true);
+  });
+
+  it('tells the verdict of the server', async () => {
+    const verdict = { code: 'udp_closed', side: 'server', en: { title: 'UDP is closed', text: '', fix: 'open it' }, zh: { title: 'UDP', text: '' } };
+    server.answers['CAST_REPORT'] = () => ({ ok: true, verdict });
+    const one = caster();
+    await pass();
+    server.socket.hears('CONFIG_FEEDBACK', CONFIG);
+    one.cast('ABC123', screen());
+    await pass(200);
+    const { sdp } = server.socket.last('CLIENT_OFFER_TO_SERVER')![0] as { sdp: string };
+    server.socket.hears('TV_ANSWER_TO_CLIENT', { sdp });
+    await pass();
+    FakePeerConnection.last.ice('failed');
+    await pass(3000);
+    expect(one.state).toBe('failed');
+    expect(one.problem).toMatchObject({ code: 'ice_failed', verdict: { code: 'udp_closed', side: 'server' } });
+    expect(one.problem!.verdict!.texts['en']!.fix).toBe('open it');
+    // A late success still counts.
+    FakePeerConnection.last.ice('connected');
+    expect(one.state).toBe('sharing');
+    expect(one.problem).toBeNull();
+  });
+
+  it.each([
+    ['CAST_TAKEN_OVER', { by: 'Ben' }, { code: 'taken_over', by: 'Ben' }],
+    ['CAST_REPLACED', {}, { code: 'replaced' }],
+    ['CAST_ENDED', { by: 'tv' }, { code: 'ended_by_tv' }],
+    ['TV_LEFT', { reason: 'left' }, { code: 'tv_left' }],
+  ])('%s ends the cast', async (event, payload, expected) => {
+    const { one, pc } = await sharing();
+    let why: CastProblem | null = null;
+    one.on('ended', (problem) => (why = problem));
+    server.socket.hears(event, payload);
+    expect(why).toMatchObject(expected);
+    expect(pc.closed).toBe(true);
+    expect(one.active).toBe(false);
+  });
+});
+
+describe('while casting', () => {
+  it('pauses and resumes without a negotiation, and tells the TV', async () => {
+    const { one, pc } = await sharing(screen(true));
+    const [video, audio] = pc.senders.map(({ track }) => track);
+    one.pause();
+    await pass();
+    expect(pc.senders.map(({ track }) => track)).toEqual([null, null]);
+    expect(server.socket.last('CAST_STATE')).toEqual([{ paused: true, sound: true }]);
+    one.resume();
+    await pass();
+    expect(pc.senders.map(({ track }) => track)).toEqual([video, audio]);
+    expect(server.socket.last('CAST_STATE')).toEqual([{ paused: false, sound: true }]);
+    expect(server.socket.all('CLIENT_OFFER_TO_SERVER')).toHaveLength(1);
+  });
+
+  it('sends another screen over the same connection, and negotiates only for sound that is new', async () => {
+    const { one, pc } = await sharing();
+    const other = screen();
+    await one.replace(other);
+    expect(pc.senders[0]!.track).toBe(other.getVideoTracks()[0]);
+    expect(server.socket.all('CLIENT_OFFER_TO_SERVER')).toHaveLength(1);
+    await one.replace(screen(true));
+    await pass();
+    expect(FakePeerConnection.all).toHaveLength(1);
+    expect(server.socket.all('CLIENT_OFFER_TO_SERVER')).toHaveLength(2);
+    expect(server.socket.last('CAST_STATE')).toEqual([{ paused: false, sound: true }]);
+  });
+
+  it('mutes what it sends, and a stream that comes later', async () => {
+    const stream = screen(true);
+    const { one } = await sharing(stream);
+    one.setMuted(true);
+    expect(stream.getAudioTracks()[0]!.enabled).toBe(false);
+    expect(server.socket.last('CAST_STATE')).toEqual([{ paused: false, sound: false }]);
+    const later = new FakeStream([new FakeTrack('video'), new FakeTrack('audio')]) as unknown as MediaStream;
+    await one.replace(later);
+    expect(later.getAudioTracks()[0]!.enabled).toBe(false);
+  });
+
+  it('stays paused over a new connection', async () => {
+    const { one } = await sharing();
+    one.pause();
+    server.socket.hears('TV_BACK', { reloaded: true });
+    await pass(200);
+    expect(FakePeerConnection.all).toHaveLength(2);
+    expect(FakePeerConnection.last.senders.map(({ track }) => track)).toEqual([null]);
+    expect(server.socket.last('CAST_STATE')).toEqual([{ paused: true, sound: false }]);
+  });
+});
+
+describe('what a stranger sends', () => {
+  const EVENTS = ['CONFIG_FEEDBACK', 'RESUME_TOKEN', 'TV_ANSWER_TO_CLIENT', 'RTC_Candidate_Exchange', 'TV_AWAY', 'TV_BACK'];
+  const PAYLOADS: unknown[] = [undefined, null, 0, 'x', [], {}, { config: 1 }, { config: { iceServers: [null, 1] } }, { iceCandidate: { candidate: 1 } },
+    { sdp: 5 }, { answer: { answer: { sdp: {} } } }, { resumeToken: {} }, JSON.parse('{"__proto__": {"sdp": "v=0"}}'), { tv: { name: {}, screen: { width: 1, height: 1, codecs: [null] } } }, 'v='.repeat(50_000)];
+
+  it('never throws, and never takes the seat', async () => {
+    const { one, pc } = await sharing();
+    for (const event of EVENTS) {
+      for (const payload of PAYLOADS) expect(() => server.socket.hears(event, payload), `${event} ${JSON.stringify(payload)?.slice(0, 80)}`).not.toThrow();
+      await pass(10);
+    }
+    expect(one.active).toBe(true);
+    expect(one.code).toBe('ABC123');
+    expect(pc.remote?.sdp).toMatch(/^v=0/);
+    expect(one.resumable).toBe('ABC123');
+    const saved = JSON.parse(sessionStorage.getItem('castway.cast')!) as { token: unknown };
+    expect(saved.token).toBe('caster-ABC123');
+  });
+});
