@@ -5,6 +5,8 @@ WORKDIR /castway/web
 COPY web/package.json web/package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY web ./
+COPY clients/js/package.json /castway/clients/js/package.json
+COPY clients/js/src /castway/clients/js/src
 RUN npm run build
 
 FROM rust:1-bookworm AS program

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::{fs, io};
 
 /// What the built pages depend on.
-const SOURCES: [&str; 5] = ["web/src", "web/partials", "web/public", "web/package-lock.json", "web/package.json"];
+const SOURCES: [&str; 7] =
+    ["web/src", "web/partials", "web/public", "web/package-lock.json", "web/package.json", "clients/js/src", "clients/js/package.json"];
 /// In the built pages, the hash of the sources they were built from.
 const STAMP: &str = "web/dist/.sources";
 const LOCK: &str = "web/package-lock.json";
@@ -24,7 +25,7 @@ fn main() {
 
 fn build() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    for folder in ["web/dist", "web/src", "web/partials", "web/public"].iter().filter(|folder| Path::new(folder).exists()) {
+    for folder in ["web/dist", "web/src", "web/partials", "web/public", "clients/js/src"].iter().filter(|folder| Path::new(folder).exists()) {
         println!("cargo::rerun-if-changed={folder}");
     }
     if !Path::new("web/package.json").exists() {

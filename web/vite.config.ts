@@ -43,6 +43,10 @@ const compressed: Plugin = {
 
 export default defineConfig({
   appType: 'mpa',
+  resolve: {
+    alias: [{ find: /^@castway\/client(\/parts)?$/, replacement: `${resolve(import.meta.dirname, '../clients/js/src')}$1` }],
+    dedupe: ['socket.io-client'],
+  },
   build: {
     // Televisions support no newer CSS than this, and get no second stylesheet.
     cssTarget: 'chrome53',

@@ -1,8 +1,7 @@
+import { Reporter, SLOW_MS, type Peer, type Verdict as ServerVerdict } from '@castway/client/parts';
 import { t } from '../lib/i18n';
-import type { Peer } from '../lib/peer';
 import type { Problem } from '../lib/problem';
-import { Reporter, SLOW_MS } from '../lib/reporter';
-import { ownVerdict, type Verdict } from '../lib/verdict';
+import { localized, ownVerdict } from '../lib/verdict';
 import { IceServers } from './ice';
 import { Link, type Tracks } from './link';
 import { loopback, Phantom } from './loopback';
@@ -256,11 +255,11 @@ export class Call {
   }
 
   /** The connection stays open, since it may succeed late. */
-  private showFailure(verdict: Verdict | null, peer: Peer): void {
+  private showFailure(verdict: ServerVerdict | null, peer: Peer): void {
     // While nobody else is in the room there is nothing to connect to.
     if (this.state !== 'connecting') return;
     this.failed = peer.pc;
-    this.problem = problems.iceFailed(verdict ?? ownVerdict(t.callIceFailed, peer.evidence), this.reporter.canUseTls, true);
+    this.problem = problems.iceFailed(verdict ? localized(verdict) : ownVerdict(t.callIceFailed, peer.evidence), this.reporter.canUseTls, true);
     this.changed();
   }
 

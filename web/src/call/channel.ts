@@ -1,5 +1,5 @@
 import { loadInfo } from '../lib/info';
-import { onWake } from '../lib/wake';
+import { onWake } from '@castway/client/parts';
 
 const OPEN_TIMEOUT_MS = 8000;
 const PROBE_TIMEOUT_MS = 3000;

@@ -1,4 +1,4 @@
-import type { IceConfig } from '../lib/wire';
+import type { IceConfig } from '@castway/client/parts';
 
 const ICE_SERVERS_TIMEOUT_MS = 5000;
 /** New connections don't use credentials beyond this part of their lifetime. */

@@ -1,5 +1,5 @@
-import { forOldEngines, offerId, sessionId } from '../lib/sdp';
-import { Peer } from '../lib/peer';
+import { forOldEngines, offerId, Peer, sessionId } from '@castway/client/parts';
+import { relayOnly } from '../lib/relay-only';
 import type { IceServers } from './ice';
 import { blackTrack } from './black';
 import { fromCandidate, toCandidate, type Message } from './wire';
@@ -157,7 +157,7 @@ export class Link {
     if (generation !== this.generation) return null;
     const peer = new Peer(config, (candidate) => {
       if (peer === this.peer) this.listener.send(fromCandidate(candidate));
-    }, this.tls);
+    }, { relayOnly, tls: this.tls });
     this.peer?.close();
     this.peer = peer;
     this.theirs = '';

@@ -1,15 +1,15 @@
 import 'webrtc-adapter';
+import { Meter, NO_FIGURES, Player } from '@castway/client/parts';
 import { moveByArrows } from '../lib/arrows';
+import { at, base } from '../lib/base';
 import { byId, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
-import { relayOnly } from '../lib/peer';
-import { Player } from '../lib/player';
 import { makeProblem, onVerdict, showProblem, type Problem } from '../lib/problem';
+import { relayOnly } from '../lib/relay-only';
 import { roomOfPath, roomPath } from '../lib/room-name';
-import { Meter, NO_FIGURES } from '../lib/stats';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
 import { Devices, type DeviceKind } from './devices';
@@ -30,7 +30,7 @@ const PASSING_SHOWN_MS = 15_000;
 translate('callTitle');
 moveByArrows('a, button:not([disabled]), input, select');
 
-const room = roomOfPath(location.pathname);
+const room = roomOfPath(location.pathname, base);
 if (room) enterRoom(room);
 else start();
 
@@ -202,7 +202,7 @@ function enterRoom(room: string): void {
   }, 1000);
 
   const showLink = () => view.link(room, `${reachableOrigin(info)}${roomPath(room)}`);
-  history.replaceState(history.state, '', `${roomPath(room)}${location.search}${location.hash}`);
+  history.replaceState(history.state, '', `${at(roomPath(room))}${location.search}${location.hash}`);
   showFigures(byId('figures'), NO_FIGURES);
   show(byId('call'), true);
   show(byId('relay-only'), relayOnly);

@@ -1,5 +1,4 @@
-import { later } from '../lib/dom';
-import type { Report } from '../lib/report';
+import { later, type Report } from '@castway/client/parts';
 import { Channel } from './channel';
 import { NO_OP_MESSAGE, parse, type Message } from './wire';
 

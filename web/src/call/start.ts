@@ -1,3 +1,4 @@
+import { at } from '../lib/base';
 import { byId, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { TextField } from '../lib/text-field';
@@ -5,7 +6,7 @@ import { loadInfo } from '../lib/info';
 import { roomName, roomPath, typedRoom } from '../lib/room-name';
 import { forget, freshRoom, recentRooms } from './recent';
 
-const pathOf = (room: string) => `${roomPath(room)}${location.search}`;
+const pathOf = (room: string) => `${at(roomPath(room))}${location.search}`;
 
 /** Opens the room's lobby. Nobody is in a call before having seen there what the others will see. */
 function open(room: string): void {

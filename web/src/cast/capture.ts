@@ -1,23 +1,8 @@
+import { PRESETS, type Preset } from '@castway/client';
 import type { Problem } from '../lib/problem';
 import { problems } from './problems';
 
 export type Source = 'screen' | 'camera';
-export type Preset = 'sharp' | 'smooth';
-
-interface Quality {
-  frameRate: number;
-  width: number;
-  height: number;
-  maxBitrate: number;
-  contentHint: string;
-  degradation: RTCDegradationPreference;
-}
-
-// At most 1440 lines: many TVs decode in software, and show pages in 1080 lines anyway.
-export const QUALITY: Record<Preset, Quality> = {
-  sharp: { frameRate: 15, width: 2560, height: 1440, maxBitrate: 8_000_000, contentHint: 'detail', degradation: 'maintain-resolution' },
-  smooth: { frameRate: 30, width: 1920, height: 1080, maxBitrate: 6_000_000, contentHint: 'motion', degradation: 'maintain-framerate' },
-};
 
 const PLAIN_SOUND = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
@@ -30,13 +15,13 @@ export function canCaptureCamera(): boolean {
 }
 
 function limits(preset: Preset): MediaTrackConstraints {
-  const { frameRate, width, height } = QUALITY[preset];
+  const { frameRate, width, height } = PRESETS[preset];
   return { frameRate: { ideal: frameRate, max: frameRate }, width: { max: width }, height: { max: height } };
 }
 
 function hint(stream: MediaStream, preset: Preset): void {
   stream.getVideoTracks().forEach((track) => {
-    if ('contentHint' in track) track.contentHint = QUALITY[preset].contentHint;
+    if ('contentHint' in track) track.contentHint = PRESETS[preset].contentHint;
   });
 }
 

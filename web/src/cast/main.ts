@@ -1,17 +1,18 @@
 import 'webrtc-adapter';
+import { Caster, NO_FIGURES, PRESETS, type CastProblem, type Preset } from '@castway/client';
+import { Meter } from '@castway/client/parts';
+import { server } from '../lib/base';
 import { byId, show, store, stored } from '../lib/dom';
 import { translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
-import { relayOnly } from '../lib/peer';
 import { onVerdict, type Problem } from '../lib/problem';
-import { Meter, NO_FIGURES } from '../lib/stats';
+import { relayOnly } from '../lib/relay-only';
 import { keepAwake } from '../lib/wake';
-import { canCaptureCamera, canCaptureScreen, capture, switchPreset, type Preset } from './capture';
+import { canCaptureCamera, canCaptureScreen, capture, switchPreset } from './capture';
 import { preflight } from './preflight';
-import { problems } from './problems';
+import { ofCast, problems } from './problems';
 import { scan } from './scan';
-import { Session } from './session';
 import { describe } from './status';
 import { isAboutTheCode, view } from './view';
 
@@ -28,34 +29,47 @@ let stream: MediaStream | null = null;
 let serverLate = false;
 
 const meter = new Meter('out', view.preview);
-const session = new Session(update, (why) => {
+const caster = new Caster({ server, relayOnly });
+caster.on('change', update);
+caster.on('ended', (why) => {
   // A refused code keeps the chosen screen, so that a typing error doesn't open the picker again.
+  const problem = ofCast(why);
   const keep = ['unknown_code', 'room_full', 'server_full', 'too_many_attempts', 'rate_limited', 'server_error'];
-  finish(why, keep.indexOf(why.id) >= 0);
+  finish(problem, keep.indexOf(problem.id) >= 0);
 });
-const awake = keepAwake(() => session.active);
+const awake = keepAwake(() => caster.active);
+
+/** The problem of the running cast, made once, so that what was said about it stays with it. */
+let shown: { of: CastProblem; problem: Problem } | null = null;
+
+function castProblem(): Problem | null {
+  const of = caster.problem;
+  if (!of) return null;
+  if (!shown || shown.of !== of) shown = { of, problem: ofCast(of) };
+  return shown.problem;
+}
 
 function state(): string {
-  return choosing ? 'choosing' : session.state;
+  return choosing ? 'choosing' : caster.state === 'idle' ? 'setup' : caster.state;
 }
 
 function update(): void {
   document.body.setAttribute('data-state', state());
-  document.body.setAttribute('data-online', String(session.online));
+  document.body.setAttribute('data-online', String(caster.online));
   const pause = passing && passing.until ? passing.until : 0;
   view.show({
-    live: session.active,
-    status: describe(session),
+    live: caster.active,
+    status: describe(caster),
     busy: choosing,
     kept: stream !== null,
     blocked: Boolean(standing && standing.blocks),
     paused: pause > Date.now(),
     screen: canCaptureScreen(),
     camera: canCaptureCamera(),
-    missingSound: session.active && view.sound && stream !== null && !stream.getAudioTracks().length,
+    missingSound: caster.active && view.sound && stream !== null && !stream.getAudioTracks().length,
   });
-  const noServer = !session.online && !session.active && serverLate ? problems.noServer() : null;
-  view.problem(standing && standing.blocks ? standing : (session.problem ?? passing ?? noServer ?? standing));
+  const noServer = !caster.online && !caster.active && serverLate ? problems.noServer() : null;
+  view.problem(standing && standing.blocks ? standing : (castProblem() ?? passing ?? noServer ?? standing));
   awake();
 }
 
@@ -70,7 +84,6 @@ function release(): void {
 }
 
 function finish(why: Problem | null, keepStream: boolean): void {
-  session.end();
   if (!keepStream) release();
   passing = why;
   update();
@@ -78,7 +91,7 @@ function finish(why: Problem | null, keepStream: boolean): void {
 }
 
 async function begin(): Promise<void> {
-  if (choosing || session.active || (standing && standing.blocks)) return;
+  if (choosing || caster.active || (standing && standing.blocks)) return;
   const { source, preset, sound } = view;
   if (view.code.length !== info.code.length) {
     return finish(view.foreign ? problems.codeLetters() : problems.codeIncomplete(info.code.length), true);
@@ -104,24 +117,24 @@ async function begin(): Promise<void> {
     view.preview.srcObject = stream;
     view.preview.play().catch(() => undefined);
     view.preset = preset;
-    session.begin(view.code, stream, preset);
+    caster.cast(view.code, stream, { quality: PRESETS[preset] });
   }
   update();
-  byId(session.active ? 'stop' : 'start').focus({ preventScroll: true });
+  byId(caster.active ? 'stop' : 'start').focus({ preventScroll: true });
 }
 
 function stopSharing(): void {
-  const sharing = session.active;
-  session.leave();
+  const sharing = caster.active;
+  caster.end();
   finish(sharing ? problems.stopped() : null, false);
 }
 
 function choosePreset(preset: Preset): void {
   view.preset = preset;
   store('localStorage', PRESET_KEY, preset);
-  if (!stream || !session.active) return;
+  if (!stream || !caster.active) return;
   void switchPreset(stream, preset);
-  session.setPreset(preset);
+  caster.setQuality(PRESETS[preset]);
 }
 
 view.form.addEventListener('submit', (event) => {
@@ -139,14 +152,14 @@ byId('other-screen').addEventListener('click', () => {
 });
 byId('stop').addEventListener('click', stopSharing);
 byId('notice-action').addEventListener('click', () => {
-  const offer = (session.problem ?? passing)?.offer;
-  if (offer === 'retry') session.retry();
+  const offer = (castProblem() ?? passing)?.offer;
+  if (offer === 'retry') caster.retry();
   else if (offer === 'camera') {
     view.source = 'camera';
     void begin();
   }
 });
-onVerdict(() => session.problem, () => session.sendToOperator(), () => session.retry(true));
+onVerdict(castProblem, () => caster.sendReport(), () => caster.retry({ tls: true }));
 ['source-screen', 'source-camera'].forEach((id) =>
   byId(id).addEventListener('change', () => {
     release();
@@ -164,7 +177,7 @@ byId('scan').addEventListener('click', async () => {
 });
 byId('scanner-close').addEventListener('click', () => byId<HTMLDialogElement>('scanner').close());
 window.addEventListener('pagehide', () => {
-  if (session.active) session.leave();
+  if (caster.active) caster.end();
   finish(null, false);
 });
 
@@ -193,13 +206,13 @@ setInterval(() => {
     if (passing.until <= Date.now()) passing = null;
     update();
   }
-  if (session.pc) void meter.read(session.pc).then(view.figures);
+  if (caster.pc) void meter.read(caster.pc).then(view.figures);
 }, 1000);
 
 (window as unknown as { castway: unknown }).castway = {
   state,
-  pc: () => session.pc,
-  stats: () => meter.peek(session.pc),
+  pc: () => caster.pc,
+  stats: () => meter.peek(caster.pc),
   error: () => byId('notice').getAttribute('data-error'),
-  online: () => session.online,
+  online: () => caster.online,
 };

@@ -1,7 +1,7 @@
+import type { CastProblem } from '@castway/client';
 import { t } from '../lib/i18n';
 import { makeProblem, type Problem } from '../lib/problem';
-import type { Verdict } from '../lib/verdict';
-import type { WireError } from '../lib/wire';
+import { localized, ownVerdict } from '../lib/verdict';
 
 export const problems = {
   noWebrtc: () => makeProblem('no_webrtc', t.noWebrtc, t.noWebrtcHint, { blocks: true }),
@@ -15,27 +15,37 @@ export const problems = {
   noServer: () => makeProblem('no_server', t.noServer, t.noServerHint),
   codeIncomplete: (length: number) => makeProblem('code_incomplete', t.castNeedCode(length), '', { tone: 'warn' }),
   codeLetters: () => makeProblem('code_letters', t.castCodeLetters, t.castCodeLettersHint, { tone: 'warn' }),
-  iceFailed: (verdict: Verdict, tls: boolean) => makeProblem('ice_failed', verdict.title, verdict.text, { offer: 'retry', verdict, tls, sends: true }),
-  takenOver: () => makeProblem('taken_over', t.takenOver, t.takenOverHint, { tone: 'warn' }),
-  tvLeft: () => makeProblem('tv_left', t.tvLeft, t.tvLeftHint, { tone: 'warn' }),
-  tvLost: () => makeProblem('tv_lost', t.tvLost, t.tvLostHint),
   stopped: () => makeProblem('stopped', t.stopped, t.stoppedHint, { tone: 'info' }),
 };
 
-export function refusal(error: WireError): Problem {
-  switch (error.code) {
+/** Why a cast was refused, has ended, or does not reach the TV. */
+export function ofCast(problem: CastProblem): Problem {
+  switch (problem.code) {
+    case 'ice_failed': {
+      const verdict = problem.verdict ? localized(problem.verdict) : ownVerdict(t.iceFailed, problem.evidence ?? null);
+      const tls = problem.canUseTls === true;
+      return makeProblem('ice_failed', verdict.title, verdict.text, { offer: 'retry', verdict, tls, sends: true });
+    }
+    case 'taken_over':
+    case 'replaced':
+      return makeProblem('taken_over', t.takenOver, t.takenOverHint, { tone: 'warn' });
+    case 'ended_by_tv':
+    case 'tv_left':
+      return makeProblem(problem.code, t.tvLeft, t.tvLeftHint, { tone: 'warn' });
+    case 'tv_lost':
+      return makeProblem('tv_lost', t.tvLost, t.tvLostHint);
     case 'unknown_code':
-      return makeProblem(error.code, t.unknownCode, t.unknownCodeHint);
+      return makeProblem(problem.code, t.unknownCode, t.unknownCodeHint);
     case 'room_full':
-      return makeProblem(error.code, t.roomFull, t.roomFullHint, { tone: 'warn' });
+      return makeProblem(problem.code, t.roomFull, t.roomFullHint, { tone: 'warn' });
     case 'server_full':
-      return makeProblem(error.code, t.serverFull, t.serverFullHint);
+      return makeProblem(problem.code, t.serverFull, t.serverFullHint);
     case 'too_many_attempts':
     case 'rate_limited': {
-      const seconds = Math.ceil(error.retryAfter ?? 10);
-      return makeProblem(error.code, t.tooMany, t.tooManyHint(seconds), { until: Date.now() + seconds * 1000 });
+      const seconds = Math.ceil(problem.retryAfter ?? 10);
+      return makeProblem(problem.code, t.tooMany, t.tooManyHint(seconds), { until: Date.now() + seconds * 1000 });
     }
     default:
-      return makeProblem('server_error', t.serverError, t.serverErrorHint(error.code));
+      return makeProblem('server_error', t.serverError, t.serverErrorHint(problem.code));
   }
 }

@@ -1,13 +1,13 @@
+import type { Figures, Preset } from '@castway/client';
 import { hasForeignLetters, readCode, spaced } from '../lib/code';
 import { byId, setText, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import { t } from '../lib/i18n';
 import { DEFAULT_INFO, type Info } from '../lib/info';
 import { showProblem, type Problem } from '../lib/problem';
-import type { Figures } from '../lib/stats';
 import { showStatus, type Status } from '../lib/status';
 import { TextField } from '../lib/text-field';
-import type { Preset, Source } from './capture';
+import type { Source } from './capture';
 
 export interface Shown {
   live: boolean;

@@ -1,5 +1,5 @@
+import type { Figures } from '@castway/client';
 import { t } from './i18n';
-import type { Figures } from './stats';
 
 function route(figures: Figures): string {
   if (!figures.route) return t.figNone;

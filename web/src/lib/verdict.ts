@@ -1,7 +1,5 @@
+import { asVerdict as asServerVerdict, verdictText, type Evidence, type Side, type Verdict as ServerVerdict } from '@castway/client/parts';
 import { language, t } from './i18n';
-import type { Evidence } from './report';
-
-export type Side = 'caster' | 'tv' | 'both' | 'server' | 'unknown';
 
 /** What stopped a connection, in the language of the page. */
 export interface Verdict {
@@ -15,20 +13,15 @@ export interface Verdict {
   command: string;
 }
 
-const string = (value: unknown) => (typeof value === 'string' ? value : '');
-
-export function asSide(value: unknown): Side {
-  return value === 'caster' || value === 'tv' || value === 'both' || value === 'server' ? value : 'unknown';
+export function localized(verdict: ServerVerdict): Verdict {
+  const { code, side, command } = verdict;
+  return { code, side, command, ...verdictText(verdict, language) };
 }
 
 /** Null for anything but a verdict of the server. */
 export function asVerdict(value: unknown): Verdict | null {
-  const outer = value && typeof value === 'object' ? (value as Record<string, unknown>) : null;
-  const words = outer && ((outer[language] ?? outer['en']) as Record<string, unknown> | null | undefined);
-  if (!outer || !words || typeof words !== 'object') return null;
-  const [code, title, text] = [string(outer['code']), string(words['title']), string(words['text'])];
-  if (!code || !title) return null;
-  return { code, side: asSide(outer['side']), title, text, fix: string(words['fix']), command: string(outer['command']) };
+  const verdict = asServerVerdict(value);
+  return verdict ? localized(verdict) : null;
 }
 
 /** What the page itself has seen, where the server gives no verdict. It names no cause. */

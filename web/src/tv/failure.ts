@@ -1,15 +1,7 @@
+import type { Side, TvFailure } from '@castway/client';
 import { t } from '../lib/i18n';
-import type { Side } from '../lib/verdict';
 
-/** Why a cast shows no picture. */
-export interface Failure {
-  code: string;
-  side: Side;
-  /** The caster's page has been told the verdict. */
-  told: boolean;
-}
-
-export function sentence({ side, told }: Failure): string {
+export function sentence({ side, told }: TvFailure): string {
   const sentences: Record<Side, string> = {
     caster: t.tvFailedCaster,
     tv: t.tvFailedTv,

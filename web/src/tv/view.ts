@@ -1,12 +1,10 @@
+import type { TvFailure, TvState } from '@castway/client';
 import { groups } from '../lib/code';
 import { byId, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { reachableOrigin, withoutScheme, type Info } from '../lib/info';
 import { drawQr } from '../lib/qr';
 import { showStatus, type Tone } from '../lib/status';
-import type { Failure } from './failure';
-
-export type State = 'connecting' | 'waiting' | 'starting' | 'playing' | 'replaced' | 'unsupported';
 
 const DRIFT_INTERVAL_MS = 40_000;
 const POINTER_SHOWN_MS = 2500;
@@ -33,7 +31,7 @@ export class View {
     });
   }
 
-  state(state: State): void {
+  state(state: TvState): void {
     document.body.setAttribute('data-state', state);
     const message = state === 'replaced' || state === 'unsupported';
     show(byId('idle'), !message && state !== 'playing');
@@ -101,7 +99,7 @@ export class View {
     showStatus({ text, tone });
   }
 
-  failure(failure: Failure | null): void {
+  failure(failure: TvFailure | null): void {
     const status = byId('status');
     if (failure) {
       status.setAttribute('data-verdict', failure.code);

@@ -1,4 +1,5 @@
 import { io, type Socket } from 'socket.io-client';
+import { serverAddress } from './server';
 import { onWake } from './wake';
 import type { WireError } from './wire';
 
@@ -11,9 +12,13 @@ export type Reply<T> = ({ ok: true } & T) | { ok: false; error: WireError };
 export class Signaling {
   private readonly socket: Socket;
   private probing = false;
+  private readonly asleep: () => void;
 
-  constructor(onOnline: () => void, onOffline: (first: boolean) => void) {
-    this.socket = io('/', {
+  /** `server`: an address such as `https://example.org/cast`, or that of the page. */
+  constructor(server: string | undefined, onOnline: () => void, onOffline: (first: boolean) => void) {
+    const { origin, path } = serverAddress(server);
+    this.socket = io(`${origin}/`, {
+      path: `${path}/socket.io/`,
       reconnection: true,
       reconnectionAttempts: Infinity,
       reconnectionDelay: 500,
@@ -31,11 +36,16 @@ export class Signaling {
       // The client library does not reconnect after a refused namespace either.
       if (!this.socket.active) setTimeout(() => this.socket.connect(), 2000);
     });
-    onWake(() => this.probe());
+    this.asleep = onWake(() => this.probe());
   }
 
   get online(): boolean {
     return this.socket.connected;
+  }
+
+  close(): void {
+    this.asleep();
+    this.socket.disconnect();
   }
 
   on(event: string, handler: (payload: unknown) => void): void {

@@ -1,4 +1,4 @@
-import { later } from './dom';
+import { later } from './later';
 import { readStats, relayProtocol, selectedPair, type Stats } from './stats';
 import type { IceConfig } from './wire';
 

@@ -1,4 +1,6 @@
-/** The payloads of the events between the pages and the server (dialect A, with Castway's additions). */
+/** The payloads of the events between a client and the server (dialect A, with Castway's additions). */
+
+import type { TvScreen } from './quality';
 
 export interface IceConfig {
   iceServers: RTCIceServer[];
@@ -16,6 +18,34 @@ export interface SeatAck {
   code: string;
   resumeToken: string;
   resumed: boolean;
+}
+
+/** What a caster learns about the TV; servers before 0.2 say nothing. */
+export interface TvDetails {
+  name: string | null;
+  screen: TvScreen | null;
+}
+
+export interface JoinAck extends SeatAck {
+  tv?: TvDetails;
+}
+
+/** The answer to `CHECK_CODE`. */
+export interface CodeCheck {
+  ok: true;
+  code: string;
+  tv: { name: string | null; away: boolean };
+  /** Who casts to this TV now; `own`: this client itself, by its resume token. */
+  caster: { username: string | null; own: boolean } | null;
+  /** Whether a join would replace that caster. */
+  takeover: boolean;
+}
+
+/** What the caster says about its cast. */
+export interface CastState {
+  paused: boolean;
+  /** Whether the cast has sound. */
+  sound: boolean;
 }
 
 export interface ResumeToken {
@@ -63,4 +93,29 @@ export function asIceConfig(value: unknown): IceConfig | null {
   const config = value && typeof value === 'object' ? (value as { config?: unknown }).config : null;
   if (!config || typeof config !== 'object') return null;
   return Array.isArray((config as IceConfig).iceServers) ? (config as IceConfig) : null;
+}
+
+export function asTvDetails(value: unknown): TvDetails | null {
+  if (!value || typeof value !== 'object') return null;
+  const { name, screen } = value as Partial<TvDetails>;
+  return { name: typeof name === 'string' && name ? name : null, screen: asScreen(screen) };
+}
+
+function asScreen(value: unknown): TvScreen | null {
+  if (!value || typeof value !== 'object') return null;
+  const { width, height, codecs } = value as Partial<TvScreen>;
+  if (!(Number(width) > 0) || !(Number(height) > 0) || !Array.isArray(codecs)) return null;
+  return { width: Number(width), height: Number(height), codecs: codecs.filter((one) => one && typeof one.codec === 'string') };
+}
+
+export function asCastState(value: unknown): CastState | null {
+  if (!value || typeof value !== 'object') return null;
+  const { paused, sound } = value as Partial<CastState>;
+  return { paused: paused === true, sound: sound === true };
+}
+
+/** A member of an event's payload that is a text. */
+export function textOf(payload: unknown, name: string): string | null {
+  const value = payload && typeof payload === 'object' ? (payload as Record<string, unknown>)[name] : null;
+  return typeof value === 'string' && value ? value : null;
 }

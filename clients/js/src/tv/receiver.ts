@@ -1,6 +1,7 @@
-import { Peer } from '../lib/peer';
-import { forOldEngines, offerId, sessionId } from '../lib/sdp';
-import type { Answer, IceConfig } from '../lib/wire';
+import { later } from '../later';
+import { Peer, type PeerOptions } from '../peer';
+import { forOldEngines, offerId, sessionId } from '../sdp';
+import type { Answer, IceConfig } from '../wire';
 
 const MAX_EARLY_CANDIDATES = 128;
 /**
@@ -43,7 +44,7 @@ export class Receiver {
   private generation = 0;
   private orphaned = false;
 
-  constructor(private readonly listener: Listener) {}
+  constructor(private readonly listener: Listener, private readonly options: PeerOptions = {}) {}
 
   get pc(): RTCPeerConnection | null {
     const link = this.current ?? this.next;
@@ -102,7 +103,7 @@ export class Receiver {
   private async take(offer: RTCSessionDescriptionInit): Promise<void> {
     this.orphaned = false;
     for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await later(100);
     }
     const session = sessionId(offer.sdp ?? '');
     const known = [this.next, this.current].filter((link) => link && link.session === session)[0];
@@ -144,7 +145,7 @@ export class Receiver {
   }
 
   private open(session: string): Link {
-    const peer = new Peer(this.config, (candidate) => this.listener.candidate(candidate));
+    const peer = new Peer(this.config, (candidate) => this.listener.candidate(candidate), this.options);
     const link: Link = { peer, session, stream: null, timer: 0 };
     this.listener.opened(peer);
     this.giveUpAfter(link, CLOSE_AFTER_MS.new);

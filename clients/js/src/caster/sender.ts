@@ -1,10 +1,11 @@
-import { later } from '../lib/dom';
-import { Peer } from '../lib/peer';
-import { offerId } from '../lib/sdp';
-import { bytesIn } from '../lib/stats';
-import type { Answer, IceConfig } from '../lib/wire';
-import { QUALITY, type Preset } from './capture';
+import { later } from '../later';
+import { Peer, type PeerOptions } from '../peer';
+import type { Quality } from '../quality';
+import { offerId } from '../sdp';
+import { bytesIn } from '../stats';
+import type { Answer, IceConfig } from '../wire';
 
+type Kind = 'audio' | 'video';
 export type LinkState = 'connecting' | 'up' | 'interrupted' | 'failed';
 
 interface Listener {
@@ -34,7 +35,9 @@ export class Sender {
   private retiring: Peer | null = null;
   private config: IceConfig | null = null;
   private stream: MediaStream | null = null;
-  private preset: Preset = 'sharp';
+  private paused = false;
+  /** Those of the newest connection. A sender has no track while the cast is paused. */
+  private senders: Partial<Record<Kind, RTCRtpSender>> = {};
   private step: 'none' | 'restart' | 'afresh' = 'none';
   private wasUp = false;
   private timer = 0;
@@ -42,7 +45,7 @@ export class Sender {
   private run = 0;
   private tls = false;
 
-  constructor(private readonly listener: Listener) {}
+  constructor(private readonly listener: Listener, private quality: Quality, private readonly options: PeerOptions = {}) {}
 
   get pc(): RTCPeerConnection | null {
     return this.peer ? this.peer.pc : null;
@@ -59,11 +62,12 @@ export class Sender {
   }
 
   /** `tls`: this side uses nothing but the relay over TLS, which reaches the relayed addresses of the TV. */
-  start(stream: MediaStream, preset: Preset, tls = false): void {
+  start(stream: MediaStream, tls = false): void {
+    const { paused } = this;
     this.stop();
+    this.paused = paused;
     this.tls = tls;
     this.stream = stream;
-    this.preset = preset;
     void this.afresh(CONNECT_TIMEOUT_MS);
   }
 
@@ -73,7 +77,7 @@ export class Sender {
     this.peer?.close();
     this.retiring?.close();
     this.peer = this.retiring = this.stream = null;
-    this.wasUp = false;
+    this.wasUp = this.paused = false;
     this.step = 'none';
   }
 
@@ -96,9 +100,32 @@ export class Sender {
     void this.afresh(RECONNECT_TIMEOUT_MS);
   }
 
-  setPreset(preset: Preset): void {
-    this.preset = preset;
+  setQuality(quality: Quality): void {
+    this.quality = quality;
     void this.tune();
+  }
+
+  /** Sends another stream over the same connection. Engines without `replaceTrack` get a new connection. */
+  async replace(stream: MediaStream): Promise<void> {
+    if (!this.stream) return;
+    this.stream = stream;
+    const peer = this.peer;
+    if (!peer) return;
+    try {
+      const added = await this.replaceTracks(peer.pc, stream);
+      if (peer === this.peer && added) await this.offer(peer);
+      await this.tune();
+    } catch (error) {
+      console.debug('castway: track not replaced', error);
+      if (peer === this.peer && this.stream) void this.afresh(RECONNECT_TIMEOUT_MS);
+    }
+  }
+
+  /** Stops or continues to send. The TV keeps the last frame. */
+  setPaused(paused: boolean): void {
+    this.paused = paused;
+    const { stream, pc } = this;
+    if (stream && pc) void this.replaceTracks(pc, stream).catch((error) => console.debug('castway: not paused', error));
   }
 
   async answer(answer: Answer): Promise<void> {
@@ -120,27 +147,48 @@ export class Sender {
     void this.peer?.candidate(candidate);
   }
 
+  /** True if a track has no sender yet, so that another offer is due. */
+  private async replaceTracks(pc: RTCPeerConnection, stream: MediaStream): Promise<boolean> {
+    let added = false;
+    for (const kind of ['video', 'audio'] as const) {
+      const [track = null] = kind === 'video' ? stream.getVideoTracks() : stream.getAudioTracks();
+      const sender = this.senders[kind];
+      if (sender) {
+        const wanted = this.paused ? null : track;
+        if (sender.track !== wanted) await sender.replaceTrack(wanted);
+      } else if (track) {
+        this.senders[kind] = pc.addTrack(track, stream);
+        added = true;
+      }
+    }
+    return added;
+  }
+
   private async afresh(patience: number): Promise<void> {
     const run = ++this.run;
     for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) await later(100);
     const stream = this.stream;
     if (run !== this.run || !stream) return;
     this.step = 'afresh';
-    this.replace();
+    this.retire();
     const peer = new Peer(this.config, (candidate) => {
       if (peer === this.peer) this.listener.candidate(candidate);
-    }, this.tls);
+    }, { ...this.options, tls: this.tls });
     this.peer = peer;
     this.listener.opened(peer);
     peer.pc.oniceconnectionstatechange = () => this.iceChanged(peer);
-    stream.getVideoTracks().concat(stream.getAudioTracks()).forEach((track) => peer.pc.addTrack(track, stream));
+    this.senders = {};
+    stream.getVideoTracks().concat(stream.getAudioTracks()).forEach((track) => {
+      this.senders[track.kind as Kind] = peer.pc.addTrack(track, stream);
+    });
     if (!this.retiring) this.listener.link(this.wasUp ? 'interrupted' : 'connecting');
     this.after(patience);
     await this.offer(peer);
+    if (this.paused && peer === this.peer) this.setPaused(true);
     await this.tune();
   }
 
-  private replace(): void {
+  private retire(): void {
     const old = this.peer;
     if (!old) return;
     if (old.isUp()) {
@@ -213,10 +261,8 @@ export class Sender {
   }
 
   private async tune(): Promise<void> {
-    const pc = this.pc;
-    if (!pc) return;
-    const quality = QUALITY[this.preset];
-    const sender = pc.getSenders().filter((one) => one.track && one.track.kind === 'video')[0];
+    const { quality } = this;
+    const sender = this.senders.video;
     if (!sender || !sender.getParameters) return;
     try {
       const parameters = sender.getParameters();

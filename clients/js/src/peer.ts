@@ -6,17 +6,22 @@ const MAX_EARLY_CANDIDATES = 128;
 /** Without a new candidate for so long, success is unlikely even where the browser never gives up, as without any candidate. */
 const TRYING_MS = 30_000;
 
-/** `?ice=relay` (AppRTC: `it=relay`): use only the relay, to test it or to isolate a failure. */
-export const relayOnly = /[?&](?:ice|it)=relay\b/.test(location.search);
-
 /**
  * The server's iceCandidatePoolSize is left out: now and then Chromium (seen with 156) signals pooled
  * candidates with component 0 or with the pool's own user name fragment, or not at all, and ICE never connects.
  */
-export function configuration(config: IceConfig | null, relay = relayOnly): RTCConfiguration {
+export function configuration(config: IceConfig | null, relay = false): RTCConfiguration {
   const result: RTCConfiguration = { iceServers: config ? config.iceServers : [], bundlePolicy: 'max-bundle' };
   if (relay) result.iceTransportPolicy = 'relay';
   return result;
+}
+
+/** What a connection may use. */
+export interface PeerOptions {
+  /** Only the relay, to test it or to isolate a failure. */
+  relayOnly?: boolean | undefined;
+  /** Only the relay over TLS, on this side. */
+  tls?: boolean | undefined;
 }
 
 /** The servers with their URLs of TURN over TLS alone. */
@@ -40,12 +45,15 @@ export class Peer {
   private held = true;
   private fragments: string[] = [];
   private ready = false;
+  private readonly tls: boolean;
+  private readonly relay: boolean;
 
-  /** `tls`: this side uses nothing but the relay over TLS. */
-  constructor(config: IceConfig | null, private readonly send: (candidate: RTCIceCandidateInit) => void, private readonly tls = false) {
-    const used = tls && config ? tlsOnly(config) : config;
-    this.pc = new RTCPeerConnection(configuration(used, relayOnly || tls));
-    this.evidence = new Evidence(this.pc, used, relayOnly || tls);
+  constructor(config: IceConfig | null, private readonly send: (candidate: RTCIceCandidateInit) => void, options: PeerOptions = {}) {
+    this.tls = options.tls === true;
+    this.relay = this.tls || options.relayOnly === true;
+    const used = this.tls && config ? tlsOnly(config) : config;
+    this.pc = new RTCPeerConnection(configuration(used, this.relay));
+    this.evidence = new Evidence(this.pc, used, this.relay);
     this.pc.onicecandidate = (event) => {
       this.evidence.localCandidate(event);
       const candidate = event.candidate;
@@ -107,7 +115,7 @@ export class Peer {
 
   configure(config: IceConfig): void {
     try {
-      this.pc.setConfiguration(configuration(this.tls ? tlsOnly(config) : config, relayOnly || this.tls));
+      this.pc.setConfiguration(configuration(this.tls ? tlsOnly(config) : config, this.relay));
     } catch (error) {
       // Old engines lack it, and use the credentials for the next connection.
       console.debug('castway: setConfiguration refused', error);

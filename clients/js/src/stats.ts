@@ -62,7 +62,8 @@ export class Meter {
   private pc: RTCPeerConnection | null = null;
   private figures: Figures = NO_FIGURES;
 
-  constructor(private readonly direction: 'in' | 'out', private readonly video: HTMLVideoElement) {}
+  /** `video`: the element that shows the stream, whose size counts where the statistics have none. */
+  constructor(private readonly direction: 'in' | 'out', private readonly video: HTMLVideoElement | null) {}
 
   /** Reads without changing the rates, which depend on regular calls of `read`. */
   async peek(pc: RTCPeerConnection | null): Promise<Figures> {
@@ -123,11 +124,11 @@ export class Meter {
         figures.height = r['frameHeight'];
       }
     });
-    if (!figures.width) {
+    if (!figures.width && this.video) {
       figures.width = this.video.videoWidth;
       figures.height = this.video.videoHeight;
     }
-    if (incoming && !figures.frames) {
+    if (incoming && !figures.frames && this.video) {
       figures.frames = (this.video as unknown as { webkitDecodedFrameCount?: number }).webkitDecodedFrameCount ?? 0;
       figures.framesDecoded = figures.frames;
     }

@@ -1,18 +1,17 @@
-import { show } from './dom';
-
 /** Shows a stream in the video element, with sound as soon as the browser allows it. */
 export class Player {
   private stream: MediaStream | null = null;
 
+  /** `still`: a canvas in the same place, which shows the last frame until the next stream has one. */
   constructor(
     readonly video: HTMLVideoElement,
-    private readonly still: HTMLCanvasElement,
+    private readonly still: HTMLCanvasElement | null,
     private readonly onPicture: () => void,
     private readonly onSound: () => void,
   ) {
     video.autoplay = true;
     const shown = () => {
-      show(this.still, false);
+      this.showStill(false);
       if (this.stream && video.videoWidth) this.onPicture();
     };
     video.addEventListener('playing', shown);
@@ -37,7 +36,7 @@ export class Player {
 
   stop(): void {
     this.stream = null;
-    show(this.still, false);
+    this.showStill(false);
     if ('srcObject' in this.video) this.video.srcObject = null;
     else (this.video as HTMLVideoElement).removeAttribute('src');
     this.onSound();
@@ -67,11 +66,16 @@ export class Player {
   /** Keeps the last frame until the next stream shows its first. */
   private freeze(): void {
     const { videoWidth, videoHeight } = this.video;
+    if (!this.still) return;
     const context = this.still.getContext('2d');
     if (!videoWidth || !context) return;
     this.still.width = videoWidth;
     this.still.height = videoHeight;
     context.drawImage(this.video, 0, 0);
-    show(this.still, true);
+    this.showStill(true);
+  }
+
+  private showStill(visible: boolean): void {
+    if (this.still && this.still.hidden === visible) this.still.hidden = !visible;
   }
 }
