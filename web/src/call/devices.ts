@@ -70,9 +70,9 @@ export class Devices {
     if (!navigator.mediaDevices || !navigator.mediaDevices.getUserMedia) return void (this.lack = 'nothing');
     this.denied = false;
     const { audio: askedAudio, video: askedVideo } = this.asked;
-    const audio = this.wish('audioinput');
-    const video = this.off.camera ? false : this.wish('videoinput');
-    const stream = (await this.ask({ audio, video })) ?? (video ? ((await this.ask({ audio })) ?? (await this.ask({ video }))) : null);
+    const stream = this.off.camera
+      ? await this.ask('audioinput')
+      : ((await this.ask('audioinput', 'videoinput')) ?? (await this.ask('audioinput')) ?? (await this.ask('videoinput')));
     const [microphone = null] = stream ? stream.getAudioTracks() : [];
     const [camera = null] = stream ? stream.getVideoTracks() : [];
     if (askedAudio !== this.asked.audio || askedVideo !== this.asked.video) return stream?.getTracks().forEach(end);
@@ -161,23 +161,28 @@ export class Devices {
     this.use('video', this.camera);
   }
 
-  private wish(kind: Input): MediaTrackConstraints {
-    const id = this.chosen[kind];
-    // A camera that was chosen may face any way.
-    if (id) return { ...(kind === 'videoinput' ? { ...VIDEO, facingMode: undefined } : {}), deviceId: { ideal: id } };
-    return kind === 'videoinput' ? VIDEO : {};
-  }
-
-  private async ask(wishes: MediaStreamConstraints): Promise<MediaStream | null> {
-    if (this.denied) return null;
-    try {
-      return await navigator.mediaDevices.getUserMedia(wishes);
-    } catch (error) {
-      const { name, message } = error as DOMException;
-      console.warn('castway: no devices', name, message);
-      this.denied = name === 'NotAllowedError' || name === 'SecurityError';
-      return null;
+  /** Opens the chosen devices, or the browser's default ones where the chosen ones don't exist any more. */
+  private async ask(...kinds: Input[]): Promise<MediaStream | null> {
+    const wishes = (chosen: boolean): MediaStreamConstraints => {
+      const of = (kind: Input, usual: MediaTrackConstraints) => {
+        const id = chosen ? this.chosen[kind] : undefined;
+        if (kinds.indexOf(kind) < 0) return false;
+        // A camera that was chosen may face any way.
+        return id ? { ...usual, facingMode: undefined, deviceId: { exact: id } } : usual;
+      };
+      return { audio: of('audioinput', {}), video: of('videoinput', VIDEO) };
+    };
+    for (const chosen of kinds.some((kind) => this.chosen[kind]) ? [true, false] : [false]) {
+      if (this.denied) return null;
+      try {
+        return await navigator.mediaDevices.getUserMedia(wishes(chosen));
+      } catch (error) {
+        const { name, message } = error as DOMException;
+        console.warn('castway: no devices', name, message);
+        this.denied = name === 'NotAllowedError' || name === 'SecurityError';
+      }
     }
+    return null;
   }
 
   /** Opens the chosen device. The one before is closed first, since some systems open no second one. */
@@ -188,7 +193,7 @@ export class Devices {
     end(before);
     const asked = ++this.asked[of];
     this.denied = false;
-    const stream = await this.ask({ [of]: this.wish(kind) });
+    const stream = await this.ask(kind);
     const track = stream ? stream.getTracks()[0]! : null;
     if (asked !== this.asked[of]) return end(track);
     if (!track) this.listener.gone(kind, label, null);
@@ -215,12 +220,12 @@ export class Devices {
     else this.use('video', this.camera);
   }
 
-  /** The microphone was unplugged, or forbidden: the browser's default one takes its place. */
+  /** The microphone was unplugged, or forbidden: another one takes its place. */
   private async microphoneEnded(label: string): Promise<void> {
     const asked = ++this.asked.audio;
     this.use('audio', null);
     this.denied = false;
-    const stream = await this.ask({ audio: true });
+    const stream = await this.ask('audioinput');
     const track = stream ? stream.getAudioTracks()[0]! : null;
     if (asked !== this.asked.audio) return end(track);
     this.useMicrophone(track);
