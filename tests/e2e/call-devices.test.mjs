@@ -11,12 +11,14 @@ const options = (page, id) => page.locator(`#${id} option`).allTextContents();
 const chosen = (page, id) => page.locator(`#${id}`).evaluate((select) => select.selectedOptions[0]?.textContent);
 const ownCamera = (page) => page.evaluate(() => document.getElementById('self').srcObject?.getVideoTracks()[0]?.label ?? null);
 const loudness = (page) => page.locator('#settings .level > span').evaluate((bar) => Number(/\((.*)\)/.exec(bar.style.transform)?.[1] ?? 0));
+// After some seconds without an answer about the devices, the button offers to join without them.
+const ready = (page) => until('the preview', () => page.locator('#join', { hasText: /^Join the call$/ }).isEnabled());
 const state = (page) => page.evaluate(() => window.castway.state());
 
 describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
   browserTest('camera, microphone and speaker can be chosen in the lobby and during the call, and are remembered', {}, async (fixture, server) => {
     const page = await openPage(await fixture.browser(TWO_CAMERAS), `${server.url}/r/devices?ice=relay`, { permissions: PERMISSIONS });
-    await until('the preview', () => page.locator('#join').isEnabled());
+    await ready(page);
     await page.locator('#preferences').click();
     await until('two cameras', () => options(page, 'choose-camera'), ({ length }) => length === 2);
     const [first, second] = await options(page, 'choose-camera');
@@ -44,6 +46,7 @@ describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME },
     await page.locator('#join').click();
     await inState(page, 'waiting');
     const other = await openPage(await fixture.browser(TWO_CAMERAS), `${server.url}/r/devices?ice=relay`, { permissions: PERMISSIONS });
+    await ready(other);
     await other.locator('#join').click();
     for (const each of [page, other]) await inState(each, 'talking');
     await assertPicture(other, 2);
@@ -61,6 +64,7 @@ describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME },
     const pages = [];
     for (let i = 0; i < 2; i += 1) {
       const page = await openPage(await fixture.browser(TWO_CAMERAS), `${server.url}/r/unplugged?ice=relay`, { permissions: PERMISSIONS });
+      await ready(page);
       await page.locator('#join').click();
       pages.push(page);
       await inState(page, i ? 'talking' : 'waiting');
@@ -99,7 +103,7 @@ describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME },
 
   browserTest('single keys can be turned off, and do nothing where one types or chooses', {}, async (fixture, server) => {
     const page = await openPage(await fixture.browser(TWO_CAMERAS), `${server.url}/r/keys?ice=relay`, { permissions: PERMISSIONS });
-    await until('the preview', () => page.locator('#join').isEnabled());
+    await ready(page);
     const muted = () => page.locator('#microphone').getAttribute('data-off');
     await page.keyboard.press('m');
     assert.equal(await muted(), 'true');
@@ -113,7 +117,7 @@ describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME },
     assert.equal(await page.locator('#settings').isVisible(), false);
     for (const again of [false, true]) {
       if (again) await page.reload();
-      await until('the preview', () => page.locator('#join').isEnabled());
+      await ready(page);
       const before = await muted();
       for (const key of ['m', 'c', 'i']) await page.keyboard.press(key);
       assert.equal(await muted(), before);

@@ -24,7 +24,7 @@ import { start } from './start';
 import { KEYS, view } from './view';
 
 /** Some browsers leave the question about devices open until the user looks for it. */
-const ASKING_TIMEOUT_MS = 5000;
+const ASKING_TIMEOUT_MS = 8000;
 const PASSING_SHOWN_MS = 15_000;
 
 translate('callTitle');
