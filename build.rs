@@ -8,8 +8,15 @@ use std::process::Command;
 use std::{fs, io};
 
 /// What the built pages depend on.
-const SOURCES: [&str; 7] =
-    ["web/src", "web/partials", "web/public", "web/package-lock.json", "web/package.json", "clients/js/src", "clients/js/package.json"];
+const SOURCES: [&str; 7] = [
+    "web/src",
+    "web/partials",
+    "web/public",
+    "web/package-lock.json",
+    "web/package.json",
+    "clients/js/src",
+    "clients/js/package.json",
+];
 /// In the built pages, the hash of the sources they were built from.
 const STAMP: &str = "web/dist/.sources";
 const LOCK: &str = "web/package-lock.json";
@@ -25,7 +32,8 @@ fn main() {
 
 fn build() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    for folder in ["web/dist", "web/src", "web/partials", "web/public", "clients/js/src"].iter().filter(|folder| Path::new(folder).exists()) {
+    let folders = ["web/dist", "web/src", "web/partials", "web/public", "clients/js/src"];
+    for folder in folders.iter().filter(|folder| Path::new(folder).exists()) {
         println!("cargo::rerun-if-changed={folder}");
     }
     if !Path::new("web/package.json").exists() {
@@ -57,7 +65,7 @@ fn sources() -> io::Result<Vec<PathBuf>> {
     }
     for entry in fs::read_dir("web")? {
         let path = entry?.path();
-        if path.extension().is_some_and(|kind| kind == "html" || kind == "ts" || kind == "json") && !files.contains(&path) {
+        if path.extension().is_some_and(|kind| kind == "html" || kind == "ts" || kind == "js" || kind == "json") && !files.contains(&path) {
             files.push(path);
         }
     }

@@ -7,7 +7,27 @@ import { partials } from './partials';
 import { plainScripts } from './plain-scripts';
 
 const page = (name: string) => resolve(import.meta.dirname, `${name}.html`);
-const scripts = plainScripts();
+// The polyfills: features that the pages and their libraries use and that Chromium 53 lacks, with what shows that an engine has them.
+const POLYFILLS: Record<string, string> = {
+  'es.array.flat': '[].flat',
+  'es.array.flat-map': '[].flatMap',
+  'es.array.includes': '[].includes',
+  'es.global-this': 'globalThis',
+  'es.object.entries': 'Object.entries',
+  'es.object.from-entries': 'Object.fromEntries',
+  'es.object.get-own-property-descriptors': 'Object.getOwnPropertyDescriptors',
+  'es.object.values': 'Object.values',
+  'es.promise': 'Promise.resolve',
+  'es.promise.all-settled': 'Promise.allSettled',
+  'es.promise.finally': 'Promise.prototype.finally',
+  'es.string.pad-start': '"".padStart',
+  'es.string.match-all': '"".matchAll',
+  'es.symbol.async-iterator': 'Symbol.asyncIterator',
+  'web.dom-collections.for-each': 'NodeList.prototype.forEach',
+  'web.queue-microtask': 'queueMicrotask',
+  'web.url-search-params': 'URLSearchParams',
+};
+const scripts = plainScripts(Object.values(POLYFILLS));
 const server = process.env['CASTWAY_DEV_SERVER'] ?? 'http://127.0.0.1:8080';
 
 // The files that pages load from a Socket.IO server, as in the npm packages and on the original servers of version 4 and 2.
@@ -47,6 +67,8 @@ export default defineConfig({
     alias: [{ find: /^@castway\/client(\/parts)?$/, replacement: `${resolve(import.meta.dirname, '../clients/js/src')}$1` }],
     dedupe: ['socket.io-client'],
   },
+  // The server puts the path under which a proxy shows it into the pages; what scripts and styles load, they find beside themselves.
+  experimental: { renderBuiltUrl: (_file, { hostType }) => (hostType === 'html' ? undefined : { relative: true }) },
   build: {
     // Televisions support no newer CSS than this, and get no second stylesheet.
     cssTarget: 'chrome53',
@@ -56,7 +78,7 @@ export default defineConfig({
     // The built-in minifier writes strings as template literals, even in ES5 output.
     minify: 'terser',
     reportCompressedSize: false,
-    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call'), check: page('check') } },
+    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call'), check: page('check'), missing: page('404') } },
   },
   plugins: [
     partials(),
@@ -64,27 +86,9 @@ export default defineConfig({
     legacy({
       // These targets produce ES5.
       targets: ['chrome 38', 'ie 11'],
-      // The polyfills by name: the features that the pages and their libraries use, and that Chromium 53 lacks.
-      polyfills: [
-        'es.array.flat',
-        'es.array.flat-map',
-        'es.array.includes',
-        'es.global-this',
-        'es.object.entries',
-        'es.object.from-entries',
-        'es.object.get-own-property-descriptors',
-        'es.object.values',
-        'es.promise',
-        'es.promise.all-settled',
-        'es.promise.finally',
-        'es.string.pad-start',
-        'es.string.match-all',
-        'es.symbol.async-iterator',
-        'web.dom-collections.for-each',
-        'web.queue-microtask',
-        'web.url-search-params',
-      ],
-      additionalLegacyPolyfills: ['regenerator-runtime/runtime'],
+      polyfills: Object.keys(POLYFILLS),
+      // The start script contains the loader.
+      externalSystemJS: true,
     }),
     scripts.after,
     socketIoClients,

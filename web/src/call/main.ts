@@ -1,9 +1,10 @@
 import 'webrtc-adapter';
 import { Meter, NO_FIGURES, Player } from '@castway/client/parts';
 import { moveByArrows } from '../lib/arrows';
-import { at, base } from '../lib/base';
+import { at, ownPath } from '../lib/base';
 import { byId, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
+import '../lib/focus';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';
@@ -30,7 +31,7 @@ const PASSING_SHOWN_MS = 15_000;
 translate('callTitle');
 moveByArrows('a, button:not([disabled]), input, select');
 
-const room = roomOfPath(location.pathname, base);
+const room = roomOfPath(ownPath());
 if (room) enterRoom(room);
 else start();
 

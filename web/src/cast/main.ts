@@ -3,6 +3,7 @@ import { Caster, NO_FIGURES, PRESETS, type CastProblem, type Preset } from '@cas
 import { Meter } from '@castway/client/parts';
 import { server } from '../lib/base';
 import { byId, show, store, stored } from '../lib/dom';
+import '../lib/focus';
 import { translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { moveOn } from '../lib/insecure';

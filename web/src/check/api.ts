@@ -1,4 +1,10 @@
+import { at } from '../lib/base';
+import { later } from '../lib/dom';
 import { t } from '../lib/i18n';
+
+const ATTEMPTS = 3;
+const PAUSE_MS = 1000;
+const ANSWER_TIMEOUT_MS = 15_000;
 
 export type PathKind = 'stun' | 'udp' | 'tcp' | 'tls';
 
@@ -52,15 +58,19 @@ function sentence(name: string | undefined): string | undefined {
   return name ? sentences[name] : undefined;
 }
 
-async function post(action: string, body: unknown): Promise<unknown> {
+function send(action: string, body: unknown): Promise<Response> {
+  return fetch(at(`/check/${action}`), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    credentials: 'omit',
+    body: JSON.stringify(body),
+  });
+}
+
+async function post(action: string, body: unknown, sent = send(action, body)): Promise<unknown> {
   let response: Response;
   try {
-    response = await fetch(`/check/${action}`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      credentials: 'omit',
-      body: JSON.stringify(body),
-    });
+    response = await sent;
   } catch {
     throw new Refused(0, t.checkNoServer);
   }
@@ -69,8 +79,26 @@ async function post(action: string, body: unknown): Promise<unknown> {
   return answer;
 }
 
-export const start = (key: string) => post('start', { key }) as Promise<Started>;
-export const join = (digits: string) => post('join', { digits }) as Promise<Started>;
+const noAnswer = () => later(ANSWER_TIMEOUT_MS).then((): never => {
+  throw new Refused(0, t.checkNoServer);
+});
+
+/** Asks again where the browser gave the request up, as it does when the network changes. */
+async function insist(action: string, body: unknown): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await Promise.race([send(action, body), noAnswer()]);
+    } catch (error) {
+      if (error instanceof Refused || attempt === ATTEMPTS) throw error;
+      await later(PAUSE_MS);
+    }
+  }
+}
+
+const begin = (action: string, body: unknown) => post(action, body, insist(action, body)) as Promise<Started>;
+
+export const start = (key: string) => begin('start', { key });
+export const join = (digits: string) => begin('join', { digits });
 export const result = (session: string, report: unknown) => post('result', { session, report });
 export const signal = (session: string, data: string) => post('signal', { session, data });
 export const poll = (session: string, peer: boolean) => post('poll', { session, peer }) as Promise<Polled>;

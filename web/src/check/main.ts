@@ -1,9 +1,15 @@
 import 'webrtc-adapter';
+import { server } from '../lib/base';
 import { byId, later, setText, show } from '../lib/dom';
+import '../lib/focus';
 import { t, translate } from '../lib/i18n';
+import { loadInfo } from '../lib/info';
+import { offerSecurePage } from '../lib/insecure';
 import { drawQr } from '../lib/qr';
+import { TextField } from '../lib/text-field';
 import { asVerdict, type Verdict } from '../lib/verdict';
 import { join, poll, Refused, result, start, type PathTest, type Started } from './api';
+import { given, parameter } from './given';
 import { followLinks, leadLinks, LINKS, type LinkName, type LinkResult } from './links';
 import { testPaths, type PathResult } from './paths';
 import { testRange, type RangeResult } from './range';
@@ -18,10 +24,6 @@ interface Report {
 translate('checkTitle');
 
 const field = (id: string) => byId<HTMLInputElement>(id);
-const query = (name: string) => {
-  const match = new RegExp(`[?&]${name}=([^&]*)`).exec(location.search);
-  return match ? decodeURIComponent(match[1]!) : '';
-};
 
 let verdict: Verdict | null = null;
 let report: Report = { paths: [], range: null, links: [] };
@@ -33,6 +35,7 @@ function state(name: string): void {
 function complain(title: string, hint: string): void {
   setText(byId('notice-title'), title);
   setText(byId('notice-hint'), hint);
+  byId('notice').setAttribute('data-tone', 'bad');
   show(byId('notice'), true);
 }
 
@@ -111,7 +114,7 @@ function note(text: string): void {
 function invite(digits: string): void {
   setText(byId('digits'), digits);
   byId('digits').setAttribute('aria-label', t.checkDigitsLabel(digits));
-  drawQr(byId('qr'), `${location.origin}/check?d=${digits}`, t.checkQrLabel);
+  drawQr(byId('qr'), `${server}/check?d=${digits}`, t.checkQrLabel);
   show(byId('two'), true);
 }
 
@@ -196,32 +199,42 @@ async function copy(): Promise<void> {
   setText(byId('copy-report'), t.checkCopied);
 }
 
+/** A pasted link becomes the key, or the digits, in it. */
+function takeLinks(name: string, input: HTMLInputElement): void {
+  new TextField(input, () => {
+    if (parameter(name, input.value.normalize('NFKC')) !== null) input.value = given(name, input.value);
+  });
+}
+
 function enable(): void {
   const buttons = [byId<HTMLButtonElement>('start-check'), byId<HTMLButtonElement>('join-check')];
   byId('begin').addEventListener('submit', async (event) => {
     event.preventDefault();
-    const key = field('key-input').value.trim();
+    const key = given('k', field('key-input').value);
     if (!key) return complain(t.checkNotStarted, t.checkKeyMissing);
     const started = await begin(start(key), buttons);
     if (started) await runFirst(started);
   });
   byId('join').addEventListener('submit', async (event) => {
     event.preventDefault();
-    const digits = field('digits-input').value.normalize('NFKC').trim();
+    const digits = given('d', field('digits-input').value);
     if (!/^\d{4}$/.test(digits)) return complain(t.checkNotStarted, t.checkDigitsMissing);
     const started = await begin(join(digits), buttons);
     if (started) await runSecond(started);
   });
+  takeLinks('k', field('key-input'));
+  takeLinks('d', field('digits-input'));
   byId('copy-report').addEventListener('click', () => void copy());
   // Before that, a click would only load the page again.
   buttons.forEach((button) => (button.disabled = false));
 }
 
-const [key, digits] = [query('k'), query('d')];
+const { search } = location;
+const [key, digits] = [parameter('k', search) ?? '', parameter('d', search) ?? ''];
 field('key-input').value = key;
 field('digits-input').value = digits;
 // The key must not stay in the history, nor in a link that somebody copies.
-if (location.search) history.replaceState(null, '', location.pathname);
+if (search) history.replaceState(null, '', location.pathname);
 show(byId('key-field'), !key);
 show(byId('join'), !key);
 show(byId('begin'), !digits);
@@ -232,3 +245,4 @@ else {
   complain(t.checkNotStarted, t.checkNoRtc);
 }
 (digits ? byId('join-check') : key ? byId('start-check') : field('key-input')).focus();
+void loadInfo().then((info) => info && offerSecurePage(info, search));

@@ -1,21 +1,51 @@
+import { store, stored } from './dom';
 import { en, type Text } from './text-en';
 import { zh } from './text-zh';
 
 export type { Text };
 
-const chinese = /^zh\b/i.test((navigator.languages && navigator.languages[0]) || navigator.language || '');
+type Language = 'en' | 'zh';
+
+const REMEMBERED = 'castway.language';
+const PARAMETER = /([?&])lang=([^&]*)/;
+const TAGS: Record<Language, string> = { en: 'en', zh: 'zh-CN' };
+
+function isLanguage(name: unknown): name is Language {
+  return name === 'en' || name === 'zh';
+}
+
+/** The language that the URL asks for, which is remembered, or the one that it asked for before. */
+export const chosenLanguage: Language | null = (() => {
+  const asked = PARAMETER.exec(location.search);
+  if (asked && isLanguage(asked[2])) {
+    store('localStorage', REMEMBERED, asked[2]);
+    return asked[2];
+  }
+  const remembered = stored<unknown>('localStorage', REMEMBERED);
+  return isLanguage(remembered) ? remembered : null;
+})();
+
+function browserLanguage(): Language {
+  return /^zh\b/i.test((navigator.languages && navigator.languages[0]) || navigator.language || '') ? 'zh' : 'en';
+}
 
 /** The language of the page, as verdicts name it. */
-export const language: 'en' | 'zh' = chinese ? 'zh' : 'en';
+export const language: Language = chosenLanguage || browserLanguage();
 
-export const t: Text = chinese ? zh : en;
+export const t: Text = language === 'zh' ? zh : en;
+
+/** The query with another language. */
+export function inLanguage(query: string, wanted: Language): string {
+  if (PARAMETER.test(query)) return query.replace(PARAMETER, `$1lang=${wanted}`);
+  return `${query}${query ? '&' : '?'}lang=${wanted}`;
+}
 
 /** The keys of texts without arguments, which the markup may use. */
 type Plain = { [K in keyof Text]: Text[K] extends string ? K : never }[keyof Text];
 
-/** Sets the text of every element with `data-t`, and the label of every element with `data-t-label`. */
+/** Sets the text of every element with `data-t`, the label of every element with `data-t-label`, and the link to the other language. */
 export function translate(title: Plain): void {
-  document.documentElement.lang = chinese ? 'zh-CN' : 'en';
+  document.documentElement.lang = TAGS[language];
   document.title = t[title];
   const texts = document.querySelectorAll('[data-t]');
   for (let i = 0; i < texts.length; i++) texts[i]!.textContent = t[texts[i]!.getAttribute('data-t') as Plain];
@@ -23,4 +53,13 @@ export function translate(title: Plain): void {
   for (let i = 0; i < labels.length; i++) {
     labels[i]!.setAttribute('aria-label', t[labels[i]!.getAttribute('data-t-label') as Plain]);
   }
+  const link = document.getElementById('language') as HTMLAnchorElement | null;
+  if (link) offerOther(link);
+}
+
+function offerOther(link: HTMLAnchorElement): void {
+  const other: Language = language === 'zh' ? 'en' : 'zh';
+  link.lang = link.hreflang = TAGS[other];
+  link.textContent = other === 'zh' ? '中文' : 'English';
+  link.href = location.pathname + inLanguage(location.search, other) + location.hash;
 }

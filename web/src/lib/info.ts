@@ -1,3 +1,6 @@
+import { at, server } from './base';
+import { showVersion } from './version';
+
 export interface Info {
   publicUrl: string | null;
   origins: string[];
@@ -15,9 +18,10 @@ export const DEFAULT_INFO: Info = {
 
 export async function loadInfo(): Promise<Info | null> {
   try {
-    const response = await fetch('/api/info');
+    const response = await fetch(at('/api/info'));
     if (!response.ok) return null;
-    const body = (await response.json()) as Partial<Info>;
+    const body = (await response.json()) as Partial<Info> & { version?: unknown };
+    showVersion(body.version);
     return {
       publicUrl: body.publicUrl ? body.publicUrl.replace(/\/+$/, '') : null,
       origins: body.origins ?? [],
@@ -36,8 +40,8 @@ export function isLoopback(hostname: string): boolean {
 /** The address at which another device reaches this server. */
 export function reachableOrigin(info: Info): string {
   if (info.publicUrl) return info.publicUrl;
-  if (!isLoopback(location.hostname)) return location.origin;
-  return info.origins[0] ?? location.origin;
+  if (!isLoopback(location.hostname)) return server;
+  return info.origins[0] ?? server;
 }
 
 export function withoutScheme(url: string): string {

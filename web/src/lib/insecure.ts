@@ -1,31 +1,34 @@
-import { store, stored } from './dom';
+import { byId, setText, show, store, stored } from './dom';
 import { t } from './i18n';
 import type { Info } from './info';
 import { makeProblem, type Problem } from './problem';
+import { samePath, securePage, showSecurePage } from './secure';
 
 const SEEN = 'castway.certificate';
 
-/** The problem of an insecure page: `title` says what needs HTTPS, and the link opens the same page at a secure address. */
+/** The problem of an insecure page: `title` says what needs HTTPS, and the notice leads to the same page at a secure address. */
 export function insecure(info: Info, title: string): Problem {
-  if (info.publicUrl && /^https:/.test(info.publicUrl)) return makeProblem('insecure', title, t.insecurePublic, { link: info.publicUrl + path() });
-  if (info.https) {
-    const hint = t.insecureOwnHint(info.https.fingerprint);
-    return makeProblem('insecure', t.insecureOwn, hint, { tone: 'info', link: secureOrigin(info.https.port) + path() });
-  }
+  const secure = securePage(info);
+  if (secure) return makeProblem('insecure', title, secure.fingerprint ? '' : t.insecurePublic, { tone: 'info', link: secure.url, secure });
   const port = location.port ? `:${location.port}` : '';
-  return makeProblem('insecure', title, t.insecureLocal, { link: `http://localhost${port}${path()}` });
+  return makeProblem('insecure', title, t.insecureLocal, { link: `http://localhost${port}${samePath()}` });
 }
 
 /** Opens the secure page without a click once the user has followed the link before. */
 export function moveOn(info: Info, link: HTMLAnchorElement): void {
-  const { https } = info;
-  if (window.isSecureContext || info.publicUrl || !https) return;
-  if (stored<string>('localStorage', SEEN) === https.fingerprint) location.replace(secureOrigin(https.port) + path());
-  else link.addEventListener('click', () => store('localStorage', SEEN, https.fingerprint));
+  const secure = window.isSecureContext || info.publicUrl ? null : securePage(info);
+  if (!secure) return;
+  const { fingerprint } = info.https!;
+  if (stored<string>('localStorage', SEEN) === fingerprint) location.replace(secure.url);
+  else link.addEventListener('click', () => store('localStorage', SEEN, fingerprint));
 }
 
-const path = () => location.pathname + location.search;
-
-function secureOrigin(port: number): string {
-  return `https://${location.hostname}${port === 443 ? '' : `:${port}`}`;
+/** Leads to the secure page from a page that works without HTTPS, too. */
+export function offerSecurePage(info: Info, query?: string): void {
+  const secure = window.isSecureContext ? null : securePage(info, query);
+  if (!secure || !byId('notice').hidden) return;
+  byId('notice').setAttribute('data-tone', 'info');
+  setText(byId('notice-title'), t.secureOffer);
+  showSecurePage(secure);
+  show(byId('notice'), true);
 }

@@ -1,5 +1,6 @@
 import { byId, copyText, setText, show } from './dom';
 import { t } from './i18n';
+import { showSecurePage, type SecurePage } from './secure';
 import type { Verdict } from './verdict';
 
 /** A problem that the user can do something about. `id` is stable: tests and bug reports use it. */
@@ -9,6 +10,8 @@ export interface Problem {
   title: string;
   hint: string;
   link?: string;
+  /** The link leads to this page at a secure address. */
+  secure?: SecurePage;
   offer?: 'camera' | 'retry';
   /** What stopped the connection. */
   verdict?: Verdict;
@@ -47,6 +50,7 @@ export function showProblem(problem: Problem | null): void {
     link.href = problem.link;
     setText(link, problem.link);
   }
+  showSecurePage(problem.secure ?? null);
   showVerdict(problem);
   const action = byId('notice-action');
   show(action, Boolean(problem.offer));

@@ -13,9 +13,9 @@ const INVISIBLE = /[\u200c\u200d\ufe00-\ufe0f]/g;
 const OTHER_ASCII = /[\u0000-\u007f]/;
 const FULL_WIDTH = /[\uff01-\uff5e]/g;
 
-const AFTER_A_LINK = /[.,;:!)\]}>'"，。；：！）】》”]+$/;
+const AFTER_A_LINK = /[.,;:!)\]}>'"]+$/;
 /** A link of a room, perhaps inside a sentence: the address of its server, and the name as it stands in the link. */
-const LINK = /(https?:\/\/[^\s/?#]+(?:\/[^\s?#]*?)?)\/r\/([^\s/?#]+)/i;
+const LINK = /(https?:\/\/[^\s/?#]+(?:\/[^\s?#]*?)?)\/r\/([^\s/?#，。；：！）】》”]+)/i;
 
 /** Whether the server accepts it as the id of a room. */
 export function isId(id: unknown): id is string {
@@ -49,10 +49,10 @@ export function roomPath(id: string): string {
   return `/r/${encodeURIComponent(roomName(id))}`;
 }
 
-/** The room of a page's path, where `base` is the path of the server. Null if the path names none. */
-export function roomOfPath(path: string, base = ''): string | null {
+/** The room of a page's path, below the path of the server. Null if the path names none. */
+export function roomOfPath(path: string): string | null {
   // The server treats several slashes as one.
-  const part = path.replace(/\/+/g, '/').slice(base.length).split('/')[2];
+  const part = path.replace(/\/+/g, '/').split('/')[2];
   return part ? roomId(unescaped(part)) : null;
 }
 

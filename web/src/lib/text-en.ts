@@ -12,6 +12,16 @@ export const en = {
   landingCallHint: 'Two people see and hear each other. Open a room and send its link.',
   landingPrivate: 'Video and sound are encrypted, and travel directly between the two devices or through this server’s own relay. Nothing is recorded.',
 
+  secureOffer: 'To share a screen, a camera or a microphone, continue securely. A TV does not need this.',
+
+  // A page that does not exist
+  missingTitle: 'Castway – page not found',
+  missingHeading: 'There is no such page',
+  missingLead: 'Check the address for a typing error, or choose what you want to do:',
+
+  // The foot of a page
+  footCheck: 'Test the connection',
+
   // TV
   tvTitle: 'Castway – TV',
   tvHow: 'Cast to this screen',
@@ -214,10 +224,14 @@ export const en = {
 
   // Problems. A title names the problem, and a sentence says what to do.
   insecure: 'This page needs HTTPS to share a screen',
-  insecurePublic: 'Browsers only allow it on secure pages. Open this address instead:',
-  insecureOwn: 'Your browser will show a warning once',
-  insecureOwnHint: (fingerprint: string) =>
-    `Screen sharing, cameras and microphones need HTTPS, and browsers do not know the issuer of this server’s certificate. Open the address below, choose “Advanced” and continue. To be sure that it is this server, compare the certificate’s SHA-256 fingerprint: ${fingerprint}`,
+  insecurePublic: 'Browsers only allow it on secure pages.',
+  secureContinue: 'Continue securely',
+  secureSaysChromium: (host: string) => `Your browser will say once: “Your connection is not private”, because it does not know who issued this server’s certificate. Choose “Advanced”, then “Proceed to ${host}”.`,
+  secureSaysEdge: (host: string) => `Your browser will say once: “Your connection isn’t private”, because it does not know who issued this server’s certificate. Choose “Advanced”, then “Continue to ${host}”.`,
+  secureSaysFirefox: 'Your browser will say once: “Warning: Potential Security Risk Ahead”, because it does not know who issued this server’s certificate. Choose “Advanced…”, then “Accept the Risk and Continue”.',
+  secureSaysSafari: 'Your browser will say once: “This Connection Is Not Private”, because it does not know who issued this server’s certificate. Choose “Show Details”, then “visit this website”.',
+  secureCertificate: 'How to be sure that it is this server',
+  secureCompare: 'Compare the SHA-256 fingerprint of the certificate, which the browser’s warning shows, with this one. The server logs it at its start:',
   insecureLocal: 'Browsers only allow it on secure pages. Ask the administrator of this server for its https:// address. On the server itself, this address works too:',
   noWebrtc: 'This browser cannot cast',
   noWebrtcHint: 'It does not support WebRTC, or WebRTC is switched off. Use a current Chrome, Edge, Firefox or Safari.',

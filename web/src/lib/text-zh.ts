@@ -12,6 +12,13 @@ export const zh: Text = {
   landingCall: '视频通话',
   landingCallHint: '两个人互相看见、听见。打开房间并发送链接。',
   landingPrivate: '画面和声音全程加密，在两端之间直接传输，或经由本服务器自带的中继。不会录制任何内容。',
+  secureOffer: '要共享屏幕、使用摄像头或麦克风，请安全地继续。电视不需要。',
+
+  missingTitle: 'Castway – 找不到页面',
+  missingHeading: '没有这个页面',
+  missingLead: '请检查地址是否有误，或选择您要做的事：',
+
+  footCheck: '测试连接',
 
   tvTitle: 'Castway – 电视',
   tvHow: '投屏到这里',
@@ -210,10 +217,14 @@ export const zh: Text = {
   callLoopbackTakenHint: '回环测试需要空房间，请使用其他房间。',
 
   insecure: '共享屏幕需要 HTTPS',
-  insecurePublic: '浏览器只允许在安全页面上共享屏幕。请改用此地址：',
-  insecureOwn: '浏览器接下来会警告一次',
-  insecureOwnHint: (fingerprint: string) =>
-    `共享屏幕、使用摄像头和麦克风需要 HTTPS，而此服务器的证书没有浏览器认可的机构担保。请打开下面的地址，选择“高级”并继续。如需确认是此服务器，请核对证书的 SHA-256 指纹：${fingerprint}`,
+  insecurePublic: '浏览器只允许在安全页面上使用这些功能。',
+  secureContinue: '安全地继续',
+  secureSaysChromium: (host) => `浏览器会提示一次“您的连接不是私密连接”，因为它不认识此服务器证书的颁发者。请选择“高级”，再选择“继续前往 ${host}”。`,
+  secureSaysEdge: (host) => `浏览器会提示一次“你的连接不是专用连接”，因为它不认识此服务器证书的颁发者。请选择“高级”，再选择“继续访问 ${host}”。`,
+  secureSaysFirefox: '浏览器会提示一次“警告：面临潜在的安全风险”，因为它不认识此服务器证书的颁发者。请选择“高级…”，再选择“接受风险并继续”。',
+  secureSaysSafari: '浏览器会提示一次“此连接非私人连接”，因为它不认识此服务器证书的颁发者。请选择“显示详细信息”，再选择“访问此网站”。',
+  secureCertificate: '如何确认就是此服务器',
+  secureCompare: '请将浏览器警告中显示的证书 SHA-256 指纹与下面的指纹核对。服务器启动时会在日志中记录它：',
   insecureLocal: '浏览器只允许在安全页面上共享屏幕。请向服务器管理员索取 https:// 地址；在服务器本机上也可打开此地址：',
   noWebrtc: '此浏览器无法投屏',
   noWebrtcHint: '它不支持 WebRTC 或已将其关闭。请使用新版 Chrome、Edge、Firefox 或 Safari。',

@@ -4,6 +4,7 @@ import { moveByArrows } from '../lib/arrows';
 import { server } from '../lib/base';
 import { byId, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
+import '../lib/focus';
 import { t, translate } from '../lib/i18n';
 import { DEFAULT_INFO, loadInfo, type Info } from '../lib/info';
 import { relayOnly } from '../lib/relay-only';
