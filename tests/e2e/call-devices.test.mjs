@@ -1,7 +1,7 @@
 // The devices of a call and its keys, in the lobby and during the call.
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { FRAME_RATE, assertPicture, inState, openPage, seenColour, statistics, until } from './support/browser.mjs';
+import { FRAME_RATE, assertPicture, inState, joinCall, openPage, seenColour, statistics, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 const TWO_CAMERAS = { args: [`--use-fake-device-for-media-stream=device-count=2,fps=${FRAME_RATE}`] };
@@ -11,7 +11,6 @@ const options = (page, id) => page.locator(`#${id} option`).allTextContents();
 const chosen = (page, id) => page.locator(`#${id}`).evaluate((select) => select.selectedOptions[0]?.textContent);
 const ownCamera = (page) => page.evaluate(() => document.getElementById('self').srcObject?.getVideoTracks()[0]?.label ?? null);
 const loudness = (page) => page.locator('#settings .level > span').evaluate((bar) => Number(/\((.*)\)/.exec(bar.style.transform)?.[1] ?? 0));
-// After some seconds without an answer about the devices, the button offers to join without them.
 const ready = (page) => until('the preview', () => page.locator('#join', { hasText: /^Join the call$/ }).isEnabled());
 const state = (page) => page.evaluate(() => window.castway.state());
 
@@ -46,8 +45,7 @@ describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME },
     await page.locator('#join').click();
     await inState(page, 'waiting');
     const other = await openPage(await fixture.browser(TWO_CAMERAS), `${server.url}/r/devices?ice=relay`, { permissions: PERMISSIONS });
-    await ready(other);
-    await other.locator('#join').click();
+    await joinCall(other);
     for (const each of [page, other]) await inState(each, 'talking');
     await assertPicture(other, 2);
     await page.locator('#preferences').click();
@@ -64,8 +62,7 @@ describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME },
     const pages = [];
     for (let i = 0; i < 2; i += 1) {
       const page = await openPage(await fixture.browser(TWO_CAMERAS), `${server.url}/r/unplugged?ice=relay`, { permissions: PERMISSIONS });
-      await ready(page);
-      await page.locator('#join').click();
+      await joinCall(page);
       pages.push(page);
       await inState(page, i ? 'talking' : 'waiting');
     }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Android } from '../interop/support/apprtc.mjs';
-import { assertMagenta, assertPicture, assertRelayed, DEVICES, FRAME_RATE, inState, TIMEOUT_MS, openPage, openSource, seenColour, statistics, until } from './support/browser.mjs';
+import { assertMagenta, assertPicture, assertRelayed, DEVICES, FRAME_RATE, inState, joinCall, TIMEOUT_MS, openPage, openSource, seenColour, statistics, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 const ROOM = 'e2e-room';
@@ -17,12 +17,9 @@ async function enter(browser, server, { room = ROOM, permissions = DEVICE_PERMIS
   page.on('response', async (response) => {
     if (new URL(response.url()).pathname.startsWith('/join/')) page.joins.push(await response.json().catch(() => ({})));
   });
-  await join(page);
+  await joinCall(page);
   return page;
 }
-
-// After some seconds without an answer about the devices, the button offers to join without them.
-const join = (page) => page.locator('#join', { hasText: /^(Join the call|加入通话)$/ }).click();
 
 const open = async (fixture, server, options) => enter(await fixture.browser(DEVICES), server, options);
 
@@ -333,7 +330,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     const first = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: DEVICE_PERMISSIONS });
     const registered = [];
     first.on('websocket', (socket) => socket.on('framesent', ({ payload }) => registered.push(/"clientid":"(\d+)"/.exec(payload)?.[1])));
-    await join(first);
+    await joinCall(first);
     await inState(first, 'waiting');
     const second = await open(fixture, server);
     for (const page of [first, second]) await inState(page, 'talking');

@@ -1,6 +1,6 @@
 // The call page if WebSockets don't reach the server.
 import assert from 'node:assert/strict';
-import { assertPicture, DEVICES, inState, openPage, until } from './support/browser.mjs';
+import { assertPicture, DEVICES, inState, joinCall, openPage, until } from './support/browser.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
 import { browserTest } from './support/browser-test.mjs';
 
@@ -14,7 +14,7 @@ const status = (page) => page.locator('#status-text').textContent();
 
 async function enter(fixture, url, locale) {
   const page = await openPage(await fixture.browser(DEVICES), `${url}/r/${ROOM}?ice=relay`, { locale, permissions: PERMISSIONS });
-  await page.locator('#join').click();
+  await joinCall(page);
   return page;
 }
 
@@ -54,7 +54,7 @@ browserTest('a place that was lost while no WebSocket got through is asked for a
   const proxy = await behindProxy(fixture, server);
   const first = await openPage(await fixture.browser(DEVICES), `${proxy.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
   const joined = first.waitForResponse((reply) => reply.url().includes('/join/'));
-  await first.locator('#join').click();
+  await joinCall(first);
   const { params } = await (await joined).json();
   await told(first);
   await fetch(`${server.url}/leave/${ROOM}/${params.client_id}`, { method: 'POST' });
@@ -88,7 +88,7 @@ browserTest('a server that is down is not taken for a proxy that takes headers a
 browserTest('whoever joins while the server is down is told', {}, async (fixture, server) => {
   const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
   await server.stop();
-  await page.locator('#join').click();
+  await joinCall(page);
   await page.locator('#status').waitFor();
   await until('the page says so', () => status(page), (text) => text === 'No connection to the server – trying again …');
   assert.equal(await page.evaluate(() => window.castway.state()), 'joining');
