@@ -54,9 +54,18 @@ browserTest('a place that was lost while no WebSocket got through is asked for a
   const proxy = await behindProxy(fixture, server);
   const first = await openPage(await fixture.browser(DEVICES), `${proxy.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
   const joined = first.waitForResponse((reply) => reply.url().includes('/join/'));
+  let sent = 0;
+  first.on('requestfinished', (request) => (sent += request.url().includes('/message/') ? 1 : 0));
   await joinCall(first);
   const { params } = await (await joined).json();
   await told(first);
+  // A message that is sent later would tell the page at once that its place is lost.
+  const toSend = () =>
+    first.evaluate(() => {
+      const pc = window.castway.pc();
+      return pc.iceGatheringState === 'complete' ? 1 + (pc.localDescription.sdp.match(/^a=candidate:/gm) ?? []).length : null;
+    });
+  await until('the offer and its candidates are sent', async () => sent === (await toSend()));
   await fetch(`${server.url}/leave/${ROOM}/${params.client_id}`, { method: 'POST' });
   const second = await enter(fixture, server.url);
   await inState(second, 'waiting');
