@@ -1,10 +1,13 @@
 // Real Chromium processes, and the steps that the tests perform with our two pages.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { TIMEOUT_MS, until as untilSeen } from '../../interop/support/wait.mjs';
 
-const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
+const installed = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
+// What starts it.
+export const CHROMIUM = fileURLToPath(new URL('chromium', import.meta.url));
 const SOURCE_TITLE = 'castway test picture';
 
 // The pictures of the tests change so often in a second. Most of the time that the browsers cost is in pictures.
@@ -17,9 +20,9 @@ export const DEVICES = { args: [FAKE_DEVICES] };
 
 // `home`: a folder with a certificate store that the browser trusts. `desktop`: the desktop for the browser's window, headless without it.
 function options({ home, desktop, args = [] } = {}) {
-  if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
+  if (!existsSync(installed)) throw new Error(`${installed} is missing: install Debian's package chromium`);
   return {
-    executablePath,
+    executablePath: CHROMIUM,
     env: { ...process.env, ...desktop?.env, ...(home && { HOME: home }) },
     headless: !desktop,
     args: [
@@ -102,6 +105,9 @@ export const until = (what, look, accept = Boolean, limit = TIMEOUT_MS) => until
 
 const bodyState = (page) => page.evaluate(() => `${document.body.dataset.state} ${document.body.dataset.online}`);
 export const inState = (page, state, limit) => until(`the page is ${state}`, () => bodyState(page), (seen) => seen === `${state} true`, limit);
+
+// Joins from the lobby with camera and microphone: after some seconds without an answer about them, the button offers to join without.
+export const joinCall = (page) => page.locator('#join', { hasText: /^(Join the call|加入通话)$/ }).click();
 
 export const shownCode = (page) =>
   until('the TV shows a code', () => page.locator('#code').evaluate((code) => (document.body.dataset.online === 'true' ? code.dataset.code : '')), (code) => /^[A-Z0-9]{6}$/.test(code ?? ''));
