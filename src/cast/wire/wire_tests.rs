@@ -240,10 +240,9 @@ fn nesting_without_end_is_no_stack_overflow() {
 }
 
 fn details(given: Value) -> Result<Option<TvDetails>, Failure> {
-    match arguments("TV_INIT", given.clone())? {
-        Request::Open(open) => Ok(open.details.map(|details| (*details).clone())),
-        other => panic!("{given}: {other:?}"),
-    }
+    let request = arguments("TV_INIT", given.clone())?;
+    let Request::Open(open) = request else { panic!("{given}: {request:?}") };
+    Ok(open.details.map(|details| (*details).clone()))
 }
 
 #[test]

@@ -58,7 +58,7 @@ mod tests {
             for (at, _) in html.match_indices(['"', '\'']) {
                 let rest = &html[at + 1..];
                 let own =
-                    rest.starts_with('/') && !rest.starts_with("//") && rest.bytes().nth(1).is_some_and(|byte| byte != b' ');
+                    rest.starts_with('/') && !rest.starts_with("//") && rest.as_bytes().get(1).is_some_and(|byte| *byte != b' ');
                 assert!(!own || rest.starts_with("/castway"), "{name}: {}", rest.chars().take(60).collect::<String>());
             }
             // The other URLs of the pages are those of scripts and styles.
