@@ -46,6 +46,9 @@ fn build() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", source.display());
     }
     let hash = hash(&sources)?;
+    // Builds of several profiles may run at the same time, and write the same pages.
+    let alone = fs::File::open("build.rs")?;
+    alone.lock()?;
     if fs::read_to_string(STAMP).is_ok_and(|built| built == hash) {
         return Ok(());
     }

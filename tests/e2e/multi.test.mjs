@@ -49,6 +49,10 @@ const takePart = (page) =>
 const isInitiator = (page) => page.evaluate(() => window.connection.isInitiator);
 const away = (server, count) => until(`${count} are away`, () => server.metric('castway_multi_away_users'), (users) => users === count);
 
+// Pages crash with the oldest and the newest library, and with the others in `tests/run matrix`: the server can't tell them apart there.
+const MATRIX = process.env.CASTWAY_TEST_MATRIX === 'true';
+const crashes = (kind) => MATRIX || kind === kinds[0] || kind === kinds.at(-1);
+
 describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
   for (const kind of kinds) {
     const name = `library ${kind.library}, client ${kind.version}`;
@@ -106,6 +110,7 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
       assert.equal(await isInitiator(third), false);
     });
 
+    if (!crashes(kind)) continue;
     browserTest(`a host and its guest whose pages crash (${name})`, patient, async (fixture, server) => {
       const browser = await withDevices(fixture);
       const before = () => (window.connection.autoCloseEntireSession = true);

@@ -43,6 +43,11 @@ async function each(name, prepare, permissions = []) {
 }
 
 const open = (path) => async (page) => void (await page.goto(server.url + path));
+const insecurely = (path) => async (page) => {
+  await page.addInitScript(() => Object.defineProperty(window, 'isSecureContext', { value: false }));
+  await page.goto(server.url + path);
+  await page.locator('#notice-link').waitFor();
+};
 const startWith = (code) => async (page) => {
   await page.goto(`${server.url}/cast?ice=relay&code=${code}`);
   await page.locator('#start').click();
@@ -51,12 +56,19 @@ const startWith = (code) => async (page) => {
 try {
   await openSource(browser);
   const { page: tv, code } = await openTv(browser, server);
-  await each('landing', open('/'));
+  await each('landing', async (page) => {
+    await page.goto(server.url);
+    // The picture moves for less than five seconds.
+    await until('the picture is complete', () => page.evaluate(() => document.getAnimations().length), (moving) => moving === 0);
+  });
+  await each('landing-insecure', insecurely('/'));
+  await each('missing', open('/404'));
   await each('tv-waiting', async (page) => {
     await page.goto(`${server.url}/tv`);
     await inState(page, 'waiting');
   });
   await each('cast-setup', open('/cast'));
+  await each('cast-insecure', insecurely('/cast'));
   await each('cast-code-incomplete', async (page) => {
     await startWith('ABC')(page);
     await errorIs(page, 'code_incomplete');
@@ -265,11 +277,7 @@ try {
     await open('/r/team-standup')(page);
     await errorIs(page, 'refused');
   });
-  await each('call-insecure', async (page) => {
-    await page.addInitScript(() => Object.defineProperty(window, 'isSecureContext', { value: false }));
-    await open('/r/team-standup')(page);
-    await errorIs(page, 'insecure');
-  });
+  await each('call-insecure', insecurely('/r/team-standup'));
   await each('call-lobby', async (page) => {
     await open('/r/team-standup')(page);
     await page.waitForTimeout(1500);
@@ -327,6 +335,7 @@ try {
     await until('ended', () => page.evaluate(() => document.body.dataset.state), (state) => state === 'ended');
   }, allowed);
   await each('check-without-key', open('/check'));
+  await each('check-insecure', insecurely('/check'));
   await each('check-done', async (page) => {
     await page.goto(`${server.url}/check?k=${await newKey(server)}`);
     await page.locator('#start-check').click();

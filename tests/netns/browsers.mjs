@@ -6,10 +6,12 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FAKE_DEVICES } from '../e2e/support/browser.mjs';
+import { CHROMIUM, FAKE_DEVICES } from '../e2e/support/browser.mjs';
 import { openFirefox } from '../e2e/support/firefox.mjs';
 import { openOld, through } from '../e2e/support/old-chromium.mjs';
 import { homeThatTrusts } from '../e2e/support/trust.mjs';
+import { until } from '../interop/support/wait.mjs';
+import { isSettled } from './networks.mjs';
 
 const { chromium } = createRequire(new URL('../e2e/', import.meta.url))('playwright-core');
 const forward = fileURLToPath(new URL('forward.mjs', import.meta.url));
@@ -33,11 +35,15 @@ export const only = (transport) => `
     };
   })();`;
 
+// A browser gives requests up when its host gets an address or a link.
+const settled = (home) => until(`the addresses of ${home} are settled`, () => isSettled(home));
+
 // A current Chromium in a home, with a screen to share. Playwright starts it through a script in `folder` that enters the home.
-export function launchIn(home, folder, { args = [], ...options } = {}) {
+export async function launchIn(home, folder, { args = [], ...options } = {}) {
   const executablePath = join(folder, home);
-  writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${home} ${process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
+  writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${home} ${CHROMIUM} "$@"\n`);
   chmodSync(executablePath, 0o755);
+  await settled(home);
   const usual = ['--no-sandbox', '--auto-select-tab-capture-source-by-title=castway test picture', '--autoplay-policy=no-user-gesture-required'];
   return chromium.launch({ executablePath, ...options, args: [...usual, ...args] });
 }
@@ -62,6 +68,7 @@ export class Browsers {
 
   // A page in a Firefox in a home.
   async firefox(home, url, script) {
+    await settled(home);
     const reach = async (port) => through(await this.#socketTo(home, port), port).socket;
     const { page, close } = await openFirefox(url, { ca: this.ca, within: ['ip', 'netns', 'exec', home], reach, script });
     this.#closers.push(close);
@@ -70,6 +77,7 @@ export class Browsers {
 
   // A page in a Chromium of this version in a home.
   async old(version, home, url, script) {
+    await settled(home);
     const reach = async (port) => through(await this.#socketTo(home, port), port);
     // Old versions know no store of certificates that a test can fill, or ignore what is in it.
     const old = await openOld(url, { version, within: ['ip', 'netns', 'exec', home], reach, home: this.home, args: ['--ignore-certificate-errors'], script });

@@ -7,7 +7,7 @@ import { assertPicture, inState, openPage, openSource, shownCode, statistics, un
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { Browsers } from './browsers.mjs';
-import { forgetNames, nameAll } from './networks.mjs';
+import { addHost, forgetNames, nameAll } from './networks.mjs';
 
 const DOMAIN = 'cast.castway.test';
 const ORIGIN = `https://${DOMAIN}:8443`;
@@ -23,7 +23,7 @@ function build() {
   run(`ip link add wan type bridge; ip addr add ${FOUR}/24 dev wan; ip -6 addr add ${SIX}/64 dev wan nodad; ip link set wan up`);
   for (const [home, addresses] of Object.entries(HOMES)) {
     run(`
-      ip netns add ${home}
+      ${addHost(home)}
       ip link add port-${home} master wan type veth peer name eth0 netns ${home}; ip link set port-${home} up
       ip -n ${home} link set lo up; ip -n ${home} link set eth0 up`);
     for (const address of addresses) {

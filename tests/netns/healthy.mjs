@@ -6,7 +6,7 @@ import { Setup } from './setup.mjs';
 
 // What doctor says of them depends on the machine of the tests.
 const OF_MACHINE = ['files', 'clock', 'disk', 'programs'];
-const CASTS_EVERYWHERE = process.env.CASTWAY_TEST_HEALTHY === 'true';
+const CASTS_EVERYWHERE = process.env.CASTWAY_TEST_SETUPS === 'true';
 
 // Declares the tests of set-ups in the same networks, which `make` builds; `options` are those of Setup. Each set-up is an object:
 // - `title`, `settings` of its server, and `serve`: the options of `Setup.serve`;
@@ -14,7 +14,7 @@ const CASTS_EVERYWHERE = process.env.CASTWAY_TEST_HEALTHY === 'true';
 // - `route`: an expression for the route of a cast, and `query` that of the pages;
 // - `verdict`: an expression for the verdict's code of /check, and `rows`: the expected states of its rows by path;
 // - `alarms`: what doctor may say, such as `warning cert`; nothing without it.
-// A cast costs more than the rest together: `tests/run healthy` casts in every set-up, and otherwise the first one in these networks and
+// A cast costs more than the rest together: `tests/run setups` casts in every set-up, and otherwise the first one in these networks and
 // those with `casts` do.
 export function declareHealthy(title, { make, options, setups }) {
   describe(title, () => {

@@ -8,7 +8,7 @@
 //
 // The homes' routers translate symmetrically and drop packets that no host at home has asked for. This must run within ./enter.
 import { execFileSync } from 'node:child_process';
-import { forgetNames, nameAll } from './networks.mjs';
+import { addHost, forgetNames, nameAll } from './networks.mjs';
 
 export const DOMAIN = 'cast.castway.test';
 export const ORIGIN = `https://${DOMAIN}`;
@@ -48,9 +48,7 @@ function attach(namespace, network, six, { last = 1, port = namespace ?? 'server
 
 function addHome(n, six) {
   run(`
-    ip netns add router${n}; ip netns add home${n}
-    # Chromium gives its requests up when an address that was tentative becomes usable.
-    ip netns exec home${n} sh -c 'for conf in all default; do echo 0 > /proc/sys/net/ipv6/conf/$conf/accept_dad; done'
+    ip netns add router${n}; ${addHost(`home${n}`)}
     ip -n router${n} link add lan type veth peer name eth0 netns home${n}
     ip -n router${n} addr add 192.168.${n}.1/24 dev lan; ip -n home${n} addr add 192.168.${n}.2/24 dev eth0
     for link in lo lan; do ip -n router${n} link set $link up; done
@@ -126,7 +124,7 @@ export function buildLan() {
   run(`ip link add wan type bridge; ip addr add ${IN_LAN}/24 dev wan; ip link set wan up`);
   for (const n of HOMES) {
     run(`
-      ip netns add home${n}
+      ${addHost(`home${n}`)}
       ip link add port${n} master wan type veth peer name eth0 netns home${n}; ip link set port${n} up
       ip -n home${n} addr add 192.168.7.${n + 1}/24 dev eth0
       for link in lo eth0; do ip -n home${n} link set $link up; done

@@ -28,12 +28,23 @@ table inet home {
   chain forward { type filter hook forward priority filter; iifname "wan" ct state new drop; }
 }`;
 
+// The command that makes the namespace of a host with browsers. Chromium gives its requests up when an address that was tentative becomes usable,
+// so no address of this host is tentative.
+export const addHost = (name) =>
+  `ip netns add ${name}; ip netns exec ${name} sh -c 'for conf in all default; do echo 0 > /proc/sys/net/ipv6/conf/$conf/accept_dad; done'`;
+
+// Whether no address of a host is about to change: its links are up, and what they have is usable.
+export function isSettled(name) {
+  const links = JSON.parse(run(`ip -n ${name} -j addr show`)).filter(({ ifname }) => ifname !== 'lo');
+  return links.every(({ operstate, addr_info: addresses }) => operstate === 'UP' && addresses.every(({ tentative }) => !tentative));
+}
+
 export function build() {
   if (!process.env.CASTWAY_NETNS) throw new Error('run it with tests/run netns, or within tests/netns/enter');
   run(`ip link add wan type bridge; ip addr add ${SERVER}/24 dev wan; ip link set wan up`);
   for (const n of [1, 2]) {
     run(`
-      ip netns add router${n}; ip netns add home${n}
+      ip netns add router${n}; ${addHost(`home${n}`)}
       ip link add port${n} master wan type veth peer name wan netns router${n}; ip link set port${n} up
       ip -n router${n} link add lan type veth peer name eth0 netns home${n}
       ip -n router${n} addr add 11.0.0.1${n}/24 dev wan; ip -n router${n} addr add 192.168.${n}.1/24 dev lan

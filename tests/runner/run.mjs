@@ -14,27 +14,35 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const logs = join(root, 'target/node-tests');
 const reporter = new URL('results.mjs', import.meta.url).href;
 
-// `cost`: how many of the PLACES a file takes while it runs, 3 for a busy core. Browsers compute, while a client of interop mostly waits.
+// `cost`: how many of the PLACES a file takes while it runs, 3 for a busy core: the time that all its processes compute, divided by the time
+// that it takes on an idle machine, times 3. Browsers compute, while a client of interop mostly waits.
 const PARTS = {
-  interop: { command: [process.execPath], cost: 0.5 },
+  interop: { command: [process.execPath], cost: 0.25 },
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
-  e2e: { command: [process.execPath], cost: 2 },
+  e2e: { command: [process.execPath], cost: 1.5 },
 };
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
-// Files that compute more than others of their part: they run two tests at a time, start many processes, or have hundreds of clients.
+// Set-ups that run only where they are named, as `tests/run setups` does. The others have the same steps, each in a network of another kind.
+const NAMED_ALONE = [
+  'netns/fault-answers-lost', 'netns/fault-certificate', 'netns/fault-clock', 'netns/fault-external-nat', 'netns/fault-tcp-closed',
+  'netns/healthy-bridge', 'netns/healthy-firewall', 'netns/healthy-hairpin', 'netns/healthy-public', 'netns/healthy-range',
+];
+// Files that compute more or less than others of their part.
 const COSTS = {
-  'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 4, 'e2e/check': 4,
-  'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/classroom': 2, 'netns/dual-stack': 2, 'netns/check': 2,
-  'interop/tls': 2, 'interop/kept-memory': 2, 'interop/unfinished': 2, 'interop/sessions': 1, 'interop/unfinished-crowds': 1,
+  'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 2.5, 'e2e/check': 2, 'e2e/one-port': 2,
+  'netns/one-port': 2, 'netns/turn-clients': 2, 'netns/check': 1.5, 'netns/dual-stack': 1.5, 'netns/nat': 0.5, 'netns/firewall': 0.5, 'netns/doctor-firewall': 0.5,
+  'interop/tls': 1, 'interop/kept-memory': 1, 'interop/unfinished': 1, 'interop/sessions': 0.5, 'interop/charged': 1, 'interop/cors': 1, 'interop/unread': 1,
 };
-// Two browsers each, which cast one picture after the other. Those of a fault wait for what does not come, most of the time.
-const costOf = (id, cost) => COSTS[id] ?? (/^netns\/healthy-/.test(id) ? 2 : cost);
+// Two browsers each, which cast one picture after the other; those of a fault wait for what does not come, most of the time.
+const ofSetup = (id) => (/^netns\/healthy-/.test(id) ? 2 : /^netns\/fault-/.test(id) ? 0.75 : undefined);
+const costOf = (id, cost) => COSTS[id] ?? ofSetup(id) ?? cost;
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
-  'e2e/multi', 'e2e/call', 'netns/one-port', 'e2e/cast', 'e2e/code', 'interop/unfinished-crowds', 'interop/refusals', 'e2e/one-port', 'netns/turn-clients',
-  'netns/classroom', 'netns/fault-udp-closed', 'netns/check', 'interop/tls', 'interop/clock', 'interop/refused-for-now', 'interop/collider', 'interop/sessions', 'netns/nat', 'netns/dual-stack',
-  'interop/one-host-port', 'e2e/websocket', 'interop/rooms', 'interop/multi', 'interop/passwords', 'interop/unread', 'e2e/foreign-origin', 'interop/apprtc',
-  'netns/firewall', 'interop/kept-memory', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
+  'e2e/multi', 'e2e/call', 'netns/one-port', 'interop/unfinished-crowds', 'netns/doctor-firewall', 'netns/fault-udp-closed', 'interop/refusals', 'e2e/code', 'e2e/failure', 'e2e/one-port',
+  'netns/dual-stack', 'e2e/policy', 'e2e/cast', 'interop/tls', 'interop/sessions', 'netns/check', 'e2e/examples', 'netns/turn-clients', 'e2e/old-tv', 'e2e/websocket', 'netns/classroom',
+  'interop/one-host-port', 'interop/refused-for-now', 'interop/collider', 'interop/clock', 'interop/kept-memory', 'interop/multi-original', 'interop/multi', 'e2e/foreign-origin',
+  'netns/nat', 'netns/fault-external-address', 'netns/fault-visitor', 'interop/rooms', 'netns/firewall', 'netns/fault-proxy', 'interop/unread', 'interop/passwords', 'netns/self-test',
+  'interop/apprtc', 'e2e/tls', 'interop/power-cut', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
 ];
 // Tests that measure losses at a rate that the machine can barely sustain run alone.
 const ALONE = ['netns/flood'];
@@ -45,7 +53,7 @@ function filesOf(wanted) {
   const [part, name] = wanted.split('/');
   if (!PARTS[part]) throw new Error(`no part of the tests is called ${part}: ${Object.keys(PARTS).join(', ')}`);
   const names = readdirSync(join(root, 'tests', part)).filter((file) => file.endsWith('.test.mjs')).map((file) => file.replace('.test.mjs', ''));
-  const chosen = names.filter((each) => !name || each === name);
+  const chosen = names.filter((each) => (name ? each === name : !NAMED_ALONE.includes(`${part}/${each}`)));
   if (chosen.length === 0) throw new Error(`no tests in tests/${wanted}.test.mjs`);
   return chosen.map((each) => {
     const id = `${part}/${each}`;

@@ -1,10 +1,13 @@
 // Real Chromium processes, and the steps that the tests perform with our two pages.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { TIMEOUT_MS, until as untilSeen } from '../../interop/support/wait.mjs';
 
-const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
+const installed = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
+// What starts it.
+export const CHROMIUM = fileURLToPath(new URL('chromium', import.meta.url));
 const SOURCE_TITLE = 'castway test picture';
 
 // The pictures of the tests change so often in a second. Most of the time that the browsers cost is in pictures.
@@ -17,9 +20,9 @@ export const DEVICES = { args: [FAKE_DEVICES] };
 
 // `home`: a folder with a certificate store that the browser trusts. `desktop`: the desktop for the browser's window, headless without it.
 function options({ home, desktop, args = [] } = {}) {
-  if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
+  if (!existsSync(installed)) throw new Error(`${installed} is missing: install Debian's package chromium`);
   return {
-    executablePath,
+    executablePath: CHROMIUM,
     env: { ...process.env, ...desktop?.env, ...(home && { HOME: home }) },
     headless: !desktop,
     args: [

@@ -1,40 +1,39 @@
 // What a page costs that is opened for the first time: its requests, and the bytes of their bodies as they are sent.
-import { TIMEOUT_MS, openPage, until } from './browser.mjs';
+import { openPage, until } from './browser.mjs';
 import { openOld } from './old-chromium.mjs';
 
-export const PAGES = ['/', '/tv', '/cast', '/r', '/check'];
+export const PAGES = ['/', '/tv', '/cast', '/r/first-load', '/check'];
 
-// Written for Chromium 64. The pages' icon and WebSockets are not in it.
+// Written for Chromium 64. The pages' icon and WebSockets are not in it. A page has loaded everything when it knows the server.
 const LOADED = `JSON.stringify((function () {
   var entries = performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'));
-  return { ended: document.readyState === 'complete', requests: entries.length, bytes: entries.reduce(function (sum, entry) { return sum + entry.encodedBodySize; }, 0) };
+  var known = entries.some(function (entry) { return /\\/api\\/info$/.test(entry.name); });
+  var body = document.body;
+  var online = !/^\\/(tv|cast)$/.test(location.pathname) || (body && body.getAttribute('data-online') === 'true');
+  var bytes = entries.reduce(function (sum, entry) { return sum + entry.encodedBodySize; }, 0);
+  return { ended: known && online && document.readyState === 'complete', requests: entries.length, bytes: bytes };
 })())`;
 
-// The page is loaded when no request has been added between two looks.
-async function settled(what, evaluate) {
-  let last = -1;
-  return until(`${what} is loaded`, async () => JSON.parse(await evaluate(LOADED)), ({ ended, requests }) => {
-    const same = ended && requests > 3 && requests === last;
-    last = requests;
-    return same;
-  }, TIMEOUT_MS);
+async function cost(path, evaluate) {
+  const { requests, bytes } = await until(`${path} is loaded`, async () => JSON.parse(await evaluate(LOADED)), ({ ended }) => ended);
+  return { requests, bytes };
 }
 
 // In a current Chromium.
 export async function firstLoad(browser, server, path) {
   const page = await openPage(browser, server.url + path);
-  await page.waitForLoadState('networkidle');
-  const cost = await settled(path, (expression) => page.evaluate(expression));
-  await page.context().close();
-  return cost;
+  try {
+    return await cost(path, (expression) => page.evaluate(expression));
+  } finally {
+    await page.context().close();
+  }
 }
 
 // In the Chromium of an old television.
 export async function oldFirstLoad(server, path, version = '64') {
   const { page, close } = await openOld(server.url + path, { version });
   try {
-    await until(`${path} has started`, () => page.evaluate('Boolean(document.documentElement.lang && document.body && performance.getEntriesByType("resource").length > 6)'));
-    return await settled(path, (expression) => page.evaluate(expression));
+    return await cost(path, (expression) => page.evaluate(expression));
   } finally {
     await close();
   }

@@ -1,15 +1,13 @@
 // The unmodified browser library of RTCMultiConnection in Chromium, on a page like those of its demos.
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
-import { FAKE_DEVICES, TIMEOUT_MS, until } from './browser.mjs';
+import { FAKE_DEVICES, launch, TIMEOUT_MS, until } from './browser.mjs';
 
 const require = createRequire(import.meta.url);
 const library = (name) => readFileSync(require.resolve(`${name}/dist/RTCMultiConnection.js`));
 // By the version that they report, the newest last.
 const libraries = { '3.5': library('rtcmulticonnection-3.5'), '3.6': library('rtcmulticonnection-3.6'), '3.7': library('rtcmulticonnection') };
 const client2 = readFileSync(require.resolve('socket.io-client-2/dist/socket.io.js'));
-const executablePath = process.env.CASTWAY_TEST_CHROMIUM ?? '/usr/bin/chromium';
 
 // The server itself serves version 4.
 const clients = { '2.5': client2, '4.8': null };
@@ -22,16 +20,7 @@ export const kinds = [
   { library: '3.7', version: '4.8', screen: true },
 ];
 
-export async function launchWithDevices() {
-  if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Debian's package chromium`);
-  return chromium.launch({
-    executablePath,
-    args: [
-      '--no-sandbox', '--allow-loopback-in-peer-connection', FAKE_DEVICES, '--use-fake-ui-for-media-stream',
-      '--autoplay-policy=no-user-gesture-required',
-    ],
-  });
-}
+export const launchWithDevices = () => launch({ args: [FAKE_DEVICES, '--use-fake-ui-for-media-stream'] });
 
 // Defines what the tests call in a page. The relay is the only way between two peers.
 const DEFINITIONS = `

@@ -1,6 +1,5 @@
 import { store, stored } from './dom';
-import { en, type Text } from './text-en';
-import { zh } from './text-zh';
+import type { Text } from './text-en';
 
 export type { Text };
 
@@ -32,7 +31,8 @@ function browserLanguage(): Language {
 /** The language of the page, as verdicts name it. */
 export const language: Language = chosenLanguage || browserLanguage();
 
-export const t: Text = language === 'zh' ? zh : en;
+/** A page loads the texts of its language alone. */
+export const t: Text = language === 'zh' ? (await import('./text-zh')).zh : (await import('./text-en')).en;
 
 /** The query with another language. */
 export function inLanguage(query: string, wanted: Language): string {
