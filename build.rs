@@ -69,7 +69,9 @@ fn sources() -> io::Result<Vec<PathBuf>> {
     }
     for entry in fs::read_dir("web")? {
         let path = entry?.path();
-        if path.extension().is_some_and(|kind| kind == "html" || kind == "ts" || kind == "json") && !files.contains(&path) {
+        if path.extension().is_some_and(|kind| kind == "html" || kind == "ts" || kind == "js" || kind == "json")
+            && !files.contains(&path)
+        {
             files.push(path);
         }
     }

@@ -73,7 +73,7 @@ function renewPython() {
 }
 
 copyFiles();
-for (const folder of ['web', 'tests/interop', 'tests/e2e']) renewNpm(folder);
+for (const folder of ['web', 'tests/interop', 'tests/e2e', 'clients/js']) renewNpm(folder);
 renewPython();
 execute('cargo', ['update']);
 for (const file of ['Cargo.lock', 'web/package-lock.json', 'tests/interop/package.json', 'tests/e2e/package.json', 'tests/interop/requirements.txt']) {

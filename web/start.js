@@ -54,6 +54,18 @@
     });
   }
 
-  if (isComplete()) start();
+  // A page may be called like the path under which a proxy shows the server, and a proxy may remove that path. So the server can't know
+  // which of two pages was meant, but the address does.
+  function meant() {
+    var meta = document.querySelector('meta[name="castway-base"]');
+    var base = meta && meta.getAttribute('content');
+    if (!base) return null;
+    if (location.pathname === base) return base + '/';
+    return location.pathname === base + base + '/' ? base + base : null;
+  }
+
+  var other = meant();
+  if (other) location.replace(other + location.search + location.hash);
+  else if (isComplete()) start();
   else load(script.src.replace(/[^/]*$/, POLYFILLS), start, FIRST_PAUSE_MS);
 })();

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
+import { clientLibrary } from './client-library';
 import { partials } from './partials';
 import { plainScripts } from './plain-scripts';
 
@@ -28,6 +29,10 @@ const POLYFILLS: Record<string, string> = {
   'web.url-search-params': 'URLSearchParams',
 };
 const scripts = plainScripts(Object.values(POLYFILLS));
+const sources = {
+  alias: [{ find: /^@castway\/client(\/parts)?$/, replacement: `${resolve(import.meta.dirname, '../clients/js/src')}$1` }],
+  dedupe: ['socket.io-client'],
+};
 const server = process.env['CASTWAY_DEV_SERVER'] ?? 'http://127.0.0.1:8080';
 
 // The files that pages load from a Socket.IO server, as in the npm packages and on the original servers of version 4 and 2.
@@ -63,10 +68,9 @@ const compressed: Plugin = {
 
 export default defineConfig({
   appType: 'mpa',
-  resolve: {
-    alias: [{ find: /^@castway\/client(\/parts)?$/, replacement: `${resolve(import.meta.dirname, '../clients/js/src')}$1` }],
-    dedupe: ['socket.io-client'],
-  },
+  resolve: sources,
+  // The server puts the path under which a proxy shows it into the pages; what scripts and styles load, they find beside themselves.
+  experimental: { renderBuiltUrl: (_file, { hostType }) => (hostType === 'html' ? undefined : { relative: true }) },
   build: {
     // Televisions support no newer CSS than this, and get no second stylesheet.
     cssTarget: 'chrome53',
@@ -90,6 +94,7 @@ export default defineConfig({
     }),
     scripts.after,
     socketIoClients,
+    clientLibrary(sources),
     compressed,
   ],
   server: {

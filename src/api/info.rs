@@ -18,7 +18,8 @@ use crate::http::own_address;
 
 /// Responds 200 with `{name, version, publicUrl, origins, https, maxBitrate, code: {length, alphabet}}`.
 ///
-/// `origins` are the addresses under which other machines reach the pages, the most likely one first. A browser on this machine
+/// `publicUrl` is the configured address, with the base path if it has one. `origins` are the addresses under which other machines
+/// reach the pages, the most likely one first. A browser on this machine
 /// gets all of them, other browsers the one that they used. `https` is `null` without TLS, otherwise `{port, selfSigned,
 /// fingerprint}`: `selfSigned` is true for every certificate that browsers warn about, and the fingerprint belongs to the
 /// certificate for the requested host.

@@ -41,7 +41,7 @@ pub struct ApiState {
 /// Where the server is reached, and the form of its codes: what `/api/info` tells the pages.
 #[derive(Debug)]
 pub struct PublicAddress {
-    /// The configured origin, without a trailing slash.
+    /// The configured address, without a slash at the end.
     pub public_url: Option<String>,
     /// The bound address of the HTTP port.
     pub http: SocketAddr,

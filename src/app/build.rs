@@ -307,7 +307,7 @@ impl Opened {
             limiter: limits.credentials.clone(),
             ice_limiter: ClientLimiter::per_minute(credentials.ice.rate),
             public: PublicAddress {
-                public_url: self.public_origin(),
+                public_url: self.public_url(),
                 http: self.listeners.http.addr,
                 https_port: self.https_port,
                 alphabet: cast.alphabet,
@@ -319,7 +319,7 @@ impl Opened {
             metrics: self.metrics(gateways, limits),
         };
         let rooms =
-            RoomServer { gateway: gateways.apprtc.clone(), public_url: self.public_origin(), http: self.listeners.http.addr };
+            RoomServer { gateway: gateways.apprtc.clone(), public_url: self.public_url(), http: self.listeners.http.addr };
         let api = api::router::router(Arc::new(state)).merge(apprtc::room_server::router(rooms));
         let api = api.merge(check::routes::router(checks.clone()));
         api.layer(middleware::from_fn(response_bytes::count))

@@ -93,10 +93,10 @@ impl Opened {
         }
     }
 
-    /// The origin at which devices in other networks find the pages. Without a trusted certificate it is that of HTTP, which
+    /// The address at which devices in other networks find the pages. Without a trusted certificate it is that of HTTP, which
     /// browsers open without a warning.
     fn check_origin(&self) -> Box<dyn Fn() -> String + Send + Sync> {
-        let (public, external, http) = (self.public_origin(), self.external.clone(), self.listeners.http.addr);
+        let (public, external, http) = (self.public_url(), self.external.clone(), self.listeners.http.addr);
         let secure = self.certificates.clone().zip(self.https_port);
         Box::new(move || {
             let secure = || secure.as_ref().and_then(|(certificates, port)| secure_origin(certificates, *port));

@@ -12,8 +12,8 @@ use super::listeners::TcpListeners;
 use super::self_test::{Parts, SelfTest};
 use crate::addresses::external::ExternalAddresses;
 use crate::clock::WallClock;
-use crate::config::Config;
 use crate::config::secret::Secret;
+use crate::config::{Config, without_last_slash};
 use crate::diagnosis::watch::Watch;
 use crate::ingress::Listener;
 use crate::limits::descriptor_limit;
@@ -101,6 +101,11 @@ impl Opened {
     /// The origin that people type, if it is set.
     pub(super) fn public_origin(&self) -> Option<String> {
         self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization())
+    }
+
+    /// The address that people type, if it is set: an origin and the base path.
+    pub(super) fn public_url(&self) -> Option<String> {
+        self.config.http.public_url.as_ref().map(without_last_slash)
     }
 }
 

@@ -16,8 +16,9 @@ use super::cors;
 use crate::apprtc::collider;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::config::HttpConfig;
+use crate::http::base_path;
 use crate::http::client_info;
-use crate::http::pages;
+use crate::http::pages::Pages;
 use crate::http::proxy_sightings::{self, ProxySightings};
 use crate::http::redirect::{self, Redirect};
 use crate::http::request_bodies;
@@ -52,17 +53,19 @@ pub(super) struct HttpsPort {
     pub(super) permanent: bool,
 }
 
-/// All routes on the HTTP ports. A request passes the layers from the last one to the first: HSTS, the client's address, CORS, body
+/// All routes on the HTTP ports. A request passes the layers from the last one to the first: the base path, HSTS, the client's address, CORS, body
 /// limits, the redirect to HTTPS, the check of WebSocket handshakes, Collider's paths under `/socket.io`, and the origin's check.
 pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: RequestGuards) -> Router {
     let MainPort { signaling, api, apprtc, own_origin, https } = services;
     let allowed = cors::allowed_origins(&config.cors, own_origin);
-    let routes = collider::on_the_main_port(&apprtc, api.merge(pages::calls()), pages::router());
+    let pages = Pages::new(config.base_path.clone(), config.frame_ancestors.clone());
+    let routes = collider::on_the_main_port(&apprtc, api.merge(pages.calls()), pages.router());
     let collider = routes.clone();
     let permanent = https.as_ref().is_some_and(|https| https.permanent);
     let redirect = https.map(|https| middleware::from_fn_with_state(Arc::new(https.redirect), redirect::redirect));
     // Socket.IO serves all other paths that begin like those of its clients.
-    pages::socket_io_clients()
+    let routes = pages
+        .socket_io_clients()
         .fallback_service(signaling.in_front_of(routes))
         .layer(middleware::from_fn_with_state(Arc::clone(&allowed), cors::refuse_foreign_origins))
         .layer(middleware::from_fn_with_state(collider, past_socket_io))
@@ -74,7 +77,13 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
         .layer(cors::layer(&allowed))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
         .layer(middleware::from_fn_with_state((guards.proxies, trusted(config)), proxy_sightings::note))
-        .layer(option_layer(hsts(permanent)))
+        .layer(option_layer(hsts(permanent)));
+    if config.base_path.is_empty() {
+        return routes;
+    }
+    // A router looks at the path before its own layers change it.
+    let remove = middleware::from_fn_with_state(Arc::new(config.base_path.clone()), base_path::remove);
+    Router::new().fallback_service(routes).layer(remove)
 }
 
 /// Collider on a port of its own.

@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::server::App;
 use crate::addresses::interfaces;
 use crate::addresses::on_link;
+use crate::config::without_last_slash;
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, CertificateKind, Certificates};
 use crate::users::RealmMismatches;
@@ -19,7 +20,7 @@ const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
 /// The lines so far.
 struct Report(String);
 
-/// The origins by which the server is reached.
+/// The addresses by which the server is reached: origins, the public one with the base path.
 struct Origins {
     /// As configured.
     public: Option<String>,
@@ -63,8 +64,8 @@ impl App {
     }
 
     fn origins(&self) -> Origins {
-        let public = self.config.http.public_url.as_ref().map(|url| url.origin().ascii_serialization());
-        let here = format!("http://localhost:{}", self.listeners.http.addr.port());
+        let public = self.config.http.public_url.as_ref().map(without_last_slash);
+        let here = format!("http://localhost:{}{}", self.listeners.http.addr.port(), self.config.http.base_path);
         let certificate = self.certificates.as_ref().map(Certificates::current);
         let (secure, uncovered) = certificate.as_ref().map(|current| self.secure_origins(current)).unzip();
         let secure = secure.filter(|origins| !origins.is_empty());

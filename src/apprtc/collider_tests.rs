@@ -10,7 +10,7 @@ use super::*;
 use crate::apprtc::room_server::{RoomServer, router};
 use crate::config::{Config, Settings};
 use crate::http::client_info::Scheme;
-use crate::http::pages;
+use crate::http::pages::Pages;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::waiting_bytes::Ledger;
 use crate::outcomes::unknown;
@@ -65,7 +65,7 @@ fn main_port(gateway: &AppRtcGateway) -> Router {
     let api = api.into_iter().fold(Router::new(), |api, path| api.route(path, get(|| async { "REST" })));
     let both = ["/turn", "/v1alpha/iceconfig", "/v1alpha/turn"];
     let api = both.into_iter().fold(api, |api, path| api.route(path, get(|| async { "REST" }).post(|| async { "REST" })));
-    on_the_main_port(gateway, api.merge(router(rooms)).merge(pages::calls()), pages::router())
+    on_the_main_port(gateway, api.merge(router(rooms)).merge(Pages::default().calls()), Pages::default().router())
 }
 
 /// Returns status, body and `Allow`.

@@ -4,7 +4,7 @@
 //! answers and frames. Both servers use the same rooms, so that a message never leaves the process.
 //!
 //! The pure core: [`rooms`] (all rooms) · `room` (one room) · `slots` (a room as Collider sees it) · `queue` (messages that wait for a
-//! client) · `eviction` and `shares` (which room or message is dropped at a bound) · [`model`] (inputs, verdicts and outputs) · [`wire`]
+//! client) · `eviction` and `shares` (which room or message is dropped at a bound) · [`model`] (inputs, verdicts and outputs) · [`room_name`] · [`wire`]
 //! and [`params`] (texts). The shell: [`gateway`] · `calls` (what pages report) · [`room_server`] · [`collider`] (routes) · `collider_socket` (one WebSocket) ·
 //! `websocket` · `frame_queue`.
 //!
@@ -47,6 +47,7 @@ pub mod model;
 pub mod params;
 mod queue;
 mod room;
+pub mod room_name;
 pub mod room_server;
 pub mod rooms;
 mod shares;

@@ -17,11 +17,11 @@ pub const ICE_CONFIG_PATH: &str = "/v1alpha/iceconfig";
 /// The route of the TURN servers for clients of 2014 to 2016.
 pub const TURN_PATH: &str = "/v1alpha/turn";
 
-/// A client's query, the origin of its request, and its `User-Agent`.
+/// A client's query, the server's address, and the client's `User-Agent`.
 #[derive(Debug)]
 pub struct Query<'a> {
-    /// Without a trailing slash, such as `https://call.example.org`.
-    origin: Cow<'a, str>,
+    /// An origin and the base path, without a slash at the end, such as `https://call.example.org` or `https://example.org/castway`.
+    server: Cow<'a, str>,
     user_agent: &'a str,
     raw: &'a str,
     fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -29,16 +29,16 @@ pub struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// `user_agent` is empty if the client sent none.
-    pub fn new(origin: &'a str, raw: &'a str, user_agent: &'a str) -> Self {
+    pub fn new(server: &'a str, raw: &'a str, user_agent: &'a str) -> Self {
         // The original's parser splits at both characters.
         let pairs = raw.split(['&', ';']);
         let fields = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes())).collect();
-        let mut query = Self { origin: origin.into(), user_agent, raw, fields };
+        let mut query = Self { server: server.into(), user_agent, raw, fields };
         // The client states that a proxy terminates TLS.
         if query.text("wstls") == "true"
-            && let Some(host) = origin.strip_prefix("http://")
+            && let Some(host) = server.strip_prefix("http://")
         {
-            query.origin = format!("https://{host}").into();
+            query.server = format!("https://{host}").into();
         }
         query
     }
@@ -63,7 +63,7 @@ impl<'a> Query<'a> {
             "ice_server_url": self.ice_server_url(),
             "ice_server_transports": self.text("tt"),
             // Clients of 2014 to 2016 use these two instead.
-            "turn_url": self.service(&self.origin, TURN_PATH),
+            "turn_url": self.service(&self.server, TURN_PATH),
             "turn_transports": self.text("tt"),
             "include_loopback_js": loopback_script,
             "wss_url": wss_url,
@@ -83,8 +83,8 @@ impl<'a> Query<'a> {
     pub fn joined(&self, room: &str, joined: &Joined) -> Map<String, Value> {
         let mut params = self.params();
         let link = match self.raw {
-            "" => format!("{}/r/{room}", self.origin),
-            query => format!("{}/r/{room}?{query}", self.origin),
+            "" => format!("{}/r/{room}", self.server),
+            query => format!("{}/r/{room}?{query}", self.server),
         };
         params.insert("room_id".into(), room.into());
         params.insert("room_link".into(), link.into());
@@ -156,7 +156,7 @@ impl<'a> Query<'a> {
 
     /// `ts` names another server; an empty `ts` disables it.
     fn ice_server_url(&self) -> String {
-        match self.field("ts").unwrap_or(&self.origin) {
+        match self.field("ts").unwrap_or(&self.server) {
             "" => String::new(),
             base => self.service(base, ICE_CONFIG_PATH),
         }
@@ -167,20 +167,20 @@ impl<'a> Query<'a> {
     fn service(&self, base: &str, route: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("key", self.text("apikey"));
-        if base == self.origin && !self.text("tt").is_empty() {
+        if base == self.server && !self.text("tt").is_empty() {
             query.append_pair("tt", self.text("tt"));
         }
         format!("{base}{route}?{}", query.finish())
     }
 
-    /// Collider's URL for WebSockets and its origin for HTTP. `wshpp`, which names another host, is ignored: the original posted
+    /// Collider's URL for WebSockets and its address for HTTP. `wshpp`, which names another host, is ignored: the original posted
     /// messages to any host that a client named.
     fn collider(&self) -> (String, String) {
-        let (scheme, host) = self.origin.split_once("://").unwrap_or(("http", &self.origin));
+        let (scheme, host_and_path) = self.server.split_once("://").unwrap_or(("http", &self.server));
         let tls = scheme == "https" && self.text("wstls") != "false";
         match tls {
-            true => (format!("wss://{host}/ws"), format!("https://{host}")),
-            false => (format!("ws://{host}/ws"), format!("http://{host}")),
+            true => (format!("wss://{host_and_path}/ws"), format!("https://{host_and_path}")),
+            false => (format!("ws://{host_and_path}/ws"), format!("http://{host_and_path}")),
         }
     }
 }
@@ -329,6 +329,31 @@ mod tests {
         let joined = Query::new(plain, "wstls=true", "").joined("room", &joined);
         assert_eq!(joined["room_link"], "https://192.0.2.1:8080/r/room?wstls=true");
         assert_eq!(joined["ice_server_url"], "https://192.0.2.1:8080/v1alpha/iceconfig?key=");
+    }
+
+    #[test]
+    fn every_url_has_the_base_path() {
+        let at = |server| {
+            let joined = Joined { client: "1".into(), initiator: true, messages: vec![] };
+            let params = Query::new(server, "tt=tcp&wstls=true", "").joined("room", &joined);
+            let urls = ["room_link", "ice_server_url", "turn_url", "wss_url", "wss_post_url"];
+            urls.map(|key| params[key].as_str().unwrap().to_owned())
+        };
+        let expected = [
+            "https://example.org/castway/r/room?tt=tcp&wstls=true",
+            "https://example.org/castway/v1alpha/iceconfig?key=&tt=tcp",
+            "https://example.org/castway/v1alpha/turn?key=&tt=tcp",
+            "wss://example.org/castway/ws",
+            "https://example.org/castway",
+        ];
+        for server in ["https://example.org/castway", "http://example.org/castway"] {
+            assert_eq!(at(server), expected);
+        }
+        let plain = Query::new("http://example.org/castway", "", "").params();
+        assert_eq!(
+            (&plain["wss_url"], &plain["wss_post_url"]),
+            (&json!("ws://example.org/castway/ws"), &json!("http://example.org/castway"))
+        );
     }
 
     #[test]

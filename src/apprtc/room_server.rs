@@ -32,7 +32,7 @@ use crate::outcomes::party::ReportRefusal;
 #[derive(Debug)]
 pub struct RoomServer {
     pub gateway: AppRtcGateway,
-    /// The configured origin, without a trailing slash.
+    /// The configured address, without a slash at the end.
     pub public_url: Option<String>,
     /// The bound address of the HTTP port.
     pub http: SocketAddr,
@@ -65,9 +65,9 @@ async fn join(
     if let Err(wait) = server.gateway.check_join(client.address) {
         return rate_limited(wait, refused(StatusCode::TOO_MANY_REQUESTS, "ERROR"));
     }
-    let origin = server.origin(&client);
+    let address = server.address(&client);
     let user_agent = user_agent(&headers);
-    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
+    let query = Query::new(&address, query.as_deref().unwrap_or_default(), &user_agent);
     match server.gateway.handle(client.address, |rooms, context| rooms.handle_join(&room, query.is_loopback(), context)) {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
         Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, wire::result(refusal)),
@@ -162,9 +162,9 @@ async fn params(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let origin = server.origin(&client);
+    let address = server.address(&client);
     let user_agent = user_agent(&headers);
-    let query = Query::new(&origin, query.as_deref().unwrap_or_default(), &user_agent);
+    let query = Query::new(&address, query.as_deref().unwrap_or_default(), &user_agent);
     answer(StatusCode::OK, &query.params().into())
 }
 
@@ -192,10 +192,10 @@ fn answer(status: StatusCode, body: &Value) -> Response {
 }
 
 impl RoomServer {
-    /// The configured origin, or else the origin of the request.
-    fn origin(&self, client: &ClientInfo) -> String {
-        if let Some(origin) = &self.public_url {
-            return origin.clone();
+    /// The configured address, or else the origin of the request.
+    fn address(&self, client: &ClientInfo) -> String {
+        if let Some(address) = &self.public_url {
+            return address.clone();
         }
         let requested = client.host.as_ref().map(|host| format!("{}://{host}", client.scheme.as_str()));
         requested.unwrap_or_else(|| format!("http://{}", self.http))

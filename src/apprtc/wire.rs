@@ -12,7 +12,7 @@ use crate::limits::reserved_names;
 /// The largest report to `/a/`.
 pub const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// The longest name of a room or a client.
-const MAX_ID_BYTES: usize = 256;
+pub const MAX_ID_BYTES: usize = 256;
 
 /// Whether the room server accepts `text` as the id of a room or a client: `[a-zA-Z0-9-_]+`, except for properties that every
 /// JavaScript object has.

@@ -185,7 +185,11 @@ impl GatewayState for State {
             Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sender),
             Ok(Answer::Later { event, had_token }) => self.keep_waiting(id, WaitingRequest { event, had_token, ack }),
             Ok(Answer::AfterReport(report)) => self.take_report(id, &name, report, ack, sender),
-            Err(failure) => self.refuse(id, &name, ack, &failure, sender),
+            Err(failure) => {
+                // A refused client hears first of what led to that.
+                self.send_outputs(sender);
+                self.refuse(id, &name, ack, &failure, sender);
+            }
         }
         self.send_outputs(sender);
         if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {

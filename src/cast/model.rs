@@ -198,7 +198,7 @@ pub enum Refusal {
     WrongRole,
     #[error("somebody is casting to this TV; ask for a new code when the cast has ended")]
     CastRunning,
-    #[error("the TV has ended this cast; join again to begin a new one")]
+    #[error("the TV has ended this cast; join once more to begin a new one")]
     CastEnded,
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,

@@ -5,11 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use url::{Origin, Url};
 
+use super::base_path::BasePath;
+use super::frame_ancestors::FrameAncestors;
 use super::listen::{Listen, listening_addr};
 use super::network::{NETWORKS, network};
 use super::origins::CorsOrigins;
 use super::reader::{MAX_COUNT, Reader};
 
+const PUBLIC_URL: &str = "CASTWAY_PUBLIC_URL";
+const EXPECTED_URL: &str =
+    "an http or https address without a query or a password, e.g. https://cast.example.org or https://example.org/castway/";
 const HTTP_ADDR: &str = "CASTWAY_HTTP_ADDR";
 /// The default port of HTTP.
 const HTTP_PORT: u16 = 80;
@@ -18,9 +23,11 @@ const HTTP_PORT: u16 = 80;
 pub struct HttpConfig {
     /// All of them serve the same; URLs name the first one. Never empty.
     pub listen: Vec<Listen>,
-    /// The origin people type, without a path or a trailing slash; `None`: the one each request came by.
+    /// The address people type, whose path is `base_path`; `None`: the origin that each request came by.
     pub public_url: Option<Url>,
+    pub base_path: BasePath,
     pub cors: CorsOrigins,
+    pub frame_ancestors: FrameAncestors,
     /// Proxies in front, which are believed about the addresses of clients.
     pub trusted_proxies: Vec<IpNet>,
     /// Who may see what is for the operator: `/metrics`, and the details of `/readyz`.
@@ -35,11 +42,13 @@ pub struct HttpConfig {
 
 impl HttpConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let expected = "an http or https address without a path or a password, e.g. https://cast.example.org";
+        let (public_url, base_path) = public_url(reader).unzip();
         Self {
             listen: listen(reader),
-            public_url: reader.optional("CASTWAY_PUBLIC_URL", expected, bare_origin),
+            public_url,
+            base_path: base_path.unwrap_or_default(),
             cors: CorsOrigins::read(reader),
+            frame_ancestors: FrameAncestors::read(reader),
             trusted_proxies: reader.networks("CASTWAY_TRUSTED_PROXIES"),
             metrics_allow: metrics_allow(reader),
             plain_api: reader.networks("CASTWAY_PLAIN_API"),
@@ -98,40 +107,71 @@ pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && (first == second || covers(first, second) || covers(second, first))
 }
 
-/// Reads an http(s) URL that is an origin and nothing more.
-fn bare_origin(value: &str) -> Option<Url> {
-    let url = Url::parse(value).ok()?;
-    let bare = url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
+/// The address that people type, and its path.
+fn public_url(reader: &mut Reader) -> Option<(Url, BasePath)> {
+    let text = reader.text(PUBLIC_URL)?;
+    match web_address(&text).and_then(|url| BasePath::read(url.path()).map(|path| (url, path))) {
+        Ok(read) => Some(read),
+        Err(expected) => {
+            reader.problem(PUBLIC_URL, &text, expected);
+            None
+        }
+    }
+}
+
+/// Reads an http(s) URL that is an origin and perhaps a path. The error says what is expected instead.
+fn web_address(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| EXPECTED_URL)?;
+    let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
     let web = matches!(url.scheme(), "http" | "https") && matches!(url.origin(), Origin::Tuple(..));
-    (bare && web).then_some(url)
+    if bare && web { Ok(url) } else { Err(EXPECTED_URL) }
+}
+
+/// An address with its path, without a slash at the end.
+#[must_use]
+pub fn without_last_slash(public_url: &Url) -> String {
+    public_url.as_str().trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv6Addr;
 
+    use super::super::base_path::{EXPECTED_CHARACTERS, EXPECTED_FOREIGN};
     use super::super::listen::on_this_machine;
     use super::*;
     use crate::config::{Config, Settings};
 
     #[test]
-    fn public_url_is_an_origin() {
-        for good in ["https://cast.example.org", "http://192.0.2.1:8080/"] {
-            assert!(bare_origin(good).is_some(), "{good}");
-        }
-        for bad in [
-            "cast.example.org",
-            "ftp://x.org",
-            "https://x.org/path",
-            "https://user@x.org",
-            "https://:pw@x.org",
-            "https://x.org/?q",
+    fn public_url_is_an_origin_and_perhaps_a_path() {
+        let read = |value: &str| {
+            let settings = Settings { public_url: Some(value.into()), ..Settings::default() };
+            let public = |config: Config| {
+                (config.http.public_url.as_ref().map(without_last_slash), config.http.base_path.as_str().to_owned())
+            };
+            Config::read(&settings).map(public).map_err(|problems| problems.to_string())
+        };
+        for (value, url, path) in [
+            ("https://cast.example.org", "https://cast.example.org", ""),
+            ("http://192.0.2.1:8080/", "http://192.0.2.1:8080", ""),
+            ("https://x.org/cast/", "https://x.org/cast", "/cast"),
+            ("HTTPS://X.org:443/cast", "https://x.org/cast", "/cast"),
+            ("https://x.org/a/./b/../c/", "https://x.org/a/c", "/a/c"),
         ] {
-            assert!(bare_origin(bad).is_none(), "{bad}");
+            assert_eq!(read(value), Ok((Some(url.to_owned()), path.to_owned())), "{value}");
+        }
+        for (value, expected) in [
+            ("cast.example.org", EXPECTED_URL),
+            ("ftp://x.org", EXPECTED_URL),
+            ("https://user@x.org", EXPECTED_URL),
+            ("https://:pw@x.org", EXPECTED_URL),
+            ("https://x.org/?q", EXPECTED_URL),
+            ("https://x.org/cast/#x", EXPECTED_URL),
+            ("https://x.org/a b/", EXPECTED_CHARACTERS),
+            ("https://x.org/r/", EXPECTED_FOREIGN),
+        ] {
+            let problems = read(value).expect_err(value);
+            assert!(problems.contains(&format!("{PUBLIC_URL}={value:?}: expected {expected}")), "{problems}");
         }
     }
 

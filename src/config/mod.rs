@@ -23,9 +23,11 @@
 //! ```
 
 mod apprtc;
+mod base_path;
 mod cast;
 mod credentials;
 mod external;
+mod frame_ancestors;
 mod http;
 mod listen;
 mod log;
@@ -47,10 +49,12 @@ mod tls;
 mod topics;
 
 pub use apprtc::AppRtcConfig;
+pub use base_path::BasePath;
 pub use cast::CastConfig;
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
-pub use http::HttpConfig;
+pub use frame_ancestors::FrameAncestors;
+pub use http::{HttpConfig, without_last_slash};
 pub use listen::Listen;
 pub use log::{LogConfig, LogFormat};
 pub use multiconnection::MultiConnectionConfig;

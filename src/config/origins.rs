@@ -87,7 +87,7 @@ impl CorsOrigins {
 
 impl AllowedOrigin {
     /// The error says what is expected instead.
-    fn read(item: &str) -> Result<Self, &'static str> {
+    pub(super) fn read(item: &str) -> Result<Self, &'static str> {
         if item == "*" {
             return Err(EXPECTED_ALONE);
         }

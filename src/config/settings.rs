@@ -53,7 +53,8 @@ pub struct Settings {
     /// Maximum number of HTTP connections from one address; trusted proxies have no such limit
     #[arg(long, env = "CASTWAY_ADDRESS_CONNECTIONS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub address_connections: Option<String>,
-    /// The address that people type, e.g. https://cast.example.org, when a proxy or a name is in front
+    /// The address that people type, e.g. https://cast.example.org, when a proxy or a name is in front; with a path if a proxy
+    /// publishes the server under one, e.g. https://example.org/castway/
     #[arg(long, env = "CASTWAY_PUBLIC_URL", value_name = "URL", global = true, hide_env_values = true)]
     pub public_url: Option<String>,
     /// Comma-separated list of addresses or networks of proxies whose X-Forwarded-* and Forwarded headers and PROXY protocol are
@@ -71,6 +72,10 @@ pub struct Settings {
     /// https://*.example.org (any one label), null, file:// or capacitor://localhost; or *
     #[arg(long, env = "CASTWAY_CORS_ORIGINS", value_name = "LIST", global = true, hide_env_values = true)]
     pub cors_origins: Option<String>,
+    /// Comma-separated list of sites that may show the pages in a frame, such as self, https://portal.example.org or
+    /// https://*.example.org (any subdomain); none: no site may
+    #[arg(long, env = "CASTWAY_FRAME_ANCESTORS", value_name = "LIST", global = true, hide_env_values = true)]
+    pub frame_ancestors: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP; over TCP with and without TLS
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
@@ -310,6 +315,7 @@ impl Settings {
             address_connections: text("2000"),
             metrics_allow: text("127.0.0.0/8,::1"),
             cors_origins: text("*"),
+            frame_ancestors: text("self"),
             turn_addr: text("[::]:3478"),
             allocation_default_address_family: text("ipv4"),
             turn_http: text("false"),

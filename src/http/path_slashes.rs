@@ -58,7 +58,7 @@ pub fn close(mut request: Request) -> Request {
     request
 }
 
-fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+pub(super) fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     let path_and_query = match uri.query() {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),

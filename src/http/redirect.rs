@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Response};
 use ipnet::IpNet;
@@ -22,18 +22,17 @@ use serde_json::json;
 use url::Url;
 
 use crate::addresses::interfaces;
+use crate::config::without_last_slash;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::ConnectionInfo;
 use crate::http::own_address;
+use crate::http::page_request;
 use crate::http::path_slashes;
 use crate::limits::log_interval::LogInterval;
 use crate::tls::Certificates;
 
 const NEVER_REDIRECTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 const ACME_CHALLENGES: &str = "/.well-known/acme-challenge/";
-/// What programs request with GET, although a person may open it in a browser: the REST API, AppRTC and Socket.IO.
-const API_PATHS: [&str; 4] = ["/turn", "/params", "/ws", "/socket.io"];
-const API_FOLDERS: [&str; 3] = ["/v1alpha/", "/api/", "/socket.io/"];
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// How often the log says that a proxy on this machine may be unknown.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -89,15 +88,8 @@ fn page(target: &str) -> String {
     format!("<!DOCTYPE html><meta charset=\"utf-8\"><title>HTTPS</title><p>This page is at <a href=\"{url}\">{url}</a>.</p>\n")
 }
 
-/// Whether a browser requests a page.
 fn is_page(parts: &Parts) -> bool {
-    let path = plain_path(parts);
-    let is_api = API_PATHS.contains(&path.as_str()) || API_FOLDERS.iter().any(|folder| path.starts_with(folder));
-    let accepts_html = |headers: &HeaderMap| {
-        let accepted = headers.get_all(header::ACCEPT).iter();
-        accepted.filter_map(|types| types.to_str().ok()).any(|types| types.to_ascii_lowercase().contains("text/html"))
-    };
-    matches!(parts.method, Method::GET | Method::HEAD) && !is_api && accepts_html(&parts.headers)
+    page_request::is_page(&parts.method, &plain_path(parts), &parts.headers)
 }
 
 /// The path as handlers see it.
@@ -138,8 +130,8 @@ impl Redirect {
         if !certificate.is_trusted() {
             return None;
         }
-        let origin = match &self.public_url {
-            Some(url) if url.scheme() == "https" => url.origin().ascii_serialization(),
+        let base = match &self.public_url {
+            Some(url) if url.scheme() == "https" => without_last_slash(url),
             // The operator has configured a public URL without TLS.
             Some(_) => return None,
             None => {
@@ -150,7 +142,7 @@ impl Redirect {
             }
         };
         let rest = parts.uri.path_and_query().map_or("/", |rest| rest.as_str());
-        Some(format!("{origin}{rest}"))
+        Some(format!("{base}{rest}"))
     }
 
     /// Names the setting to an operator whose proxy or tunnel on this machine gets redirects.
@@ -329,5 +321,10 @@ mod tests {
         assert_eq!(target(&redirect, "192.0.2.1", "/a"), Some("https://tv.example.org/a".into()));
         let (redirect, _folder) = redirect_of(Some(true), Some("http://tv.example.org"), &[]);
         assert_eq!(target(&redirect, "192.0.2.1", "/cast"), None);
+        // The base path has been removed from the request's.
+        let (redirect, _folder) = redirect_of(Some(true), Some("https://example.org/castway/"), &[]);
+        for (path, url) in [("/", "https://example.org/castway/"), ("/tv?x=/", "https://example.org/castway/tv?x=/")] {
+            assert_eq!(target(&redirect, "192.0.2.1", path).as_deref(), Some(url));
+        }
     }
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Android } from '../interop/support/apprtc.mjs';
-import { assertMagenta, assertPicture, assertRelayed, DEVICES, FRAME_RATE, inState, TIMEOUT_MS, openPage, openSource, seenColour, statistics, until } from './support/browser.mjs';
+import { assertMagenta, assertPicture, assertRelayed, DEVICES, FRAME_RATE, inState, joinCall, TIMEOUT_MS, openPage, openSource, seenColour, statistics, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 const ROOM = 'e2e-room';
@@ -17,7 +17,7 @@ async function enter(browser, server, { room = ROOM, permissions = DEVICE_PERMIS
   page.on('response', async (response) => {
     if (new URL(response.url()).pathname.startsWith('/join/')) page.joins.push(await response.json().catch(() => ({})));
   });
-  await page.locator('#join').click();
+  await joinCall(page);
   return page;
 }
 
@@ -135,16 +135,32 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await first.locator('#microphone').click();
     await until('beeps again', heard, (sound) => sound > 0, RECOVERY_TIMEOUT_MS);
 
+    const sent = (page) => page.evaluate(() => window.castway.pc().getSenders().map(({ track }) => track?.kind ?? null));
     await first.keyboard.press('c');
-    await until('black', () => seenColour(second), dark);
+    await until('it is said', () => second.locator('#no-picture').innerText(), (text) => text === 'The other person’s camera is off');
     assert.equal(await first.locator('#self-off').isVisible(), true);
+    assert.deepEqual(await sent(first), ['audio', null], 'nothing is sent');
+    assert.equal(await first.evaluate(() => document.getElementById('self').srcObject), null, 'no camera is open');
+    await first.keyboard.press('m');
+    await until('the badge', () => second.locator('#theirs').innerText(), (text) => text.trim() === 'The other person is muted');
     await first.locator('#camera').click();
-    await until('a picture again', () => seenColour(second), bright);
+    await first.keyboard.press('m');
+    await until('no panel', () => second.locator('#no-picture').isVisible(), (visible) => !visible);
+    await until('no badge', () => second.locator('#theirs').innerText(), (text) => text.trim() === '');
+    await assertPicture(second, 3);
 
+    // A key alone ends no call.
     await first.keyboard.press('h');
+    assert.equal(await first.evaluate(() => document.activeElement.id), 'confirm-stay');
+    for (const key of ['h', 'm', 'Tab', 'Tab', 'ArrowDown', 'ArrowUp', 'Escape']) await first.keyboard.press(key);
+    assert.equal(await first.locator('#confirm').isVisible(), false);
+    assert.equal(await first.locator('#microphone-text').textContent(), 'Mute');
+    await first.keyboard.press('h');
+    await first.locator('#confirm-leave').click();
     await until('the first has left', () => first.evaluate(() => window.castway.state()), (state) => state === 'ended');
     await inState(second, 'waiting');
     await until('it is said', () => second.locator('#status-text').textContent(), (text) => text === 'The other person has hung up.');
+    assert.equal(await second.locator('#theirs').innerText(), '');
     await first.locator('#join').click();
     for (const page of [first, second]) await inState(page, 'talking');
     await bothSee([first, second], 3);
@@ -159,6 +175,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     for (const page of [first, second]) await inState(page, 'talking');
     await first.locator('#screen').click();
     await assertMagenta(second);
+    await until('it is said', () => second.locator('#theirs').innerText(), (text) => text.trim() === 'The other person is sharing their screen');
     await assertPicture(second, 3);
     await first.locator('#screen').click();
     await until('the camera again', () => seenColour(second), (rgb) => rgb !== null && !(rgb[0] > 180 && rgb[1] < 90 && rgb[2] > 180));
@@ -176,19 +193,25 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
         return open(wishes);
       };
     };
-    const first = await open(fixture, server, { script: slowDevices });
-    await first.locator('#join').click();
-    await first.evaluate(() => window.answer());
+    const first = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: DEVICE_PERMISSIONS, script: slowDevices });
+    first.joins = [];
+    first.on('response', async (response) => response.url().includes('/join/') && first.joins.push(await response.json().catch(() => ({}))));
+    assert.equal(await first.locator('#join').isDisabled(), true, 'there is nothing to see yet');
+    // The user may join without an answer to the browser's question, and then nothing is turned on unseen.
+    await first.locator('#join').dblclick();
     await inState(first, 'waiting');
+    await first.evaluate(() => window.answer());
+    await until('the microphone is there', () => first.locator('#microphone').isEnabled());
+    assert.deepEqual([await first.locator('#microphone-text').textContent(), await first.locator('#camera-text').textContent()], ['Unmute', 'Camera on']);
     assert.deepEqual([await first.evaluate(() => window.asked), results(first)], [1, ['SUCCESS']]);
 
     // Whoever hangs up before the server has answered, and joins again, is alone in the room.
     const joins = [];
     await first.route('**/join/**', (route) => joins.push(route));
-    await first.keyboard.press('h');
+    await first.locator('#hang-up').click();
     await first.locator('#join').click();
     await until('it joins', () => joins.length, (count) => count === 1);
-    await first.keyboard.press('h');
+    await first.locator('#hang-up').click();
     await first.locator('#join').click();
     await joins[0].continue();
     await until('it joins again', () => joins.length, (count) => count === 2);
@@ -270,13 +293,17 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     };
     await seen();
     await page.keyboard.press('c');
-    await until('black, as what is sent', () => seenColour(page), dark);
+    await until('the camera is off on both sides', () => page.locator('#no-picture').isVisible());
 
     const guest = await open(fixture, server, { locale: 'zh-CN' });
     await until('it is told', () => guest.evaluate(() => document.body.dataset.state), (state) => state === 'full');
     await guest.close();
 
+    // After a reload it is still off.
     await page.reload();
+    await inState(page, 'talking');
+    await until('the camera is off on both sides', () => page.locator('#no-picture').isVisible());
+    await page.locator('#camera').click();
     await seen();
     assert.deepEqual(results(page), ['SUCCESS', 'SUCCESS']);
 
@@ -284,7 +311,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
     await page.locator('#join').click();
     await seen();
-    await page.keyboard.press('h');
+    await page.locator('#hang-up').click();
     await until('it has left', () => page.evaluate(() => window.castway.state()), (state) => state === 'ended');
     const next = await open(fixture, server);
     await inState(next, 'waiting');
@@ -303,7 +330,7 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     const first = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: DEVICE_PERMISSIONS });
     const registered = [];
     first.on('websocket', (socket) => socket.on('framesent', ({ payload }) => registered.push(/"clientid":"(\d+)"/.exec(payload)?.[1])));
-    await first.locator('#join').click();
+    await joinCall(first);
     await inState(first, 'waiting');
     const second = await open(fixture, server);
     for (const page of [first, second]) await inState(page, 'talking');
@@ -322,21 +349,57 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await inState(first, 'waiting');
   });
 
-  browserTest('the start page opens a room, says what a name may hold and remembers it', {}, async (fixture, server) => {
+  browserTest('the start page opens the lobby of a room, says what a name may hold and remembers it', {}, async (fixture, server) => {
     const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r?ice=relay`, { permissions: DEVICE_PERMISSIONS });
-    await page.locator('#room-input').fill('no/room');
-    await page.locator('#open-room').click();
-    assert.match(await page.locator('#room-hint').textContent(), /^A room name can only have/);
-    await page.locator('#room-input').fill('my room');
+    const input = page.locator('#room-input');
+    const hint = (expected) => until('the hint', () => page.locator('#room-hint').textContent(), (text) => expected.test(text));
+    for (const [typed, expected] of [['no/room', /^A room name can only have/], ['https://elsewhere.example/r/team', /another server, https:\/\/elsewhere\.example\./]]) {
+      await input.fill(typed);
+      await input.press('Enter');
+      await hint(expected);
+    }
+    // Enter on the start page joins no call.
+    const lobby = async (path) => {
+      await page.waitForURL(`${server.url}${path}?ice=relay`);
+      await until('the preview', () => page.locator('#join').isEnabled());
+      assert.equal(await page.evaluate(() => window.castway.state()), 'lobby');
+    };
+    await input.fill(' ｍｙ　room ');
+    await input.press('Enter');
+    await lobby('/r/my-room');
     await page.keyboard.press('Enter');
-    await page.waitForURL(`${server.url}/r/my-room?ice=relay`);
+    assert.equal(await page.evaluate(() => window.castway.state()), 'lobby');
+    await page.locator('#join').click();
     await inState(page, 'waiting');
     assert.equal(await page.locator('#qr').getAttribute('data-url'), `${server.url}/r/my-room`);
-    await page.goto(`${server.url}/r`);
-    assert.deepEqual(await page.locator('.room').allTextContents(), ['my-room']);
-    await page.locator('#fresh').click();
-    await page.waitForURL(/\/r\/[a-z]{4}-[a-z]{4}-[a-z]{4}$/);
+
+    // A link of the same room in Chinese, with the query of a test.
+    await page.goto(`${server.url}/r?ice=relay`);
+    await input.fill(`来：${server.url}/r/会议?ice=all`);
+    await input.press('Enter');
+    await lobby('/r/%E4%BC%9A%E8%AE%AE');
+    await page.locator('#join').click();
     await inState(page, 'waiting');
+    assert.equal(await page.locator('#qr').getAttribute('data-url'), `${server.url}/r/%E4%BC%9A%E8%AE%AE`);
+    assert.match(await page.locator('#link').textContent(), /\/r\/会议$/);
+    assert.equal(await page.locator('#room-name').textContent(), 'Room 会议');
+    const other = await open(fixture, server, { room: 'u-5Lya6K6u' });
+    for (const each of [page, other]) await inState(each, 'talking');
+    assert.match(other.url(), /\/r\/%E4%BC%9A%E8%AE%AE\?/);
+
+    // Whoever comes back to the page is not in the call again.
+    await page.goto(`${server.url}/r`);
+    assert.deepEqual(await page.locator('.room').allTextContents(), ['会议', 'my-room']);
+    await page.goBack();
+    await until('the preview', () => page.locator('#join').isEnabled());
+    assert.equal(await page.evaluate(() => window.castway.state()), 'lobby');
+    await page.goto(`${server.url}/r`);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'fresh');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/r\/[a-z]{4}-[a-z]{4}-[a-z]{4}$/);
+    await until('the preview', () => page.locator('#join').isEnabled());
   });
 
   // AppRTC's Android client: its signaling, with a plain page that has the camera and the peer connection.
@@ -355,6 +418,8 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
         window.castway = { pc: () => pc };
         const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
         for (const track of stream.getTracks()) pc.addTrack(track, stream);
+        const video = document.body.appendChild(Object.assign(document.createElement('video'), { id: 'video', autoplay: true, muted: true }));
+        pc.ontrack = ({ streams }) => (video.srcObject = streams[0]);
         pc.onicecandidate = ({ candidate }) => candidate && say({ type: 'candidate', label: candidate.sdpMLineIndex, id: candidate.sdpMid, candidate: candidate.candidate });
         const describe = async (description) => {
           await pc.setLocalDescription(description);
@@ -397,6 +462,14 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
       await inState(ours, 'talking');
       await bothSee([ours, theirs.page], 3);
       await assertRelayed(ours, server);
+      // It takes no notice of what our pages tell each other.
+      await until('a picture', () => seenColour(theirs.page), bright);
+      await ours.locator('#camera').click();
+      await until('black instead of the last frame', () => seenColour(theirs.page), dark);
+      await ours.locator('#camera').click();
+      await until('a picture again', () => seenColour(theirs.page), bright);
+      assert.equal(await ours.locator('#theirs').innerText(), '');
+      assert.equal(await ours.locator('#no-picture').isVisible(), false);
       if (caller === 'Android') {
         await ours.locator('#hang-up').click();
         await until('Android hears bye', () => theirs.bye);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
-import { assertPicture, DEVICES, inState, openPage, openSource, openTv, shownCode, statistics, until } from './support/browser.mjs';
+import { assertPicture, DEVICES, inState, joinCall, openPage, openSource, openTv, shownCode, statistics, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 import { DEAD_RELAY, openTheWay } from './support/dead-relay.mjs';
 import { homeThatTrusts } from './support/trust.mjs';
@@ -50,7 +50,7 @@ async function failingCall(fixture, server, room) {
   const pages = [];
   for (let i = 0; i < 2; i += 1) {
     const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${room}?ice=relay`, { permissions: ['camera', 'microphone'], script: RECORD });
-    await page.locator('#join').click();
+    await joinCall(page);
     pages.push(page);
   }
   for (const page of pages) await verdict(page);

@@ -22,7 +22,7 @@ const press = (selector, then) => async (page) => {
 
 const STATES = {
   'the landing page': ['/', visible('#version')],
-  'the landing page without HTTPS': ['/', visible('#notice'), { script: insecurely }],
+  'the landing page without HTTPS': ['/', visible('#notice-link'), { script: insecurely }],
   'a wrong address': ['/404', visible('.doors')],
   'a waiting TV': ['/tv', (page) => inState(page, 'waiting')],
   'the caster': ['/cast', visible('#start')],
@@ -34,6 +34,7 @@ const STATES = {
   'the lobby without a camera': ['/r/looks', errorIs('refused')],
   'the lobby without HTTPS': ['/r/looks', errorIs('insecure'), { script: insecurely }],
   'the check': ['/check', visible('#start-check:enabled')],
+  'the check without HTTPS': ['/check', visible('#notice-link'), { script: insecurely }],
   'the check with a wrong key': ['/check?k=WRONG', press('#start-check', visible('#notice'))],
 };
 
@@ -70,12 +71,20 @@ browserTest('the footer changes the language, which is remembered', {}, async (f
 browserTest('forced colours keep edges and selections', {}, async (fixture, server) => {
   const page = await openPage(await fixture.browser(), `${server.url}/cast`, { forcedColors: 'active' });
   const style = (selector) => page.locator(selector).first().evaluate((element) => {
-    const { backgroundColor, borderTopWidth, borderTopStyle } = getComputedStyle(element);
-    return { backgroundColor, edge: borderTopStyle !== 'none' && parseFloat(borderTopWidth) >= 1 };
+    const { color, backgroundColor, borderTopWidth, borderTopStyle } = getComputedStyle(element);
+    return { colors: [color, backgroundColor], edge: borderTopStyle !== 'none' && parseFloat(borderTopWidth) >= 1 };
+  });
+  const selection = await page.evaluate(() => {
+    const probe = document.body.appendChild(document.createElement('p'));
+    probe.style.cssText = 'forced-color-adjust: none; color: HighlightText; background: Highlight';
+    const { color, backgroundColor } = getComputedStyle(probe);
+    probe.remove();
+    return [color, backgroundColor];
   });
   for (const group of ['source', 'preset']) {
     const [chosen, other] = [await style(`input[name=${group}]:checked + span`), await style(`input[name=${group}]:not(:checked) + span`)];
-    assert.notEqual(chosen.backgroundColor, other.backgroundColor, group);
+    assert.deepEqual(chosen.colors, selection, group);
+    assert.notDeepEqual(other.colors, selection, group);
   }
   const before = await style('#sound');
   await page.locator('#sound').check();

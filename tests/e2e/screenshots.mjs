@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { newKey } from '../interop/support/check.mjs';
 import { startServer } from '../interop/support/server.mjs';
-import { DEVICES, inState, launch, openSource, openTv, until } from './support/browser.mjs';
+import { DEVICES, inState, joinCall, launch, openSource, openTv, until } from './support/browser.mjs';
 import { DEAD_RELAY } from './support/dead-relay.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
 import { startPlainCast } from './support/plain-caster.mjs';
@@ -257,7 +257,7 @@ try {
   let rooms = 0;
   const join = async (page, room) => {
     await page.goto(`${server.url}/r/${room}?ice=relay`);
-    await page.locator('#join').click();
+    await joinCall(page);
   };
   const call = async (page, context) => {
     const room = `screenshot-${(rooms += 1)}`;
@@ -270,7 +270,7 @@ try {
     return { room, other };
   };
   await each('call-start', async (page) => {
-    await page.addInitScript(() => localStorage.setItem('castway.rooms', '["team-standup","grandma"]'));
+    await page.addInitScript(() => localStorage.setItem('castway.rooms', '["team-standup","u-5Lya6K6u"]'));
     await open('/r')(page);
   });
   await each('call-refused', async (page) => {
@@ -282,9 +282,14 @@ try {
     await open('/r/team-standup')(page);
     await page.waitForTimeout(1500);
   }, allowed);
+  await each('call-lobby-settings', async (page) => {
+    await open('/r/team-standup')(page);
+    await page.locator('#preferences').click();
+    await page.waitForTimeout(1500);
+  }, allowed);
   await each('call-no-websocket', async (page) => {
     await page.goto(`${proxy.url}/r/screenshot-${(rooms += 1)}?ice=relay`);
-    await page.locator('#join').click();
+    await joinCall(page);
     await errorIs(page, 'no_websocket');
   }, allowed);
   await each('call-waiting', async (page) => {
@@ -299,6 +304,20 @@ try {
     await call(page, context);
     for (const key of ['m', 'c', 'i']) await page.keyboard.press(key);
     await page.waitForTimeout(4500);
+  }, allowed);
+  await each('call-settings', async (page, context) => {
+    await call(page, context);
+    await page.locator('#preferences').click();
+    await page.waitForTimeout(1500);
+  }, allowed);
+  await each('call-other-is-off', async (page, context) => {
+    const { other } = await call(page, context);
+    for (const button of ['#camera', '#microphone']) await other.locator(button).click();
+    await until('the badge', () => page.locator('#theirs-muted').isVisible());
+  }, allowed);
+  await each('call-hang-up', async (page, context) => {
+    await call(page, context);
+    await page.keyboard.press('h');
   }, allowed);
   await each('call-no-picture', async (page, context) => {
     const { other } = await call(page, context);
@@ -318,7 +337,7 @@ try {
     const other = await context.newPage();
     for (const one of [page, other]) {
       await one.goto(room);
-      await one.locator('#join').click();
+      await joinCall(one);
     }
     await page.bringToFront();
     await errorIs(page, 'ice_failed');
@@ -331,7 +350,7 @@ try {
   await each('call-ended', async (page) => {
     await join(page, `screenshot-${(rooms += 1)}`);
     await inState(page, 'waiting');
-    await page.keyboard.press('h');
+    await page.locator('#hang-up').click();
     await until('ended', () => page.evaluate(() => document.body.dataset.state), (state) => state === 'ended');
   }, allowed);
   await each('check-without-key', open('/check'));

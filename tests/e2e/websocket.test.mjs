@@ -1,6 +1,6 @@
 // The call page if WebSockets don't reach the server.
 import assert from 'node:assert/strict';
-import { assertPicture, DEVICES, inState, openPage, until } from './support/browser.mjs';
+import { assertPicture, DEVICES, inState, joinCall, openPage, until } from './support/browser.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
 import { browserTest } from './support/browser-test.mjs';
 
@@ -14,7 +14,7 @@ const status = (page) => page.locator('#status-text').textContent();
 
 async function enter(fixture, url, locale) {
   const page = await openPage(await fixture.browser(DEVICES), `${url}/r/${ROOM}?ice=relay`, { locale, permissions: PERMISSIONS });
-  await page.locator('#join').click();
+  await joinCall(page);
   return page;
 }
 
@@ -54,9 +54,18 @@ browserTest('a place that was lost while no WebSocket got through is asked for a
   const proxy = await behindProxy(fixture, server);
   const first = await openPage(await fixture.browser(DEVICES), `${proxy.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
   const joined = first.waitForResponse((reply) => reply.url().includes('/join/'));
-  await first.locator('#join').click();
+  let sent = 0;
+  first.on('requestfinished', (request) => (sent += request.url().includes('/message/') ? 1 : 0));
+  await joinCall(first);
   const { params } = await (await joined).json();
   await told(first);
+  // A message that is sent later would tell the page at once that its place is lost.
+  const toSend = () =>
+    first.evaluate(() => {
+      const pc = window.castway.pc();
+      return pc.iceGatheringState === 'complete' ? 1 + (pc.localDescription.sdp.match(/^a=candidate:/gm) ?? []).length : null;
+    });
+  await until('the offer and its candidates are sent', async () => sent === (await toSend()));
   await fetch(`${server.url}/leave/${ROOM}/${params.client_id}`, { method: 'POST' });
   const second = await enter(fixture, server.url);
   await inState(second, 'waiting');
@@ -88,7 +97,7 @@ browserTest('a server that is down is not taken for a proxy that takes headers a
 browserTest('whoever joins while the server is down is told', {}, async (fixture, server) => {
   const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r/${ROOM}?ice=relay`, { permissions: PERMISSIONS });
   await server.stop();
-  await page.locator('#join').click();
+  await joinCall(page);
   await page.locator('#status').waitFor();
   await until('the page says so', () => status(page), (text) => text === 'No connection to the server – trying again …');
   assert.equal(await page.evaluate(() => window.castway.state()), 'joining');

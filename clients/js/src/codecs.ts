@@ -38,7 +38,7 @@ interface Answer {
   powerEfficient: boolean;
 }
 
-type Query = (configuration: object) => Promise<Answer>;
+type Query = (configuration: { type: 'webrtc'; video: VideoConfiguration }) => Promise<Answer>;
 
 /** The part of `window` that is read. Everything in it may be missing. */
 export interface Surroundings {
@@ -51,7 +51,7 @@ export interface Surroundings {
 }
 
 export const CODECS: Codec[] = ['AV1', 'VP9', 'H264', 'H265', 'VP8'];
-const QUERY_TIMEOUT_MS = 1500;
+const QUERY_TIMEOUT_MS = 3000;
 const QUERY_BITRATE = 8_000_000;
 const QUERY_FRAME_RATE = 30;
 /** A screen of more pixels a side is a wrong claim. */
@@ -61,7 +61,7 @@ const MAX_SIDE = 16_384;
  * Engines call software smooth as long as they have not tried it, even AV1 at 2160 lines on two cores. So software counts as smooth
  * only while it needs at most half of the cores. The costs, in milliseconds of one core for a megapixel, are those of Chromium.
  */
-const ENCODING_MS: Record<Codec, number> = { VP8: 25, H264: 35, VP9: 40, AV1: 50, H265: Infinity };
+const ENCODING_MS: Record<Codec, number> = { VP8: 25, H264: 35, VP9: 40, AV1: 55, H265: Infinity };
 const DECODING_MS: Record<Codec, number> = { VP8: 5, H264: 5, VP9: 5, AV1: 8, H265: 15 };
 /** A screen with text changes less often than its frame rate allows. */
 const TEXT_FRAME_RATE = 10;

@@ -88,8 +88,7 @@ describe("a TV's claim", () => {
 type Decides = (video: { contentType: string; width: number; height: number }) => unknown;
 
 function engine(decides: Decides, more: Partial<Surroundings> = {}): Surroundings {
-  const query = async (configuration: object) => {
-    const { type, video } = configuration as { type: string; video: { contentType: string; width: number; height: number } };
+  const query = async ({ type, video }: { type: string; video: { contentType: string; width: number; height: number } }) => {
     expect(type).toBe('webrtc');
     return decides(video) as { supported: boolean; smooth: boolean; powerEfficient: boolean };
   };

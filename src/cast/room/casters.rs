@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::rooms::Rooms;
 use super::signal_buffer::SignalBuffer;
-use super::state::Caster;
+use super::state::{Caster, EndedCast};
 use crate::cast::code::Code;
 use crate::cast::model::{CastEnd, CastEvent, JoinRequest, LeaveReason, Notice, Output, Refusal, Seated};
 use crate::cast::resume_token::{Role, Times};
@@ -38,7 +38,8 @@ impl<P: Send + 'static> Rooms<P> {
         if proof.is_some() {
             room.caster_rejoins.take(now).map_err(|wait| Refusal::RateLimited { wait })?;
         }
-        if room.ended_token.take_if(|ended| proof == Some(ended.as_str())).is_some() {
+        let is_news = |ended: &mut EndedCast| proof == Some(ended.token.as_str()) && ended.told != Some(join.client);
+        if room.ended.take_if(is_news).is_some() {
             let (to, dialect) = (join.client, join.dialect);
             self.outputs.push_back(Output::Notify { to, dialect, notice: Notice::EndedByTv });
             return Err(Refusal::CastEnded);
@@ -88,7 +89,7 @@ impl<P: Send + 'static> Rooms<P> {
         let seat = self.assign_seat(code, Role::Caster, join.client, join.dialect, now);
         let room = self.rooms.get_mut(&code).expect("the code is live");
         room.caster = Some(Caster { seat, token: token.clone(), username: username.clone() });
-        room.ended_token = None;
+        room.ended = None;
         let reloaded = std::mem::take(&mut room.reloaded);
         let (tv, caster) = (room.tv.client, join.client);
         self.cast_events.push_back(match continues {

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use super::rooms::Rooms;
+use super::state::EndedCast;
 use crate::cast::model::{LeaveReason, Notice, Output, Refusal};
 use crate::cast::resume_token::Role;
 use crate::socketio::gateway::client_id::ClientId;
@@ -25,7 +26,7 @@ impl<P: Send + 'static> Rooms<P> {
         }
     }
 
-    /// A TV ends the cast to it. A caster that is away is told when it comes back.
+    /// A TV ends the cast to it. A caster that comes back by another connection is told then, since it may not have heard of it.
     ///
     /// # Errors
     /// `NotInRoom`; `WrongRole` for a caster; `NoCaster`.
@@ -37,7 +38,7 @@ impl<P: Send + 'static> Rooms<P> {
         };
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let caster = room.caster.as_ref().ok_or(Refusal::NoCaster)?;
-        room.ended_token = caster.seat.client.is_none().then(|| caster.token.clone());
+        room.ended = Some(EndedCast { token: caster.token.clone(), told: caster.seat.client });
         self.notify_caster(code, Notice::EndedByTv);
         self.remove_caster(code, LeaveReason::EndedByTv, now);
         Ok(())

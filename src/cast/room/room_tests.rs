@@ -30,6 +30,10 @@ const REFRESH: Duration = Duration::from_secs(600);
 
 #[path = "cast_event_tests.rs"]
 mod cast_events;
+#[path = "check_tests.rs"]
+mod checks;
+#[path = "ending_tests.rs"]
+mod ending;
 #[path = "new_code_tests.rs"]
 mod new_code;
 

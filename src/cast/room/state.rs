@@ -101,8 +101,8 @@ pub(super) struct Room<P> {
     /// When the TV may ask for a new code again.
     pub(super) next_request_at: Option<Instant>,
     pub(super) caster: Option<Caster>,
-    /// The resume token of a caster that was away when the TV ended its cast, and that has not been told.
-    pub(super) ended_token: Option<String>,
+    /// The cast that the TV ended last, until somebody casts again.
+    pub(super) ended: Option<EndedCast>,
     /// The TV may still be answering the previous caster: its signals are not for the present one before the present one's offer.
     pub(super) answers_previous_caster: bool,
     /// The TV has been reloaded while the caster was away.
@@ -122,6 +122,14 @@ pub(super) struct Caster {
     pub(super) seat: Seat,
     pub(super) token: String,
     pub(super) username: Option<String>,
+}
+
+/// A cast that its TV has ended.
+pub(super) struct EndedCast {
+    /// The caster's resume token.
+    pub(super) token: String,
+    /// The connection by which the caster was told. Another one comes from a caster that was away, or seemed to be there.
+    pub(super) told: Option<ClientId>,
 }
 
 /// A full allowance of rejoins.

@@ -208,7 +208,7 @@ impl<P: Send + 'static> Rooms<P> {
             scheduled_change: None,
             next_request_at: None,
             caster: None,
-            ended_token: None,
+            ended: None,
             answers_previous_caster: false,
             reloaded: false,
             to_tv: SignalBuffer::default(),

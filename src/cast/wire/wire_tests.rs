@@ -2,12 +2,14 @@
 //! arguments; `delivered` shows the event that the receivers of each dialect get.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Delivery, Failure, Request, delivery, read};
-use crate::cast::model::Dialect;
+use super::{Delivery, EntryEvent, Failure, Request, accepted, cast_state, checked, delivery, joined, notice_events, read};
+use crate::cast::code::{Code, CodeAlphabet};
+use crate::cast::model::{CodeCheck, Dialect, Notice, PresentCaster, Seated, TvDetails};
 use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
 
 fn arguments(event: &str, arguments: Value) -> Result<Request, Failure> {
@@ -235,4 +237,121 @@ fn nesting_without_end_is_no_stack_overflow() {
     let _ = read("CLIENT_OFFER_TO_SERVER", &json, VecDeque::new());
     let json = format!("[\"RTC_Client_Offer_To_Server\",{{\"offer\":{deep}}}]");
     let _ = read("RTC_Client_Offer_To_Server", &json, VecDeque::new());
+}
+
+fn details(given: Value) -> Result<Option<TvDetails>, Failure> {
+    match arguments("TV_INIT", given.clone())? {
+        Request::Open(open) => Ok(open.details.map(|details| (*details).clone())),
+        other => panic!("{given}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_tv_says_its_name_and_its_screen_in_any_form_of_tv_init() {
+    let screen = json!({"width": 3840, "height": 2160, "codecs": [{"codec": "AV1", "smooth": true, "powerEfficient": false}]});
+    let said = TvDetails { name: Some("Kitchen".to_owned()), screen: Some(screen.to_string().into()) };
+    for given in [
+        json!([{"name": " Kitchen\n", "screen": screen}]),
+        json!([{"resumeToken": "t", "name": "Kitchen", "screen": screen}]),
+        json!(["K7Q2MX.token", {"name": "Kitchen", "screen": screen}]),
+        json!([null, {"name": "Kitchen", "screen": screen}]),
+        json!([{"name": "Kitchen"}, {"name": "Hall", "screen": screen}]),
+    ] {
+        assert_eq!(details(given.clone()), Ok(Some(said.clone())), "{given}");
+    }
+    for nothing in [json!([]), json!([{}]), json!([{"name": 5, "screen": "4K"}]), json!([{"name": "\u{7}", "screen": [1]}])] {
+        assert_eq!(details(nothing.clone()), Ok(None), "{nothing}");
+    }
+    for event in ["TV_REGISTER", "TV_GETINFO"] {
+        let Ok(Request::Open(open)) = arguments(event, json!([{"name": "Kitchen"}])) else { panic!("{event} is understood") };
+        assert_eq!(open.details, None, "the members of dialect B have meanings of their own");
+    }
+}
+
+#[test]
+fn a_screen_and_a_cast_state_have_at_most_2_kib() {
+    let object = |bytes: usize| json!({"x": "x".repeat(bytes - r#"{"x":""}"#.len())});
+    let said = details(json!([{"screen": object(2048)}])).expect("not too large").expect("a screen");
+    assert_eq!(said.screen.map(|screen| screen.len()), Some(2048));
+    assert!(arguments("CAST_STATE", json!([object(2048)])).is_ok());
+    for (event, large) in [("TV_INIT", json!([{"screen": object(2049)}])), ("CAST_STATE", json!([object(2049)]))] {
+        let failure = arguments(event, large).expect_err(event);
+        assert_eq!(failure.code, "payload_too_large", "{event}");
+        assert_eq!(failure.message, "payload too large: at most 2 KiB, and this has 3 KiB", "{event}");
+    }
+    let attachment = |bytes| VecDeque::from([Bytes::from(vec![0; bytes])]);
+    let json = r#"["CAST_STATE",{"a":{"_placeholder":true,"num":0}}]"#;
+    assert!(read("CAST_STATE", json, attachment(1000)).expect("a known event").is_ok());
+    assert_eq!(read("CAST_STATE", json, attachment(2048)).expect("a known event").expect_err("large").code, "payload_too_large");
+    for bad in [json!([]), json!([null]), json!(["paused"]), json!([[true]]), json!([1])] {
+        assert_eq!(arguments("CAST_STATE", bad.clone()).expect_err("no object").code, "malformed_payload", "{bad}");
+    }
+}
+
+#[test]
+fn a_check_has_the_arguments_of_a_join() {
+    for given in [
+        json!(["k7q2mx", {"resumeToken": "t", "username": "Ada"}]),
+        json!([{"code": "k7q2mx", "resumeToken": "t"}]),
+        json!([{"roomId": "k7q2mx", "resumeToken": "t"}]),
+    ] {
+        let Ok(Request::Check(check)) = arguments("CHECK_CODE", given.clone()) else { panic!("{given} is understood") };
+        assert_eq!((check.code.as_str(), check.token.as_deref()), ("k7q2mx", Some("t")), "{given}");
+    }
+    for bad in
+        [json!([]), json!([""]), json!([true]), json!(["x".repeat(513)]), json!(["K7Q2MX", {"resumeToken": "x".repeat(513)}])]
+    {
+        assert_eq!(arguments("CHECK_CODE", bad.clone()).expect_err("no code").code, "malformed_payload", "{bad}");
+    }
+}
+
+#[test]
+fn what_a_caster_is_told_of_its_tv_has_its_screen_as_the_tv_sent_it() {
+    let code = Code::parse("K7Q2MX", CodeAlphabet::Letters).expect("a code");
+    let seated = Seated { code, resume_token: "t".to_owned(), resumed: false };
+    let screen = json!({"width": 3840, "z": [null, {"y": 1.5}], "a": "ü"});
+    let said = Arc::new(TvDetails { name: Some("客厅".to_owned()), screen: Some(screen.to_string().into()) });
+    let tv = json!({"name": "客厅", "screen": screen});
+    let unknown = json!({"name": null, "screen": null});
+    for (details, tv) in [(Some(&said), &tv), (None, &unknown)] {
+        let ack = joined(EntryEvent::JoinRoom, &seated, details);
+        assert_eq!(ack, json!({"ok": true, "code": "K7Q2MX", "resumeToken": "t", "resumed": false, "tv": tv}));
+        assert_eq!(joined(EntryEvent::ConnectToTv, &seated, details), accepted(&seated), "dialect B's ack stays as it was");
+        let back = Notice::TvBack { reloaded: true, details: details.cloned() };
+        let [event] = &notice_events(Dialect::A, &back)[..] else { panic!("one event") };
+        assert_eq!((event.name, &event.argument), ("TV_BACK", &Some(json!({"reloaded": true, "tv": tv}))));
+    }
+}
+
+#[test]
+fn names_of_casters_are_told_in_the_form_in_which_they_are_shown() {
+    let code = Code::parse("K7Q2MX", CodeAlphabet::Letters).expect("a code");
+    let long = format!("\u{202E}{}", "A".repeat(50));
+    let caster = Some(PresentCaster { username: Some(long.clone()), is_own: false });
+    let check = CodeCheck { code, details: None, tv_is_away: true, caster, takes_over: true };
+    let shown = "A".repeat(40);
+    let tv = json!({"name": null, "away": true});
+    let answer = json!({"ok": true, "code": "K7Q2MX", "tv": tv, "caster": {"username": shown, "own": false}, "takeover": true});
+    assert_eq!(checked(&check), answer);
+    let nobody = CodeCheck { caster: None, takes_over: false, ..check };
+    assert_eq!(checked(&nobody)["caster"], Value::Null);
+    let events =
+        |dialect, notice| notice_events(dialect, &notice).into_iter().map(|event| (event.name, event.argument)).collect();
+    let taken: Vec<_> = events(Dialect::A, Notice::TakenOver { by: Some(long) });
+    assert_eq!(taken, [("CAST_TAKEN_OVER", Some(json!({"by": shown})))]);
+    let taken: Vec<_> = events(Dialect::B, Notice::TakenOver { by: None });
+    assert_eq!(taken, [("CAST_TAKEN_OVER", Some(json!({"by": null}))), ("TV_OFFLINE", None)]);
+    let ended = [Dialect::A, Dialect::B].map(|dialect| -> Vec<_> { events(dialect, Notice::EndedByTv) });
+    assert_eq!(ended, [vec![("CAST_ENDED", Some(json!({"by": "tv"})))], vec![("TV_OFFLINE", None)]]);
+}
+
+#[test]
+fn a_cast_state_is_forwarded_as_it_was_sent() {
+    let sent = r#"["CAST_STATE",{ "paused":true,  "sound":1e2, "x":{"y":[]} }]"#;
+    let Ok(Request::CastState(state)) = read("CAST_STATE", sent, VecDeque::new()).expect("a known event") else {
+        panic!("it is understood")
+    };
+    let Delivery { event, wrapper, payload } = cast_state(state);
+    assert_eq!((event, wrapper), ("CAST_STATE", None));
+    assert_eq!(serde_json::to_string(&payload).unwrap(), r#"{ "paused":true,  "sound":1e2, "x":{"y":[]} }"#);
 }

@@ -106,6 +106,9 @@ export const until = (what, look, accept = Boolean, limit = TIMEOUT_MS) => until
 const bodyState = (page) => page.evaluate(() => `${document.body.dataset.state} ${document.body.dataset.online}`);
 export const inState = (page, state, limit) => until(`the page is ${state}`, () => bodyState(page), (seen) => seen === `${state} true`, limit);
 
+// Joins from the lobby with camera and microphone: after some seconds without an answer about them, the button offers to join without.
+export const joinCall = (page) => page.locator('#join', { hasText: /^(Join the call|加入通话)$/ }).click();
+
 export const shownCode = (page) =>
   until('the TV shows a code', () => page.locator('#code').evaluate((code) => (document.body.dataset.online === 'true' ? code.dataset.code : '')), (code) => /^[A-Z0-9]{6}$/.test(code ?? ''));
 

@@ -5,6 +5,7 @@ import { localized, ownVerdict } from '../lib/verdict';
 import { IceServers } from './ice';
 import { Link, type Tracks } from './link';
 import { loopback, Phantom } from './loopback';
+import { Presence, type Sending } from './presence';
 import { problems, refusal } from './problems';
 import { Room, type Refusal } from './room';
 import type { Message } from './wire';
@@ -40,15 +41,18 @@ export class Call {
   private readonly room: Room;
   private readonly link: Link;
   private readonly reporter: Reporter;
+  private readonly presence: Presence;
   /** The other side of a loopback call. */
   private phantom: Phantom | null = null;
 
   constructor(
     name: string,
     tracks: Tracks,
+    sending: () => Sending,
     private readonly changed: () => void,
     private readonly picture: (stream: MediaStream | null) => void,
   ) {
+    this.presence = new Presence(sending, changed);
     this.room = new Room(name, {
       joined: (messages) => this.joined(messages),
       message: (message) => this.heard(message),
@@ -61,7 +65,13 @@ export class Call {
       send: (message) => this.room.send(message),
       changed: () => this.linkChanged(),
       picture,
-      opened: (peer) => this.reporter.watch(peer),
+      opened: (peer) => {
+        this.reporter.watch(peer);
+        this.presence.close();
+        this.presence.accept(peer.pc);
+      },
+      offers: ({ pc }) => this.presence.offer(pc),
+      informed: () => this.presence.theirs !== null,
       exhausted: () => void this.exhausted(),
     });
     const send: Room['report'] = (report) => this.room.report(report);
@@ -115,6 +125,11 @@ export class Call {
     return states[this.link.state];
   }
 
+  /** What the other side sends, if it is a page of ours. */
+  get theirs(): Sending | null {
+    return this.presence.theirs;
+  }
+
   sendToOperator(): Promise<boolean> {
     return this.reporter.sendToOperator();
   }
@@ -148,8 +163,10 @@ export class Call {
     this.room.abandon();
   }
 
-  replace(kind: 'audio' | 'video'): void {
-    this.link.replace(kind);
+  /** Sends another track of that kind, or only tells the other side what is sent. */
+  replace(kind: 'audio' | 'video' | null): void {
+    this.presence.tell();
+    if (kind) this.link.replace(kind);
   }
 
   private join(): void {
@@ -278,6 +295,7 @@ export class Call {
   private drop(): void {
     clearTimeout(this.renewTimer);
     this.reporter.end();
+    this.presence.close();
     this.link.close();
     this.phantom?.close();
     this.phantom = null;

@@ -1,3 +1,4 @@
+import { at, server } from '../lib/base';
 import { loadInfo } from '../lib/info';
 import { onWake } from '@castway/client/parts';
 
@@ -73,7 +74,7 @@ export class Channel {
   }
 
   private open(): void {
-    const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
+    const socket = new WebSocket(`${server.replace(/^http/, 'ws')}/ws`);
     this.socket = socket;
     this.timer = window.setTimeout(() => this.failed(), OPEN_TIMEOUT_MS);
     socket.onopen = () => {
@@ -125,7 +126,7 @@ export class Channel {
     if (!error || /unexpected 'cmd'/.test(error)) return;
     console.warn('castway: Collider says', error);
     // The server has not noticed that the previous socket is closed: remove its slot, and register again.
-    if (/Duplicated registration/.test(error)) void fetch(`/${this.room}/${this.client}`, { method: 'DELETE' }).catch(() => undefined);
+    if (/Duplicated registration/.test(error)) void fetch(at(`/${this.room}/${this.client}`), { method: 'DELETE' }).catch(() => undefined);
     else this.listener.refused(error);
   }
 

@@ -1,4 +1,5 @@
 import type { IceConfig } from '@castway/client/parts';
+import { at } from '../lib/base';
 
 const ICE_SERVERS_TIMEOUT_MS = 5000;
 /** New connections don't use credentials beyond this part of their lifetime. */
@@ -30,7 +31,7 @@ export class IceServers {
 
   private async ask(): Promise<IceConfig | null> {
     const key = /[?&]apikey=([^&#]*)/.exec(location.search);
-    const answer = fetch(`/v1alpha/iceconfig?key=${key ? key[1] : ''}`, { method: 'POST' }).then((response) => {
+    const answer = fetch(at(`/v1alpha/iceconfig?key=${key ? key[1] : ''}`), { method: 'POST' }).then((response) => {
       if (!response.ok) throw new Error(`status ${response.status}`);
       return response.json() as Promise<IceConfig & { lifetimeDuration?: string }>;
     });

@@ -1,6 +1,7 @@
 import { forOldEngines, offerId, Peer, sessionId } from '@castway/client/parts';
 import { relayOnly } from '../lib/relay-only';
 import type { IceServers } from './ice';
+import { blackTrack } from './black';
 import { fromCandidate, toCandidate, type Message } from './wire';
 
 const MAX_EARLY_CANDIDATES = 128;
@@ -28,6 +29,10 @@ interface Listener {
   picture(stream: MediaStream): void;
   /** A new connection begins. */
   opened(peer: Peer): void;
+  /** This page's first offer on the connection will be made. */
+  offers(peer: Peer): void;
+  /** The other side shows by itself that nothing is sent. */
+  informed(): boolean;
   /** All recovery steps have failed. */
   exhausted(): void;
 }
@@ -54,6 +59,8 @@ export class Link {
   private timer = 0;
   /** One stream, so that sound and video stay synchronized. */
   private readonly ours = new MediaStream();
+  /** What is sent in place of a camera that is off. */
+  private black: MediaStreamTrack | null = null;
 
   constructor(private readonly ice: IceServers, private readonly tracks: Tracks, private readonly listener: Listener) {}
 
@@ -81,6 +88,7 @@ export class Link {
       (['audio', 'video'] as const).forEach((kind) =>
         peer.pc.addTransceiver(this.tracks[kind] ?? kind, { direction: 'sendrecv', streams: [this.ours] }),
       );
+      this.listener.offers(peer);
       await this.offer(peer);
     });
   }
@@ -107,7 +115,17 @@ export class Link {
 
   replace(kind: 'audio' | 'video'): void {
     const transceiver = this.transceiver(kind);
-    if (transceiver) void transceiver.sender.replaceTrack(this.tracks[kind]).catch((error) => console.warn('castway: track refused', error));
+    if (!transceiver) return;
+    const { sender } = transceiver;
+    let track = this.tracks[kind];
+    if (kind === 'video') {
+      const { black } = this;
+      // Other clients would keep showing the last frame.
+      this.black = !track && sender.track && !this.listener.informed() ? blackTrack() : null;
+      black?.stop();
+      track = track ?? this.black;
+    }
+    void sender.replaceTrack(track).catch((error) => console.warn('castway: track refused', error));
   }
 
   close(): void {
@@ -115,6 +133,8 @@ export class Link {
     clearTimeout(this.timer);
     this.peer?.close();
     this.peer = null;
+    this.black?.stop();
+    this.black = null;
     this.theirs = this.pending = '';
     this.awaited = this.wasUp = this.restarted = false;
     this.early = [];

@@ -21,7 +21,9 @@ export class Phantom {
       initiator: () => false,
       send: (message) => this.channel.send(JSON.stringify(message)),
       changed: nothing,
-      opened: nothing,
+      opened: ({ pc }) => (pc.ondatachannel = ({ channel }) => (channel.onmessage = ({ data }) => channel.send(data as string))),
+      offers: nothing,
+      informed: () => true,
       picture: (stream) => this.sendBack(stream),
       // The other side starts a new connection.
       exhausted: nothing,

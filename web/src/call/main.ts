@@ -1,7 +1,8 @@
 import 'webrtc-adapter';
 import { Meter, NO_FIGURES, Player } from '@castway/client/parts';
 import { moveByArrows } from '../lib/arrows';
-import { byId, show, store, stored } from '../lib/dom';
+import { at, ownPath } from '../lib/base';
+import { byId, show } from '../lib/dom';
 import { showFigures } from '../lib/figures';
 import '../lib/focus';
 import { t, translate } from '../lib/i18n';
@@ -9,51 +10,64 @@ import { DEFAULT_INFO, loadInfo, reachableOrigin, type Info } from '../lib/info'
 import { moveOn } from '../lib/insecure';
 import { makeProblem, onVerdict, showProblem, type Problem } from '../lib/problem';
 import { relayOnly } from '../lib/relay-only';
+import { roomOfPath, roomPath } from '../lib/room-name';
 import { keepAwake } from '../lib/wake';
 import { Call } from './call';
-import { Devices } from './devices';
+import { Devices, type DeviceKind } from './devices';
+import { HangUp } from './hang-up';
+import { Level } from './level';
 import { loopback } from './loopback';
-import { obstacle, problems } from './problems';
-import { isRoom, remember } from './recent';
-import { start, JOIN_ROOM_KEY } from './start';
-import { view } from './view';
+import { gone, obstacle, problems } from './problems';
+import { remember } from './recent';
+import { rejoining, saveCall } from './rejoin';
+import { Settings } from './settings';
+import { start } from './start';
+import { KEYS, view } from './view';
+
+/** Some browsers leave the question about devices open until the user looks for it. */
+const ASKING_TIMEOUT_MS = 8000;
+const PASSING_SHOWN_MS = 15_000;
 
 translate('callTitle');
-moveByArrows('a, button:not([disabled]), input');
+moveByArrows('a, button:not([disabled]), input, select');
 
-// The server treats several slashes as one.
-const name = decoded(location.pathname.split('/').filter(Boolean)[1] ?? '');
-if (isRoom(name)) enterRoom(name);
+const room = roomOfPath(ownPath());
+if (room) enterRoom(room);
 else start();
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
 
 /** Runs the page at `/r/ROOM`. */
 function enterRoom(room: string): void {
   let info: Info = DEFAULT_INFO;
   let asked = false;
+  let waited = false;
   let preparing: Promise<void> | null = null;
   let passing: Problem | null = null;
+  let passingTimer = 0;
 
   const player = new Player(byId<HTMLVideoElement>('video'), byId<HTMLCanvasElement>('still'), update, update);
   const meter = new Meter('in', player.video);
-  const devices = new Devices((kind) => {
-    showSelf();
-    call.replace(kind);
+  const level = new Level((value) => view.level(value));
+  const devices = new Devices({
+    changed: (kind) => {
+      showSelf();
+      call.replace(kind);
+      if (call.active) saveCall(room, devices);
+      update();
+    },
+    gone: deviceGone,
   });
-  const call: Call = new Call(room, devices.tracks, update, (stream) => (stream ? player.present(stream) : player.stop()));
+  const call: Call = new Call(room, devices.tracks, () => devices.sending, update, (stream) => (stream ? player.present(stream) : player.stop()));
+  const settings: Settings = new Settings(devices, player.video, update, deviceGone);
+  const hangUp = new HangUp(() => void leave());
   const awake = keepAwake(() => call.active);
 
   function update(): void {
     const problem = obstacle(info, asked ? devices.lack : null);
     const blocked = Boolean(problem && problem.blocks);
-    view.show(call, devices, player.video.videoWidth > 0, blocked);
+    const seen = devices.tracks.video === null || view.self.videoWidth > 0;
+    view.show(call, devices, { picture: player.video.videoWidth > 0, blocked, asked, ready: asked ? seen : waited });
+    view.keys(settings.keys);
+    if (!call.active) hangUp.close();
     // During a call the missing devices are known already.
     const quiet = call.active && call.state !== 'joining';
     // A connected call needs no signaling.
@@ -61,6 +75,7 @@ function enterRoom(room: string): void {
     const lacking = quiet || call.state === 'ended' ? null : problem;
     showProblem(blocked ? problem : (call.problem ?? unheard ?? passing ?? lacking ?? (loopback ? problems.loopback() : null)));
     show(byId('sound'), player.silenced);
+    level.watch((call.state === 'lobby' || settings.open) && !devices.muted ? devices.tracks.audio : null);
     awake();
   }
 
@@ -70,80 +85,116 @@ function enterRoom(room: string): void {
     if (shown ? shown.getVideoTracks()[0] !== video : video) view.self.srcObject = video ? new MediaStream([video]) : null;
   }
 
+  function pass(problem: Problem | null): void {
+    clearTimeout(passingTimer);
+    passing = problem;
+    if (problem) passingTimer = window.setTimeout(() => pass(null), PASSING_SHOWN_MS);
+    update();
+  }
+
+  function deviceGone(kind: DeviceKind, label: string, instead: string | null): void {
+    pass(gone(kind, label, instead));
+    void settings.list();
+  }
+
   /** Asks for the devices, once at a time: a second request would leave the first one's camera on. */
   function prepare(): Promise<void> {
     preparing ??= devices.open().then(() => {
       asked = true;
       update();
+      void settings.list();
     }).finally(() => (preparing = null));
     return preparing;
   }
 
-  async function enter(): Promise<void> {
+  function enter(): void {
+    // The page has nothing to show before the browser has answered, and turns nothing on unseen afterwards.
+    if (preparing) devices.turnOff(true, true);
     passing = null;
-    store('sessionStorage', JOIN_ROOM_KEY, room);
     remember(room);
-    if (!asked) await prepare();
-    // The button was pressed again while the browser asked for the devices.
-    if (call.active) return;
     call.enter();
+    saveCall(room, devices);
     byId('microphone').focus({ preventScroll: true });
   }
 
+  /** Joins from the lobby, or again after the call. */
+  async function join(): Promise<void> {
+    if (call.active) return;
+    if (!asked && call.state !== 'lobby') await prepare();
+    if (!call.active) enter();
+  }
+
   async function leave(): Promise<void> {
-    store('sessionStorage', JOIN_ROOM_KEY, null);
+    saveCall(room, null);
     const left = call.leave();
     devices.close();
     asked = false;
+    settings.toggle(false);
     update();
-    byId('join').focus({ preventScroll: true });
+    byId('panel-title').focus({ preventScroll: true });
     await left;
   }
 
   async function toggleScreen(): Promise<void> {
-    passing = null;
-    if (devices.sharing) devices.stopScreen();
-    else {
-      await devices.shareScreen().catch((error: DOMException) => {
-        if (error.name !== 'NotAllowedError') passing = makeProblem('screen', t.callScreenFailed, error.message, { tone: 'warn' });
-      });
-    }
-    update();
+    pass(null);
+    if (devices.sharing) return devices.stopScreen();
+    await devices.shareScreen().catch((error: DOMException) => {
+      if (error.name !== 'NotAllowedError') pass(makeProblem('screen', t.callScreenFailed, error.message, { tone: 'warn' }));
+    });
+  }
+
+  function toggleFigures(): void {
+    settings.toggle(false);
+    if (view.overlay()) void meter.peek(call.pc).then((figures) => showFigures(byId('figures'), figures));
   }
 
   const inside = () => call.active;
   const actions: Record<string, () => unknown> = {
-    m: () => devices.toggleMicrophone(),
-    c: () => devices.toggleCamera(),
-    s: () => inside() && !byId('screen').hidden && toggleScreen(),
-    i: () => inside() && view.overlay() && meter.peek(call.pc).then((figures) => showFigures(byId('figures'), figures)),
-    h: () => inside() && leave(),
+    microphone: () => devices.toggleMicrophone(),
+    camera: () => devices.toggleCamera(),
+    screen: () => inside() && !byId('screen').hidden && toggleScreen(),
+    info: () => inside() && toggleFigures(),
+    'hang-up': () => inside() && leave(),
+    preferences: () => {
+      view.overlay(false);
+      settings.toggle();
+    },
   };
-  const act = (key: string) => {
-    const action = actions[key];
-    if (!action) return;
-    action();
-    update();
-  };
-  const buttons = { microphone: 'm', camera: 'c', screen: 's', info: 'i', 'hang-up': 'h' };
-  Object.entries(buttons).forEach(([id, key]) => byId(id).addEventListener('click', () => act(key)));
+  Object.entries(actions).forEach(([id, action]) =>
+    byId(id).addEventListener('click', () => {
+      action();
+      update();
+    }),
+  );
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    act(event.key.toLowerCase());
+    const { tagName } = event.target as Element;
+    // A key that is held presses a button once: the next page or state has its buttons in other places.
+    if (event.repeat && event.key === 'Enter' && tagName === 'BUTTON') event.preventDefault();
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
+    if (!settings.keys || hangUp.open || /^(INPUT|SELECT|TEXTAREA)$/.test(tagName)) return;
+    const id = Object.keys(KEYS).filter((button) => KEYS[button] === event.key.toLowerCase())[0];
+    if (!id || byId(id).hidden || byId<HTMLButtonElement>(id).disabled) return;
+    if (id === 'hang-up') inside() && hangUp.ask();
+    else actions[id]!();
+    update();
   });
-  byId('join').addEventListener('click', () => void enter());
+  byId('join').addEventListener('click', () => void join());
   byId('notice-action').addEventListener('click', () => {
     if (call.problem) call.retry();
     else void prepare();
   });
   onVerdict(() => call.problem, () => call.sendToOperator(), () => call.retry(true));
   byId('sound').addEventListener('click', () => player.unmute());
+  ['loadeddata', 'resize'].forEach((event) => view.self.addEventListener(event, update));
   window.addEventListener('pagehide', () => {
     call.abandon();
     devices.close();
   });
   window.addEventListener('pageshow', (event) => {
-    if (event.persisted) location.reload();
+    if (!event.persisted) return;
+    // Whoever comes back to the page has not reloaded it during a call.
+    saveCall(room, null);
+    location.reload();
   });
 
   setInterval(() => {
@@ -151,7 +202,8 @@ function enterRoom(room: string): void {
     void meter.read(call.pc).then((figures) => showFigures(byId('figures'), figures));
   }, 1000);
 
-  const showLink = () => view.link(room, `${reachableOrigin(info)}/r/${room}`);
+  const showLink = () => view.link(room, `${reachableOrigin(info)}${roomPath(room)}`);
+  history.replaceState(history.state, '', `${at(roomPath(room))}${location.search}${location.hash}`);
   showFigures(byId('figures'), NO_FIGURES);
   show(byId('call'), true);
   show(byId('relay-only'), relayOnly);
@@ -163,11 +215,14 @@ function enterRoom(room: string): void {
     showLink();
     update();
   });
+  const rejoin = rejoining(room);
+  if (rejoin) devices.turnOff(rejoin.muted, rejoin.cameraOff);
   update();
-  byId('join').focus({ preventScroll: true });
-  // The room was opened on the start page, or the page was reloaded during the call.
-  if (stored('sessionStorage', JOIN_ROOM_KEY) === room) void enter();
-  else void prepare();
+  void prepare().then(() => rejoin && !call.active && enter());
+  window.setTimeout(() => {
+    waited = true;
+    update();
+  }, ASKING_TIMEOUT_MS);
 
   (window as unknown as { castway: unknown }).castway = {
     state: () => call.state,

@@ -3,7 +3,7 @@ import type { Info } from '../lib/info';
 import { insecure } from '../lib/insecure';
 import { makeProblem, type Problem } from '../lib/problem';
 import type { Verdict } from '../lib/verdict';
-import type { Lack } from './devices';
+import type { DeviceKind, Lack } from './devices';
 import type { Refusal } from './room';
 
 export const problems = {
@@ -17,6 +17,13 @@ export const problems = {
 
 export function refusal(why: Exclude<Refusal, 'full'>): Problem {
   return why === 'server_full' ? makeProblem(why, t.serverFull, t.callServerFullHint) : makeProblem(why, t.serverError, t.callServerErrorHint);
+}
+
+/** A device ended during its use, or did not open; `instead` is used now. */
+export function gone(kind: DeviceKind, label: string, instead: string | null): Problem {
+  const none = { audioinput: t.callNoMicrophoneNow, videoinput: t.callNoCameraNow, audiooutput: '' }[kind];
+  const title = label ? t.callDeviceGone(label) : kind === 'videoinput' ? t.callCameraFailed : t.callMicrophoneFailed;
+  return makeProblem('device_gone', title, instead ? t.callDeviceInstead(instead) : none, { tone: 'warn' });
 }
 
 /** The problem that prevents a call, or keeps this side from being seen and heard. */

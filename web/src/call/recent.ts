@@ -1,12 +1,13 @@
 import { store, stored } from '../lib/dom';
+import { isId } from '../lib/room-name';
 
 const RECENT_ROOMS_KEY = 'castway.rooms';
 const MAX_RECENT_ROOMS = 8;
 
-/** The most recent one first. */
+/** The ids of rooms, the most recent one first. */
 export function recentRooms(): string[] {
   const saved = stored<unknown>('localStorage', RECENT_ROOMS_KEY);
-  return Array.isArray(saved) ? saved.filter(isRoom).slice(0, MAX_RECENT_ROOMS) : [];
+  return Array.isArray(saved) ? saved.filter(isId).slice(0, MAX_RECENT_ROOMS) : [];
 }
 
 export function remember(room: string): void {
@@ -15,11 +16,6 @@ export function remember(room: string): void {
 
 export function forget(room: string): void {
   store('localStorage', RECENT_ROOMS_KEY, recentRooms().filter((other) => other !== room));
-}
-
-/** Whether the server accepts the name of a room. */
-export function isRoom(name: unknown): name is string {
-  return typeof name === 'string' && /^[\w-]{1,256}$/.test(name);
 }
 
 /** 12 easily distinguished letters in three groups, 54 bits. */

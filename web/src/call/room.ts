@@ -1,4 +1,5 @@
 import { later, type Report } from '@castway/client/parts';
+import { at } from '../lib/base';
 import { Channel } from './channel';
 import { NO_OP_MESSAGE, parse, type Message } from './wire';
 
@@ -28,7 +29,7 @@ interface Reply {
 /** Null if the server was not reached. */
 async function post(path: string, body = '', keepalive = false): Promise<Reply | null> {
   try {
-    const request = fetch(path, { method: 'POST', body, keepalive });
+    const request = fetch(at(path), { method: 'POST', body, keepalive });
     const response = await Promise.race([request, later(REQUEST_TIMEOUT_MS)]);
     if (!response) return null;
     const retryAfter = Number(response.headers.get('Retry-After')) || 0;
@@ -129,14 +130,14 @@ export class Room {
     if (!client || !channel) return;
     await post(`/leave/${name}/${client}`);
     channel.send(JSON.stringify({ type: 'bye' }));
-    await fetch(`/${name}/${client}`, { method: 'DELETE' }).catch(() => undefined);
+    await fetch(at(`/${name}/${client}`), { method: 'DELETE' }).catch(() => undefined);
     channel.close();
   }
 
   /** Does the same while the page is closing, when browsers send only beacons. */
   abandon(): void {
     const { client, channel, name } = this;
-    if (client) navigator.sendBeacon(`/leave/${name}/${client}`);
+    if (client) navigator.sendBeacon(at(`/leave/${name}/${client}`));
     channel?.send(JSON.stringify({ type: 'bye' }));
     this.channel = null;
     this.forget();

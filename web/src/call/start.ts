@@ -1,14 +1,24 @@
-import { byId, setText, show, store } from '../lib/dom';
+import { at } from '../lib/base';
+import { byId, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { TextField } from '../lib/text-field';
-import { forget, freshRoom, isRoom, recentRooms } from './recent';
+import { loadInfo } from '../lib/info';
+import { roomName, roomPath, typedRoom } from '../lib/room-name';
+import { forget, freshRoom, recentRooms } from './recent';
 
-/** Tells the room's page to join without another click. The value is the room's name. */
-export const JOIN_ROOM_KEY = 'castway.call';
+const pathOf = (room: string) => `${at(roomPath(room))}${location.search}`;
 
+/** Opens the room's lobby. Nobody is in a call before having seen there what the others will see. */
 function open(room: string): void {
-  store('sessionStorage', JOIN_ROOM_KEY, room);
-  location.href = `/r/${room}${location.search}`;
+  location.href = pathOf(room);
+}
+
+/** Whether the address is one of this server, as far as the server knows its own. */
+async function isOurs(server: string): Promise<boolean> {
+  const host = (url: string) => url.replace(/^https?:\/\//i, '').replace(/\/+$/, '').toLowerCase();
+  if (host(server).split('/')[0] === location.host.toLowerCase()) return true;
+  const info = await loadInfo();
+  return info !== null && info.origins.concat(info.publicUrl ?? []).some((url) => host(url) === host(server));
 }
 
 function list(): void {
@@ -19,14 +29,15 @@ function list(): void {
   rooms.forEach((room) => {
     const row = document.createElement('li');
     const link = document.createElement('a');
-    link.href = `/r/${room}${location.search}`;
-    link.textContent = room;
+    const name = roomName(room);
+    link.href = pathOf(room);
+    link.textContent = name;
     link.className = 'room';
     const remove = document.createElement('button');
     remove.type = 'button';
     remove.className = 'quiet';
     remove.textContent = '×';
-    remove.setAttribute('aria-label', t.callForget(room));
+    remove.setAttribute('aria-label', t.callForget(name));
     remove.addEventListener('click', () => {
       forget(room);
       list();
@@ -43,21 +54,20 @@ export function start(): void {
   document.body.setAttribute('data-state', 'start');
   show(byId('start'), true);
   const input = byId<HTMLInputElement>('room-input');
-  const problem = (bad: boolean) => {
-    input.setAttribute('aria-invalid', String(bad));
-    setText(byId('room-hint'), bad ? t.callRoomBad : t.callRoomHint);
+  const say = (problem: string | null) => {
+    input.setAttribute('aria-invalid', String(problem !== null));
+    setText(byId('room-hint'), problem ?? t.callRoomHint);
   };
-  const field = new TextField(input, () => problem(false));
-  byId<HTMLFormElement>('open').addEventListener('submit', (event) => {
+  const field = new TextField(input, () => say(null));
+  byId<HTMLFormElement>('open').addEventListener('submit', async (event) => {
     event.preventDefault();
     if (field.composing) return field.confirm();
-    // Input methods write full-width letters; NFKC makes them ordinary ones.
-    const room = input.value.normalize('NFKC').trim().replace(/\s+/g, '-');
-    if (isRoom(room)) return open(room);
-    problem(true);
+    const { id, server } = typedRoom(input.value);
+    const elsewhere = server !== null && !(await isOurs(server));
+    if (id && !elsewhere) return open(id);
+    say(elsewhere ? t.callRoomElsewhere(server) : t.callRoomBad);
     input.focus();
   });
   byId('fresh').addEventListener('click', () => open(freshRoom()));
   list();
-  input.focus({ preventScroll: true });
 }

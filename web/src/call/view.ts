@@ -1,6 +1,7 @@
 import { byId, copyText, later, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { drawQr } from '../lib/qr';
+import { roomName } from '../lib/room-name';
 import { showStatus, type Status } from '../lib/status';
 import { progress } from '../lib/verdict';
 import type { Call, State } from './call';
@@ -27,9 +28,19 @@ function status(call: Call): Status {
   return { text: t.callTalking, tone: 'good' };
 }
 
-function panel(call: Call, devices: Devices): { title: string; hint: string; button: string | null } {
+function readable(url: string): string {
+  const plain = url.replace(/^https?:\/\//, '');
+  try {
+    return decodeURI(plain);
+  } catch {
+    return plain;
+  }
+}
+
+function panel(call: Call, devices: Devices, asked: boolean): { title: string; hint: string; button: string | null } {
   switch (call.state) {
     case 'lobby':
+      if (!asked) return { title: t.callReady, hint: t.callAsking, button: t.callJoinWithout };
       return { title: t.callReady, hint: devices.hasCamera || devices.hasMicrophone ? t.callReadyHint : '', button: t.callJoin };
     case 'full':
       return { title: t.callFull, hint: call.retrying ? t.callFullTrying : t.callFullHint, button: t.castRetry };
@@ -44,26 +55,30 @@ function panel(call: Call, devices: Devices): { title: string; hint: string; but
   }
 }
 
+/** The buttons that keys press. */
+export const KEYS: Record<string, string> = { microphone: 'm', camera: 'c', screen: 's', info: 'i', 'hang-up': 'h' };
+
 /** States in which this page is in the room. */
 const INSIDE: State[] = ['joining', 'waiting', 'connecting', 'talking', 'recovering'];
 
 export const view = {
   self: byId<HTMLVideoElement>('self'),
 
-  show(call: Call, devices: Devices, picture: boolean, blocked: boolean): void {
+  /** `asked`: the browser has said which devices the page may use. `ready`: whoever joins has seen the preview, or has none. */
+  show(call: Call, devices: Devices, { picture, blocked, asked, ready }: Record<'picture' | 'blocked' | 'asked' | 'ready', boolean>): void {
     const { state } = call;
     const inside = INSIDE.indexOf(state) >= 0;
     const meeting = state === 'talking' || state === 'recovering';
     document.body.setAttribute('data-state', state);
     document.body.setAttribute('data-online', String(call.online));
     byId('stage').setAttribute('aria-hidden', String(!meeting));
-    show(byId('no-picture'), state === 'talking' && !picture);
+    view.theirs(call, meeting, picture);
 
     show(byId('status'), inside);
     showStatus(status(call));
 
     show(byId('panel'), !meeting && !blocked);
-    const { title, hint, button } = panel(call, devices);
+    const { title, hint, button } = panel(call, devices, asked);
     setText(byId('panel-title'), title);
     // In a loopback call nobody else joins.
     const told = loopback && state !== 'full' ? '' : hint;
@@ -72,14 +87,41 @@ export const view = {
     show(byId('invite'), state === 'waiting' && !loopback);
     show(byId('join'), button !== null);
     setText(byId('join'), button ?? '');
+    byId<HTMLButtonElement>('join').disabled = state === 'lobby' && !ready;
     show(byId('other-room'), !inside);
 
     const quiet = state === 'ended' || state === 'failed' || blocked;
-    show(byId('self-box'), !quiet);
+    show(byId('preview'), !quiet);
     show(byId('controls'), !quiet && state !== 'full');
     view.devices(devices, inside);
     show(byId('info'), meeting);
     if (!meeting) view.overlay(false);
+  },
+
+  /** What the other side says that it sends. */
+  theirs({ theirs, state }: Call, meeting: boolean, picture: boolean): void {
+    const off = theirs !== null && theirs.video === 'off';
+    show(byId('no-picture'), (meeting && off) || (state === 'talking' && !picture));
+    setText(byId('no-picture-text'), off ? t.callTheirCameraOff : t.callNoPicture);
+    const muted = meeting && theirs !== null && !theirs.audio;
+    const screen = meeting && theirs !== null && theirs.video === 'screen';
+    show(byId('theirs-muted'), muted);
+    setText(byId('theirs-muted-text'), muted ? t.callTheyAreMuted : '');
+    show(byId('theirs-screen'), screen);
+    setText(byId('theirs-screen-text'), screen ? t.callTheyShare : '');
+  },
+
+  /** Screen readers tell the keys only while they work. */
+  keys(on: boolean): void {
+    Object.entries(KEYS).forEach(([id, key]) => {
+      if (on) byId(id).setAttribute('aria-keyshortcuts', key);
+      else byId(id).removeAttribute('aria-keyshortcuts');
+    });
+  },
+
+  level(level: number): void {
+    const bars = document.querySelectorAll<HTMLElement>('.level > span');
+    for (let i = 0; i < bars.length; i++) bars[i]!.style.transform = `scaleX(${level.toFixed(2)})`;
   },
 
   devices(devices: Devices, inside: boolean): void {
@@ -102,8 +144,9 @@ export const view = {
   },
 
   link(room: string, url: string): void {
-    setText(byId('room-name'), t.callRoomName(room));
-    setText(byId('link'), url.replace(/^https?:\/\//, ''));
+    setText(byId('room-name'), t.callRoomName(roomName(room)));
+    // People read the name; the link that is copied has it encoded.
+    setText(byId('link'), readable(url));
     drawQr(byId('qr'), url, t.callQrLabel);
     const share = (navigator as { share?: (data: { title: string; url: string }) => Promise<void> }).share;
     show(byId('share'), Boolean(share));

@@ -35,7 +35,6 @@ function state(name: string): void {
 function complain(title: string, hint: string): void {
   setText(byId('notice-title'), title);
   setText(byId('notice-hint'), hint);
-  byId('notice').setAttribute('data-tone', 'bad');
   show(byId('notice'), true);
 }
 

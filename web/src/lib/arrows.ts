@@ -6,6 +6,8 @@ export function moveByArrows(selector: string): void {
     const active = document.activeElement as HTMLElement | null;
     // Inside a text field, left and right move the caret.
     if (active && active.tagName === 'INPUT' && event.keyCode % 2 === 1) return;
+    // In a list of choices, up and down choose.
+    if (active && active.tagName === 'SELECT' && event.keyCode % 2 === 0) return;
     const stops = [].slice.call(document.querySelectorAll(selector)) as HTMLElement[];
     const visible = stops.filter((stop) => stop.offsetWidth > 0);
     const at = visible.indexOf(active as HTMLElement);

@@ -6,5 +6,11 @@ export const base = (meta && meta.getAttribute('content')) || '';
 /** The URL of a path of this server, which begins with a slash. */
 export const at = (path: string) => base + path;
 
+/** The path of this page below the address of this server: without the base, which is missing where no proxy is in between. */
+export function ownPath(): string {
+  const path = location.pathname;
+  return path.slice(0, base.length + 1) === `${base}/` ? path.slice(base.length) : path;
+}
+
 /** The address of this server. */
 export const server = location.origin + base;

@@ -1,4 +1,4 @@
-import { at } from './base';
+import { at, server } from './base';
 import { showVersion } from './version';
 
 export interface Info {
@@ -44,8 +44,8 @@ export function isLoopback(hostname: string): boolean {
 /** The address at which another device reaches this server. */
 export function reachableOrigin(info: Info): string {
   if (info.publicUrl) return info.publicUrl;
-  if (!isLoopback(location.hostname)) return location.origin;
-  return info.origins[0] ?? location.origin;
+  if (!isLoopback(location.hostname)) return server;
+  return info.origins[0] ?? server;
 }
 
 export function withoutScheme(url: string): string {

@@ -1,4 +1,4 @@
-import { byId, setText, show, store, stored } from './dom';
+import { byId, show, store, stored } from './dom';
 import { t } from './i18n';
 import type { Info } from './info';
 import { makeProblem, type Problem } from './problem';
@@ -26,9 +26,7 @@ export function moveOn(info: Info, link: HTMLAnchorElement): void {
 /** Leads to the secure page from a page that works without HTTPS, too. */
 export function offerSecurePage(info: Info, query?: string): void {
   const secure = window.isSecureContext ? null : securePage(info, query);
-  if (!secure || !byId('notice').hidden) return;
-  byId('notice').setAttribute('data-tone', 'info');
-  setText(byId('notice-title'), t.secureOffer);
+  if (!secure) return;
   showSecurePage(secure);
-  show(byId('notice'), true);
+  show(byId('offer'), true);
 }

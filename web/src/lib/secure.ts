@@ -1,4 +1,4 @@
-import { base } from './base';
+import { ownPath } from './base';
 import { byId, setText, show } from './dom';
 import { chosenLanguage, inLanguage, t } from './i18n';
 import type { Info } from './info';
@@ -12,20 +12,15 @@ export interface SecurePage {
 
 /** `query`: the query of this page, if the page has removed it from its URL. */
 export function securePage({ publicUrl, https }: Info, query = location.search): SecurePage | null {
-  if (publicUrl && /^https:/.test(publicUrl)) return { url: publicUrl + samePath(query).slice(inBase() ? base.length : 0), fingerprint: null };
+  if (publicUrl && /^https:/.test(publicUrl)) return { url: publicUrl + samePath(query, ownPath()), fingerprint: null };
   if (!https) return null;
   const origin = `https://${location.hostname}${https.port === 443 ? '' : `:${https.port}`}`;
   return { url: origin + samePath(query), fingerprint: https.selfSigned ? https.fingerprint : null };
 }
 
-/** Whether this page was opened under the path of the public URL; past the proxy, it was not. */
-function inBase(): boolean {
-  return location.pathname.indexOf(`${base}/`) === 0;
-}
-
 /** The path of this page with its query. Another origin does not remember the language. */
-export function samePath(query = location.search): string {
-  return location.pathname + (chosenLanguage ? inLanguage(query, chosenLanguage) : query);
+export function samePath(query = location.search, path = location.pathname): string {
+  return path + (chosenLanguage ? inLanguage(query, chosenLanguage) : query);
 }
 
 /** What this browser says of a certificate whose issuer it does not know. */

@@ -1,5 +1,5 @@
 import 'webrtc-adapter';
-import { NO_FIGURES, receive, type Reply, type TvFailure } from '@castway/client';
+import { NO_FIGURES, readScreen, receive, type Reply, type TvFailure } from '@castway/client';
 import { moveByArrows } from '../lib/arrows';
 import { server } from '../lib/base';
 import { byId, show } from '../lib/dom';
@@ -30,7 +30,7 @@ const RETRY_INTERVAL_MS = 3000;
 translate('tvTitle');
 const view = new View();
 const name = ownName();
-const tv = receive(view.video, { still: view.still, server, relayOnly, name });
+const tv = receive(view.video, { still: view.still, server, relayOnly, name, screen: readScreen(window) });
 
 let info: Info = DEFAULT_INFO;
 let infoLoaded = false;

@@ -1,14 +1,20 @@
-import { codecOrder, readEncoders, type CodecAbility, type ListedCodec, type Surroundings, type TvScreen } from '../codecs';
+import { codecOrder, readEncoders, type CodecAbility, type ListedCodec, type TvScreen } from '../codecs';
 import { limitFor, scaleFor, type Quality } from '../quality';
 import { withStartBitrate } from '../start-bitrate';
 
 type Parameters = ReturnType<RTCRtpSender['getParameters']>;
+/** With the codec, which TypeScript does not know yet. */
+type Encoding = RTCRtpEncodingParameters & { codec?: RTCRtpCodec };
 
 /** Sets the codecs, the size, the bit rates and the frame rate of what is sent, for one TV at a time. */
 export class Tuning {
   private screen: TvScreen | null = null;
   private ceilingKbps: number | null = null;
   private scale = 1;
+  /** The content hint that the codecs of the connection were ordered for. */
+  private orderedFor: string | null = null;
+  /** The codec was changed since. The engine keeps it until it gets another one. */
+  private switched = false;
 
   constructor(private chosen: Quality) {}
 
@@ -32,13 +38,15 @@ export class Tuning {
     const transceiver = transceivers.filter((one) => one.sender === sender)[0];
     if (!transceiver || typeof transceiver.setCodecPreferences !== 'function') return;
     const { screen, quality } = this;
-    const encoders = await readEncoders(window as unknown as Surroundings, quality);
-    const sent = capabilities(RTCRtpSender);
+    this.orderedFor = quality.contentHint;
+    this.switched = false;
+    const encoders = await readEncoders(window, quality);
+    const sent = capabilities(window.RTCRtpSender);
     try {
       prefer(transceiver, sent, screen, quality, encoders);
     } catch {
       // Some engines take only codecs that they also receive.
-      const both = capabilities(RTCRtpReceiver).filter((one) => sent.some((other) => same(one, other)));
+      const both = capabilities(window.RTCRtpReceiver).filter((one) => sent.some((other) => same(one, other)));
       try {
         prefer(transceiver, both, screen, quality, encoders);
       } catch (error) {
@@ -59,16 +67,35 @@ export class Tuning {
 
   async apply(sender: RTCRtpSender, track: MediaStreamTrack | undefined): Promise<void> {
     const { quality } = this;
-    const scale = this.scaleOf(track);
+    if (track && 'contentHint' in track && track.contentHint !== quality.contentHint) track.contentHint = quality.contentHint;
+    const other = this.switched || (this.orderedFor !== null && this.orderedFor !== quality.contentHint);
+    const encoders = other ? await readEncoders(window, quality) : [];
+    try {
+      await this.set(sender, track, encoders);
+    } catch (error) {
+      if (!encoders.length) throw error;
+      await this.set(sender, track, []);
+    }
+  }
+
+  /** With `encoders` the codec changes, too: another of those that were negotiated may suit the quality better. */
+  private set(sender: RTCRtpSender, track: MediaStreamTrack | undefined, encoders: CodecAbility[]): Promise<void> {
+    const { quality } = this;
     const parameters: Parameters = sender.getParameters();
     if (!parameters.encodings || !parameters.encodings.length) parameters.encodings = [{}];
-    const encoding = parameters.encodings[0]!;
+    const encoding: Encoding = parameters.encodings[0]!;
+    this.scale = this.scaleOf(track);
     encoding.maxBitrate = quality.maxBitrate;
     encoding.maxFramerate = quality.frameRate;
-    encoding.scaleResolutionDownBy = scale;
+    encoding.scaleResolutionDownBy = this.scale;
     parameters.degradationPreference = quality.degradation;
-    this.scale = scale;
-    await sender.setParameters(parameters);
+    if (encoders.length && parameters.codecs && parameters.codecs.length) {
+      encoding.codec = codecOrder(this.screen, parameters.codecs, quality, encoders)[0]!;
+      this.switched = true;
+    } else {
+      delete encoding.codec;
+    }
+    return sender.setParameters(parameters);
   }
 
   private scaleOf(track: MediaStreamTrack | undefined): number {
@@ -76,8 +103,8 @@ export class Tuning {
   }
 }
 
-function capabilities(api: typeof RTCRtpSender | typeof RTCRtpReceiver): RTCRtpCodec[] {
-  const found = api.getCapabilities('video');
+function capabilities(api: typeof RTCRtpSender | typeof RTCRtpReceiver | undefined): RTCRtpCodec[] {
+  const found = api && typeof api.getCapabilities === 'function' ? api.getCapabilities('video') : null;
   return found ? found.codecs : [];
 }
 

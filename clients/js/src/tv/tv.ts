@@ -30,7 +30,7 @@ const RETRY_INTERVAL_MS = 3000;
 /** Without a new candidate for so long, an attempt has failed. The TV's report has to be there before the caster asks for the verdict. */
 const QUIET_MS = 5500;
 /** So long the seat waits for what the TV says of its screen. */
-const SCREEN_TIMEOUT_MS = 1000;
+const SCREEN_TIMEOUT_MS = 3500;
 
 /**
  * A TV: the connection to the server, the code, and the connection of each cast. It keeps its code over reloads, interruptions of the
