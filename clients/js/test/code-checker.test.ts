@@ -83,6 +83,15 @@ describe('a code that is checked', () => {
     expect(asked).toEqual(['ABC123']);
   });
 
+  it('is asked for at every click while it is right, since somebody else may have begun to cast', async () => {
+    checker.setCode('ABC123');
+    await pass(1000);
+    answer = (code) => busy(code);
+    expect(await checker.confirm(5000)).toEqual({ kind: 'known', check: busy('ABC123') });
+    checker.setCode('');
+    await pass(5000);
+  });
+
   it('keeps nobody waiting for longer than they want', async () => {
     answer = () => new Promise(() => undefined);
     checker.setCode('ABC123');

@@ -17,7 +17,7 @@ interface Answer {
 }
 
 const TYPING_MS = 300;
-/** An answer that is younger is not asked for again. */
+/** A code that was wrong just now is not asked for again. */
 const FRESH_MS = 2000;
 /** A code that was typed before is not asked for again within this time; a wrong one costs a guess. */
 const REMEMBERED_MS = 15_000;
@@ -76,11 +76,11 @@ export class CodeChecker {
     this.become(NONE);
   }
 
-  /** Asks again, unless the last answer is fresh. It resolves to what is known after at most that time. */
+  /** Asks again, unless the code was wrong just now. It resolves to what is known after at most that time. */
   async confirm(milliseconds: number): Promise<CodeState> {
     if (!this.possible) return this.state;
-    const known = this.answered(FRESH_MS);
-    if (!known) {
+    const last = this.answered(FRESH_MS);
+    if (!last || last.state.kind !== 'unknown') {
       this.repeats = 0;
       if (this.awaited !== this.code) void this.send();
       await new Promise<void>((resolve) => {
