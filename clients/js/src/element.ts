@@ -1,6 +1,6 @@
 import { groups } from './code';
 import { receive, type VideoTv } from './tv/receive';
-import type { TvState } from './tv/tv';
+import type { TvState } from './tv/model';
 
 const STYLE = `
 :host { display: block; position: relative; overflow: hidden; background: #000; color: #fff; font-family: system-ui, sans-serif; }
