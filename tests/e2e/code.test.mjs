@@ -249,7 +249,7 @@ browserTest("the name of a room is the person's own while it is composed", {}, a
   assert.equal(new URL(page.url()).pathname, '/r');
   await page.keyboard.press('Enter');
   await page.waitForURL(`${server.url}/r/my-room?ice=relay`);
-  await inState(page, 'waiting');
+  await until('the lobby is there', () => page.evaluate(() => document.body.dataset.state), (state) => state === 'lobby');
 });
 
 // Opens a TV page that is waiting. `qr` and `kept` read its QR code and its stored data.

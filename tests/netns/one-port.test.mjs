@@ -157,6 +157,8 @@ describe('a call', () => {
       room += 1;
       await assertRelayedOver([one, other], async () => {
         const first = await browsers.firefox('home1', `${ORIGIN}/r/one-port-${room}`, only(one));
+        // The button waits for the preview.
+        await until('Firefox may join', () => first.evaluate(() => !document.getElementById('join').disabled));
         await first.click('#join');
         await until('Firefox waits', () => first.evaluate(bodyState), (state) => state === 'waiting true');
         const second = await enter('home2', other);
