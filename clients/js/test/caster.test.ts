@@ -266,6 +266,7 @@ describe('while casting', () => {
   it('sends no sound that is added while it is paused', async () => {
     const { one, pc } = await sharing();
     one.pause();
+    await pass();
     const other = screen(true);
     await one.replace(other);
     await pass();
