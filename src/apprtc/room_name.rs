@@ -27,7 +27,7 @@ const FULL_WIDTH: RangeInclusive<char> = '\u{ff01}'..='\u{ff5e}';
 /// The distance of these letters from ASCII.
 const FULL_WIDTH_OFFSET: u32 = 0xfee0;
 /// Spaces, controls, signs of direction and characters without a shape: with them, two names could look the same.
-const HIDDEN: [RangeInclusive<char>; 21] = [
+const HIDDEN: [RangeInclusive<char>; 24] = [
     '\u{80}'..='\u{a0}',
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
@@ -47,8 +47,11 @@ const HIDDEN: [RangeInclusive<char>; 21] = [
     '\u{feff}'..='\u{feff}',
     '\u{ffa0}'..='\u{ffa0}',
     '\u{fff0}'..='\u{ffff}',
-    '\u{e0000}'..='\u{e00ff}',
-    '\u{e0100}'..='\u{e03ff}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d159}'..='\u{1d159}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e0fff}',
+    '\u{f0000}'..='\u{10ffff}',
 ];
 
 /// A room that has a name.
@@ -184,9 +187,22 @@ mod tests {
         {
             assert_eq!(read(text), None, "{text:?}");
         }
-        for hidden in
-            ["会\u{200b}", "会\u{202e}", "\u{200d}", "会\u{e0041}", "\u{85}会", "会\u{ad}议", "\u{3164}", "会\u{feff}议\u{e000}"]
-        {
+        for hidden in [
+            "会\u{200b}",
+            "会\u{202e}",
+            "\u{200d}",
+            "会\u{e0041}",
+            "\u{85}会",
+            "会\u{ad}议",
+            "\u{3164}",
+            "会\u{feff}议\u{e000}",
+            "会\u{e0fff}",
+            "会\u{1d173}",
+            "会\u{1bca0}",
+            "会\u{1d159}",
+            "会\u{f0000}",
+            "会\u{10fffd}",
+        ] {
             assert_eq!(read(hidden), None, "{hidden:?}");
         }
     }

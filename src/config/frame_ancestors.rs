@@ -58,7 +58,10 @@ fn source(item: &str) -> Result<String, &'static str> {
         AllowedOrigin::Exact(origin) => origin,
         AllowedOrigin::Subdomain { scheme, parent } => format!("{scheme}://*{parent}"),
     };
-    let has_host = source.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.starts_with(['[', '.']));
+    // URLs may have hosts with a semicolon, which would begin another directive.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:*".contains(&byte);
+    let has_host =
+        source.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.starts_with('.') && host.bytes().all(plain));
     if has_host { Ok(source) } else { Err(EXPECTED_HOST) }
 }
 
@@ -97,6 +100,9 @@ mod tests {
             ("file://", EXPECTED_HOST),
             ("app://.", EXPECTED_HOST),
             ("http://[2001:db8::7]:8080", EXPECTED_HOST),
+            ("https://a.org;sandbox", EXPECTED_HOST),
+            ("https://*.a.org;sandbox", EXPECTED_HOST),
+            ("https://a.org;", EXPECTED_HOST),
             ("portal.example.org", "an origin with its scheme"),
             ("https://portal.example.org/page", "an origin and nothing more"),
             ("https://a.org;script-src x", "an origin with a host that can exist"),

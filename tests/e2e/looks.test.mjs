@@ -63,6 +63,10 @@ browserTest('the footer changes the language, which is remembered', {}, async (f
   assert.match(await page.locator('#code-input').inputValue(), /ABC/);
   await page.goto(`${server.url}/r`);
   await until('the language is remembered', lang, (now) => now === 'zh-CN');
+  // A link to a path that begins with two slashes would lead to another host.
+  await page.goto(`${server.url}//other.example/`);
+  await until('the page that is shown instead is Chinese', lang, (now) => now === 'zh-CN');
+  assert.equal(await page.locator('#language').evaluate((link) => link.href), `${server.url}/other.example/?lang=en`);
   await page.goto(`${server.url}/?lang=en`);
   await until('the page is English', lang, (now) => now === 'en');
   await until('the version is shown', () => page.locator('#version').innerText(), (text) => /^Castway \d+\.\d+\.\d+/.test(text));

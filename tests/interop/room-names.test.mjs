@@ -35,7 +35,7 @@ test('an id has one form, and a name that would look like another one is shown a
     assert.equal(roomId(alias), id, alias);
     assert.equal(roomOfPath(`/r/${alias}`), id, alias);
   }
-  for (const hidden of ['会议\u202e', '\u2066会议', '会\u200b议', 'a/b', '../r', '会议?x', '<b>', '\u200d', '会\u0000议', '\u{e0041}']) {
+  for (const hidden of ['会议\u202e', '\u2066会议', '会\u200b议', 'a/b', '../r', '会议?x', '<b>', '\u200d', '会\u0000议', '\u{e0041}', '会\u{e0fff}', '会\u{1d159}', '会\u{1d173}', '会\u{1bca0}', '会\u{f0000}', '会\u{10fffd}']) {
     assert.equal(roomId(hidden), null, JSON.stringify(hidden));
     assert.equal(roomName(encoded(hidden)), encoded(hidden));
   }

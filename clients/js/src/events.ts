@@ -31,6 +31,10 @@ export interface OpenOptions {
   live?: boolean;
   /** A cast was running when the connection was lost. */
   casting?: boolean;
+}
+
+/** What a TV of dialect A may say besides, of itself. Its casters are told. */
+export interface TvOpenOptions extends OpenOptions {
   name?: string;
   screen?: TvScreen;
 }
@@ -52,7 +56,7 @@ export interface ClientToServerEventsCommon {
 
 export interface ClientToServerEventsA extends ClientToServerEventsCommon {
   /** A TV asks for a code. The token, or what it remembers of its last code. */
-  TV_INIT: (saved: string | null | (OpenOptions & { resumeToken?: string; code?: string }), ack?: Acknowledge<SeatAck>) => void;
+  TV_INIT: (saved: string | null | (TvOpenOptions & { resumeToken?: string; code?: string }), ack?: Acknowledge<SeatAck>) => void;
   JOIN_ROOM: (code: string, options: { resumeToken?: string; username?: string } | Acknowledge<JoinAck>, ack?: Acknowledge<JoinAck>) => void;
   /** Asks about a code, without a seat. */
   CHECK_CODE: (code: string, options: { resumeToken?: string } | Acknowledge<CodeCheck>, ack?: Acknowledge<CodeCheck>) => void;

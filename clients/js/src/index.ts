@@ -22,5 +22,6 @@ export type {
   OpenOptions,
   ServerToClientEventsA,
   ServerToClientEventsB,
+  TvOpenOptions,
 } from './events';
 export type { Answer, CodeChanged, IceConfig, JoinAck, ResumeToken, SeatAck } from './wire';

@@ -263,6 +263,19 @@ describe('while casting', () => {
     expect(later.getAudioTracks()[0]!.enabled).toBe(false);
   });
 
+  it('sends no sound that is added while it is paused', async () => {
+    const { one, pc } = await sharing();
+    one.pause();
+    await pass();
+    const other = screen(true);
+    await one.replace(other);
+    await pass();
+    expect(pc.senders.map(({ track }) => track)).toEqual([null, null]);
+    one.resume();
+    await pass();
+    expect(pc.senders.map(({ track }) => track)).toEqual([other.getVideoTracks()[0], other.getAudioTracks()[0]]);
+  });
+
   it('stays paused over a new connection', async () => {
     const { one } = await sharing();
     one.pause();

@@ -8,6 +8,7 @@ type B = Socket<ServerToClientEventsB, ClientToServerEventsB>;
 // Never called: it has to compile.
 export function front(a: A, b: B): void {
   a.emit('TV_INIT', null);
+  a.emit('TV_INIT', { resumeToken: 't', name: 'Kitchen' });
   a.emit('JOIN_ROOM', 'ABC123', (answer) => answer.ok && answer.tv?.name);
   a.emit('CHECK_CODE', 'ABC123', { resumeToken: 't' }, (answer) => (answer.ok ? answer.caster?.username : answer.error.retryAfter));
   a.on('CLIENT_OFFER_TO_TV', (offer) => offer.sdp);
@@ -18,6 +19,8 @@ export function front(a: A, b: B): void {
   a.emit('CONNECT_TO_TV', { projCode: 'ABC123' });
   // @ts-expect-error: the code is a string.
   a.emit('JOIN_ROOM', 123456);
+  // @ts-expect-error: the server reads names in dialect A alone.
+  b.emit('TV_GETINFO', { token: null, name: 'Kitchen' });
   // @ts-expect-error: dialect B wraps the offer.
   b.emit('RTC_Client_Offer_To_Server', { sdp: 'v=0' });
 }

@@ -41,7 +41,10 @@ impl<P: Send + 'static> Rooms<P> {
         let is_news = |ended: &mut EndedCast| proof == Some(ended.token.as_str()) && ended.told != Some(join.client);
         if room.ended.take_if(is_news).is_some() {
             let (to, dialect) = (join.client, join.dialect);
-            self.outputs.push_back(Output::Notify { to, dialect, notice: Notice::EndedByTv });
+            // The notice names no code: a client that casts to another TV would take it for the end of that cast.
+            if !self.seats.contains_key(&to) {
+                self.outputs.push_back(Output::Notify { to, dialect, notice: Notice::EndedByTv });
+            }
             return Err(Refusal::CastEnded);
         }
         if room.caster.as_ref().is_some_and(|caster| caster.seat.client == Some(join.client)) {

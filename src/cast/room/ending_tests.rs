@@ -79,6 +79,21 @@ fn a_caster_that_was_away_when_the_tv_ended_its_cast_is_told_once() {
 }
 
 #[test]
+fn a_caster_of_another_room_is_not_told_that_its_cast_has_ended() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    world.drop(CASTER);
+    assert_eq!(world.end_cast(TV), Ok(()));
+    let elsewhere = world.open(11, None);
+    world.join(SECOND, elsewhere.code.as_str()).expect("live");
+    world.sent();
+    let token = Some(caster.resume_token.as_str());
+    assert_eq!(world.join_with(SECOND, tv.code.as_str(), token), Err(Refusal::CastEnded));
+    assert!(world.sent().is_empty());
+    assert_eq!(world.rooms.handle_cast_state(SECOND, "its cast goes on"), Ok(()));
+}
+
+#[test]
 fn after_a_cast_that_the_tv_ended_its_code_changes_as_is_set() {
     let mut world = World::with(|config| config.new_code = NewCodePolicy::AfterCast);
     let tv = world.try_open(OpenRequest { understands_new_codes: true, ..new_tv(TV, HOME) }).expect("a seat");

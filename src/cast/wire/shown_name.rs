@@ -12,10 +12,12 @@ pub(super) fn shown_name(name: &str) -> Option<String> {
     Some(cut.trim_end().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// Also those characters that end a line, or that turn around the text which follows the name.
+/// Also those characters that end a line, that turn around the text which follows the name, or that show nothing; as in the pages'
+/// `clients/js/src/tv/name.ts`.
 fn is_control(character: char) -> bool {
-    let turns = matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+    let turns = matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}');
+    let shows_nothing = matches!(character, '\u{200B}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}');
+    character.is_control() || turns || shows_nothing || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -36,6 +38,7 @@ mod tests {
             ("👨\u{200D}👩\u{200D}👧 TV", Some("👨\u{200D}👩\u{200D}👧 TV")),
             ("", None),
             (" \t\u{3000}\u{FEFF}\u{200E}", None),
+            ("\u{200B}\u{2060}\u{206F}\u{FFF9}", None),
         ] {
             assert_eq!(shown_name(given).as_deref(), shown, "{given:?}");
         }

@@ -1,6 +1,6 @@
 //! Addresses that lead nowhere, and those that somebody has almost typed right.
 
-use axum::http::{StatusCode, Uri};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::files::FILES;
@@ -45,7 +45,8 @@ pub(super) fn answer(uri: &Uri, base: &BasePath) -> Response {
              use io('https://this-host/rtc', {{ path: '{base}/socket.io/' }}).\n"
         )
     };
-    (StatusCode::NOT_FOUND, text).into_response()
+    // Browsers get a page for the same address.
+    (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")], text).into_response()
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ async fn browsers_get_a_page_that_says_so() {
     for request in ["GET /api/nothing", "GET /v1alpha/nothing", "POST /nothing"] {
         let (status, headers, body) = asked(&Pages::default(), request, &[BROWSER]).await;
         assert!(status == StatusCode::NOT_FOUND && body.starts_with("Not found."), "{request}: {headers:?}");
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{request}");
     }
 }
 

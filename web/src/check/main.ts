@@ -1,5 +1,5 @@
 import 'webrtc-adapter';
-import { server } from '../lib/base';
+import { pagePath, server } from '../lib/base';
 import { byId, later, setText, show } from '../lib/dom';
 import '../lib/focus';
 import { t, translate } from '../lib/i18n';
@@ -233,7 +233,7 @@ const [key, digits] = [parameter('k', search) ?? '', parameter('d', search) ?? '
 field('key-input').value = key;
 field('digits-input').value = digits;
 // The key must not stay in the history, nor in a link that somebody copies.
-if (search) history.replaceState(null, '', location.pathname);
+if (search) history.replaceState(null, '', pagePath());
 show(byId('key-field'), !key);
 show(byId('join'), !key);
 show(byId('begin'), !digits);

@@ -12,5 +12,8 @@ export function ownPath(): string {
   return path.slice(0, base.length + 1) === `${base}/` ? path.slice(base.length) : path;
 }
 
+/** The path of this page for a URL without a host: one that begins with two slashes would name another host. */
+export const pagePath = () => location.pathname.replace(/^\/+/, '/');
+
 /** The address of this server. */
 export const server = location.origin + base;

@@ -1,3 +1,4 @@
+import { pagePath } from './base';
 import { store, stored } from './dom';
 import type { Text } from './text-en';
 
@@ -61,5 +62,5 @@ function offerOther(link: HTMLAnchorElement): void {
   const other: Language = language === 'zh' ? 'en' : 'zh';
   link.lang = link.hreflang = TAGS[other];
   link.textContent = other === 'zh' ? '中文' : 'English';
-  link.href = location.pathname + inLanguage(location.search, other) + location.hash;
+  link.href = pagePath() + inLanguage(location.search, other) + location.hash;
 }

@@ -178,8 +178,9 @@ export class Sender {
         const wanted = this.paused ? null : track;
         if (sender.track !== wanted) await sender.replaceTrack(wanted);
       } else if (track) {
-        this.senders[kind] = pc.addTrack(track, stream);
+        const fresh = (this.senders[kind] = pc.addTrack(track, stream));
         added = true;
+        if (this.paused) await fresh.replaceTrack(null);
       }
     }
     return added;
