@@ -146,6 +146,7 @@ export const en = {
   castAgainCamera: 'Start the camera again',
   interrupted: 'Your cast was interrupted',
   interruptedHint: 'The page was loaded again, and no browser resumes a capture by itself. One click continues on the same TV.',
+  interruptedNewCode: 'The page was loaded again, and the TV has another code now. Type the code that the TV shows, then share again.',
   castPause: 'Pause',
   castResume: 'Resume',
   castPausedMark: 'Paused',

@@ -140,6 +140,7 @@ export const zh: Text = {
   castAgainCamera: '再次打开摄像头',
   interrupted: '投屏被中断',
   interruptedHint: '页面已重新加载，浏览器不会自动恢复捕获。点一下即可继续投到同一台电视。',
+  interruptedNewCode: '页面已重新加载，而电视已更换投屏码。请输入电视上显示的投屏码，再重新共享。',
   castPause: '暂停',
   castResume: '继续',
   castPausedMark: '已暂停',

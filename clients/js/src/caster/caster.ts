@@ -294,6 +294,8 @@ export class Caster extends Emitter<CasterEvents> {
     this.reporter.end();
     this.sender.stop();
     this.phase = 'idle';
+    // The tracks belong to the front end, which may use them again.
+    if (this.isMuted) this.enableSound(true);
     this.seated = this.tvAway = this.waiting = this.isPaused = this.isMuted = false;
     this.problem = this.token = this.stream = this.tv = null;
     this.changed();
@@ -313,7 +315,11 @@ export class Caster extends Emitter<CasterEvents> {
   }
 
   private applySound(): void {
-    if (this.stream) this.stream.getAudioTracks().forEach((track) => (track.enabled = !this.isMuted));
+    this.enableSound(!this.isMuted);
+  }
+
+  private enableSound(enabled: boolean): void {
+    if (this.stream) this.stream.getAudioTracks().forEach((track) => (track.enabled = enabled));
   }
 
   private applyLimits(): void {
@@ -359,6 +365,8 @@ export class Caster extends Emitter<CasterEvents> {
 
   private refused(error: WireError): void {
     if (error.code === 'offline') return;
+    // The TV ended the cast while this caster was away.
+    if (error.code === 'cast_ended') return this.stopBecause({ code: 'ended_by_tv' });
     const patient = this.phase === 'joined';
     const passing = PASSING.indexOf(error.code) >= 0;
     if (error.code !== 'timeout' && !(patient && passing)) return this.stopBecause(ofServer(error));

@@ -1,3 +1,4 @@
+import { readScreen } from '../codecs';
 import { Meter, readStats, type Figures, type Stats } from '../stats';
 import type { TvOptions } from './model';
 import { Player } from './player';
@@ -14,7 +15,7 @@ export class VideoTv extends Tv {
   private readonly listening: number;
 
   constructor(video: HTMLVideoElement, still: HTMLCanvasElement | null, options: TvOptions = {}) {
-    super(options);
+    super(options.screen === undefined ? { ...options, screen: readScreen(window) } : options);
     this.meter = new Meter('in', video);
     this.player = new Player(video, still, () => this.showsPicture(), () => this.emit('change', undefined));
     this.on('stream', (stream) => {
