@@ -83,7 +83,7 @@ describe('the page of the caster', { concurrency: BROWSER_TESTS_AT_A_TIME }, () 
     const second = await openCast(browser, server, `&code=${code}`);
     await second.locator('#name-input').fill('Ben');
     await codeIs(second, 'busy');
-    assert.equal(await text(second, '#code-status'), 'Ａｎｎａ is casting to Kitchen. Starting replaces it.');
+    assert.equal(await text(second, '#code-status'), 'Ａｎｎａ is casting to Kitchen. If you start, your screen replaces that cast.');
     assert.equal(await start(second).innerText(), 'Take over and share');
     await start(second).click();
     await inState(second, 'sharing');
