@@ -1,5 +1,5 @@
 import { fromScan } from '../lib/code';
-import { byId, later, setText } from '../lib/dom';
+import { byId, later, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import type { Info } from '../lib/info';
 
@@ -41,6 +41,7 @@ export async function scan(rule: Info['code']): Promise<string | null> {
   const video = byId<HTMLVideoElement>('scanner-video');
   const label = byId('scanner-label');
   setText(label, t.castScanTitle);
+  show(video, true);
   dialog.showModal();
   let stream: MediaStream | null = null;
   try {
@@ -59,6 +60,7 @@ export async function scan(rule: Info['code']): Promise<string | null> {
   } catch (error) {
     console.warn('castway: no scan', error);
     setText(label, t.castScanFailed);
+    show(video, false);
     while (dialog.open) await later(150);
   } finally {
     stream?.getTracks().forEach((track) => track.stop());

@@ -102,7 +102,7 @@ export const en = {
   castScan: 'Scan',
   castScanTitle: 'Point the camera at the QR code on the TV',
   castScanClose: 'Close',
-  castScanFailed: 'The camera could not be opened. Type the code instead.',
+  castScanFailed: 'The camera could not be opened. Allow it in the browser’s address bar, or type the code instead.',
   castSource: 'What to share',
   castScreen: 'Screen',
   castCamera: 'Camera',

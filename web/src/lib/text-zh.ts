@@ -97,7 +97,7 @@ export const zh: Text = {
   castScan: '扫码',
   castScanTitle: '将摄像头对准电视上的二维码',
   castScanClose: '关闭',
-  castScanFailed: '无法打开摄像头，请手动输入投屏码。',
+  castScanFailed: '无法打开摄像头。请在浏览器地址栏中允许使用摄像头，或手动输入投屏码。',
   castSource: '共享内容',
   castScreen: '屏幕',
   castCamera: '摄像头',
