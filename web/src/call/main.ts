@@ -208,7 +208,7 @@ function enterRoom(room: string): void {
   });
   window.addEventListener('pageshow', (event) => {
     if (!event.persisted) return;
-    // Whoever comes back to the page has not reloaded it during a call.
+    // A page that the user comes back to was not reloaded during a call.
     saveCall(room, null);
     location.reload();
   });

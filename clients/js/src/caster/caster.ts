@@ -62,8 +62,8 @@ const TV_RETURN_TIMEOUT_MS = 120_000;
 const PASSING = ['unknown_code', 'timeout', 'rate_limited', 'too_many_attempts', 'server_full'];
 
 /**
- * Casts to TVs, one at a time: the connection to the server, the seat in the room of a code, and the stream to the TV. It gets over
- * interruptions of the network, a restart of the server and a reload of the TV by itself.
+ * Casts to TVs, one at a time: the connection to the server, the seat in the room of a code, and the stream to the TV. It recovers from
+ * interruptions of the network, a restart of the server and a reload of the TV.
  */
 export class Caster extends Emitter<CasterEvents> {
   code = '';

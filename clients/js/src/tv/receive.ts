@@ -68,7 +68,7 @@ function soundArrives(all: Stats[]): boolean | null {
   return incoming.some((report) => (report['kind'] || report['mediaType']) === 'audio' && report['packetsReceived'] > 0);
 }
 
-/** Shows a code, and the casts of whoever types it in the video element. `still`: a canvas over the video that hides the change between two streams. */
+/** Takes a code, and shows casts in the video element. `still`: a canvas over the video that hides the change between two streams. */
 export function receive(video: HTMLVideoElement, options: TvOptions & { still?: HTMLCanvasElement | null } = {}): VideoTv {
   return new VideoTv(video, options.still ?? null, options);
 }
