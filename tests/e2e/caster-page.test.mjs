@@ -83,7 +83,7 @@ describe('the page of the caster', { concurrency: BROWSER_TESTS_AT_A_TIME }, () 
     const second = await openCast(browser, server, `&code=${code}`);
     await second.locator('#name-input').fill('Ben');
     await codeIs(second, 'busy');
-    assert.equal(await text(second, '#code-status'), 'Ａｎｎａ is casting to Kitchen. Starting replaces it.');
+    assert.equal(await text(second, '#code-status'), 'Ａｎｎａ is casting to Kitchen. If you start, your screen replaces that cast.');
     assert.equal(await start(second).innerText(), 'Take over and share');
     await start(second).click();
     await inState(second, 'sharing');
@@ -233,6 +233,27 @@ describe('the page of the caster', { concurrency: BROWSER_TESTS_AT_A_TIME }, () 
     await page.reload();
     assert.equal(asked.length, 1, 'nothing is lost any more');
     await until('nothing goes on', () => start(page).innerText(), (label) => label === 'Choose the screen and start');
+  });
+
+  browserTest('a page that is loaded again says that the TV has another code', { CASTWAY_NEW_CODE: 'after-cast' }, async (fixture, server) => {
+    const browser = await fixture.browser();
+    await openSource(browser);
+    const tv = await connect(server, { label: 'TV' });
+    const { code } = await tv.ask('TV_INIT', { understands: ['TV_CODE_CHANGED'] });
+    const page = await openCast(browser, server, `&code=${code}`);
+    page.on('dialog', (dialog) => dialog.accept());
+    await codeIs(page, 'ready');
+    await start(page).click();
+    await tv.next('CLIENT_OFFER_TO_TV');
+    await page.reload();
+    const changed = await tv.next('TV_CODE_CHANGED');
+    await codeIs(page, 'unknown');
+    await named(page, 'interrupted');
+    assert.match(await text(page, '#notice-hint'), /another code/);
+    await labelled(page, 'Choose the screen and start');
+    await field(page).fill(changed.code);
+    await codeIs(page, 'ready');
+    await until('nothing is interrupted any more', () => page.locator('#notice').isHidden());
   });
 
   browserTest('a phone sends its camera, or the link to a computer', {}, async (fixture, server) => {

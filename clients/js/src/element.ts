@@ -39,7 +39,7 @@ const TEXTS: Record<Language, Record<TvState | 'offline' | 'sound', string>> = {
 };
 
 /**
- * `<castway-tv server="https://cast.example.org" name="Kitchen">`: shows a code, and the casts of whoever types it. Both attributes may
+ * `<castway-tv server="https://cast.example.org" name="Kitchen">`: shows a code, and the casts of people who type it. Both attributes may
  * be missing; they are read when the element is put into the page. `lang` chooses the texts. The parts `code`, `status`, `video` and
  * `sound` can be styled. The event `castway-state` has the state in `detail`.
  */

@@ -1,4 +1,5 @@
 /** What the two sides of a cast are made of, for pages with a signaling of their own, such as calls. */
+export { groups } from './code';
 export { Emitter } from './emitter';
 export { later } from './later';
 export { configuration, Peer, type PeerOptions } from './peer';

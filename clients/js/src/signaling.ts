@@ -12,6 +12,7 @@ export type Reply<T> = ({ ok: true } & T) | { ok: false; error: WireError };
 export class Signaling {
   private readonly socket: Socket;
   private probing = false;
+  private timer = 0;
   private readonly asleep: () => void;
 
   /** `server`: an address such as `https://example.org/cast`, or that of the page. */
@@ -29,12 +30,12 @@ export class Signaling {
     this.socket.on('disconnect', (reason) => {
       onOffline(false);
       // After this reason the client library does not reconnect.
-      if (reason === 'io server disconnect') setTimeout(() => this.socket.connect(), 1000);
+      if (reason === 'io server disconnect') this.connectAfter(1000);
     });
     this.socket.on('connect_error', () => {
       onOffline(true);
       // The client library does not reconnect after a refused namespace either.
-      if (!this.socket.active) setTimeout(() => this.socket.connect(), 2000);
+      if (!this.socket.active) this.connectAfter(2000);
     });
     this.asleep = onWake(() => this.probe());
   }
@@ -45,6 +46,7 @@ export class Signaling {
 
   close(): void {
     this.asleep();
+    clearTimeout(this.timer);
     this.socket.disconnect();
   }
 
@@ -65,6 +67,11 @@ export class Signaling {
         else resolve(reply);
       });
     });
+  }
+
+  private connectAfter(milliseconds: number): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.socket.connect(), milliseconds);
   }
 
   /** After the device slept, a dead socket can look open for most of a minute. */

@@ -74,6 +74,36 @@ describe('a cast', () => {
     expect(states).toEqual(['joining', 'connecting', 'sharing']);
   });
 
+  it('makes no connection any more after its end, even if the server has just closed it', async () => {
+    const one = caster();
+    await pass();
+    server.socket.drop('io server disconnect');
+    one.close();
+    await pass(5000);
+    expect(server.socket.connected).toBe(false);
+  });
+
+  it('is over if the TV has ended it while the caster was away', async () => {
+    const { one } = await sharing();
+    const ends: CastProblem[] = [];
+    one.on('ended', (why) => ends.push(why));
+    server.answers['JOIN_ROOM'] = () => ({ ok: false, error: { code: 'cast_ended' } });
+    server.socket.drop();
+    server.socket.connect();
+    await pass();
+    expect(ends).toEqual([{ code: 'ended_by_tv' }]);
+    expect(one.active).toBe(false);
+  });
+
+  it('gives the tracks back unmuted', async () => {
+    const stream = screen(true);
+    const { one } = await sharing(stream);
+    one.setMuted(true);
+    expect(stream.getAudioTracks().map(({ enabled }) => enabled)).toEqual([false]);
+    one.end();
+    expect(stream.getAudioTracks().map(({ enabled }) => enabled)).toEqual([true]);
+  });
+
   it('uses the path of the server for Socket.IO', async () => {
     caster({ server: 'https://example.org/cast/' });
     expect(server.io).toHaveBeenCalledWith('https://example.org/', expect.objectContaining({ path: '/cast/socket.io/' }));

@@ -134,9 +134,8 @@ export class Call {
     return this.reporter.sendToOperator();
   }
 
-  /** Another attempt; `tls`: this side uses nothing but the relay over TLS. */
+  /** Another attempt of a call that goes on; `tls`: this side uses nothing but the relay over TLS. */
   retry(tls = false): void {
-    if (!this.active) return this.enter(tls);
     this.problem = null;
     this.link.tls = tls;
     void this.again();

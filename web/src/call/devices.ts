@@ -37,6 +37,8 @@ export class Devices {
   private opening = false;
   /** Counts what was asked of each device: only the answer to the last request counts. */
   private asked = { audio: 0, video: 0 };
+  /** Counts how often the devices were closed. */
+  private closings = 0;
 
   constructor(private readonly listener: Listener) {}
 
@@ -86,6 +88,7 @@ export class Devices {
   }
 
   close(): void {
+    this.closings++;
     this.asked.audio++;
     this.asked.video++;
     [this.tracks.audio, this.camera, this.screen].forEach(end);
@@ -144,9 +147,13 @@ export class Devices {
 
   /** Needs a click. Rejects with the browser's error. */
   async shareScreen(): Promise<void> {
+    const { closings } = this;
     const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15, max: 30 } } });
     const [track = null] = stream.getVideoTracks();
     if (!track) return;
+    // The call has ended while the browser's dialog was open.
+    if (closings !== this.closings) return end(track);
+    end(this.screen);
     this.screen = track;
     if ('contentHint' in track) track.contentHint = 'detail';
     // The user stopped sharing in the browser's own bar, or closed the shared window.

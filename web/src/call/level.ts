@@ -19,6 +19,7 @@ export class Level {
     this.source = null;
     clearInterval(this.timer);
     this.shown(0);
+    if (!track && this.context) void this.context.suspend().catch(() => undefined);
     if (!track || typeof AudioContext === 'undefined') return;
     try {
       this.listen(track);

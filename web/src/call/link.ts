@@ -31,7 +31,7 @@ interface Listener {
   opened(peer: Peer): void;
   /** This page's first offer on the connection will be made. */
   offers(peer: Peer): void;
-  /** The other side shows by itself that nothing is sent. */
+  /** The other side knows when nothing is sent, and shows it. */
   informed(): boolean;
   /** All recovery steps have failed. */
   exhausted(): void;

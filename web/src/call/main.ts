@@ -12,7 +12,7 @@ import { makeProblem, onVerdict, showProblem, type Problem } from '../lib/proble
 import { relayOnly } from '../lib/relay-only';
 import { roomOfPath, roomPath } from '../lib/room-name';
 import { keepAwake } from '../lib/wake';
-import { Call } from './call';
+import { Call, type State } from './call';
 import { Devices, type DeviceKind } from './devices';
 import { HangUp } from './hang-up';
 import { Level } from './level';
@@ -43,6 +43,7 @@ function enterRoom(room: string): void {
   let preparing: Promise<void> | null = null;
   let passing: Problem | null = null;
   let passingTimer = 0;
+  let lastState: State = 'lobby';
 
   const player = new Player(byId<HTMLVideoElement>('video'), byId<HTMLCanvasElement>('still'), update, update);
   const meter = new Meter('in', player.video);
@@ -62,6 +63,10 @@ function enterRoom(room: string): void {
   const awake = keepAwake(() => call.active);
 
   function update(): void {
+    if (call.state !== lastState) {
+      lastState = call.state;
+      if (lastState === 'failed') closeDevices();
+    }
     const problem = obstacle(info, asked ? devices.lack : null);
     const blocked = Boolean(problem && problem.blocks);
     const seen = devices.tracks.video === null || view.self.videoWidth > 0;
@@ -77,6 +82,13 @@ function enterRoom(room: string): void {
     show(byId('sound'), player.silenced);
     level.watch((call.state === 'lobby' || settings.open) && !devices.muted ? devices.tracks.audio : null);
     awake();
+  }
+
+  /** Nobody is filmed outside a call, where the page shows no preview. */
+  function closeDevices(): void {
+    asked = false;
+    devices.close();
+    showSelf();
   }
 
   function showSelf(): void {
@@ -107,28 +119,32 @@ function enterRoom(room: string): void {
     return preparing;
   }
 
-  function enter(): void {
+  function enter(tls = false): void {
     // The page has nothing to show before the browser has answered, and turns nothing on unseen afterwards.
     if (preparing) devices.turnOff(true, true);
     passing = null;
     remember(room);
-    call.enter();
+    call.enter(tls);
     saveCall(room, devices);
     byId('microphone').focus({ preventScroll: true });
   }
 
   /** Joins from the lobby, or again after the call. */
-  async function join(): Promise<void> {
+  async function join(tls = false): Promise<void> {
     if (call.active) return;
     if (!asked && call.state !== 'lobby') await prepare();
-    if (!call.active) enter();
+    if (!call.active) enter(tls);
+  }
+
+  function retry(tls = false): void {
+    if (call.active) call.retry(tls);
+    else void join(tls);
   }
 
   async function leave(): Promise<void> {
     saveCall(room, null);
     const left = call.leave();
-    devices.close();
-    asked = false;
+    closeDevices();
     settings.toggle(false);
     update();
     byId('panel-title').focus({ preventScroll: true });
@@ -180,10 +196,10 @@ function enterRoom(room: string): void {
   });
   byId('join').addEventListener('click', () => void join());
   byId('notice-action').addEventListener('click', () => {
-    if (call.problem) call.retry();
+    if (call.problem) retry();
     else void prepare();
   });
-  onVerdict(() => call.problem, () => call.sendToOperator(), () => call.retry(true));
+  onVerdict(() => call.problem, () => call.sendToOperator(), () => retry(true));
   byId('sound').addEventListener('click', () => player.unmute());
   ['loadeddata', 'resize'].forEach((event) => view.self.addEventListener(event, update));
   window.addEventListener('pagehide', () => {
@@ -192,7 +208,7 @@ function enterRoom(room: string): void {
   });
   window.addEventListener('pageshow', (event) => {
     if (!event.persisted) return;
-    // Whoever comes back to the page has not reloaded it during a call.
+    // A page that the user comes back to was not reloaded during a call.
     saveCall(room, null);
     location.reload();
   });

@@ -15,7 +15,7 @@ export function saveCall(room: string, devices: Devices | null): void {
   store('sessionStorage', CALL_KEY, saved);
 }
 
-/** The call that the page was in when it was reloaded. Whoever comes to the page in another way sees the lobby first. */
+/** The call that the page was in when it was reloaded. Users who come to the page in another way see the lobby first. */
 export function rejoining(room: string): Saved | null {
   const saved = stored<Saved>('sessionStorage', CALL_KEY);
   if (!saved || saved.room !== room) return null;

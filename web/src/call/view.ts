@@ -64,7 +64,7 @@ const INSIDE: State[] = ['joining', 'waiting', 'connecting', 'talking', 'recover
 export const view = {
   self: byId<HTMLVideoElement>('self'),
 
-  /** `asked`: the browser has said which devices the page may use. `ready`: whoever joins has seen the preview, or has none. */
+  /** `asked`: the browser has said which devices the page may use. `ready`: the user has seen the preview, or has none. */
   show(call: Call, devices: Devices, { picture, blocked, asked, ready }: Record<'picture' | 'blocked' | 'asked' | 'ready', boolean>): void {
     const { state } = call;
     const inside = INSIDE.indexOf(state) >= 0;

@@ -1,4 +1,4 @@
-import type { CodeCheck, CodeState } from '@castway/client';
+import type { CodeState } from '@castway/client';
 import { t } from '../lib/i18n';
 import { quoted } from '../lib/quoted';
 
@@ -9,19 +9,17 @@ export interface CodeStatus {
   text: string;
 }
 
-const nameOf = (check: CodeCheck) => (check.tv.name ? quoted(check.tv.name) : null);
-
 /** The sentence under the field of the code. */
 export function codeStatus(state: CodeState): CodeStatus {
   if (state.kind === 'asking') return { id: 'asking', tone: 'busy', text: t.checkingCode };
   if (state.kind === 'unknown') return { id: 'unknown', tone: 'bad', text: t.codeUnknown };
   if (state.kind !== 'known') return { id: 'none', tone: 'busy', text: '' };
   const { check } = state;
-  const tv = nameOf(check);
+  const tv = quoted(check.tv.name);
   const { caster } = check;
   if (caster && caster.own) return { id: 'own', tone: 'good', text: t.codeOwn(tv ?? t.thisTv) };
   if (caster) {
-    const who = caster.username ? quoted(caster.username) : t.somebody;
+    const who = quoted(caster.username) ?? t.somebody;
     if (check.takeover) return { id: 'busy', tone: 'warn', text: t.codeBusy(who, tv ?? t.thisTv) };
     return { id: 'taken', tone: 'bad', text: t.codeTaken(who, tv ?? t.thisTv) };
   }

@@ -74,6 +74,8 @@ function state(): string {
 }
 
 const isAgain = () => before !== null && before.code === view.code;
+/** The TV may have another code since, as `CASTWAY_NEW_CODE` says. */
+const canGoOn = () => isAgain() && checker.state.kind !== 'unknown';
 
 function update(): void {
   document.body.setAttribute('data-state', state());
@@ -91,7 +93,7 @@ function update(): void {
     kept: share.capture !== null,
     blocked: Boolean(standing && standing.blocks),
     waiting: pause > Date.now(),
-    again: isAgain(),
+    again: canGoOn(),
     screen: canCaptureScreen(),
     camera: canCaptureCamera(),
     paused: caster.paused,
@@ -113,7 +115,7 @@ function problem(): Problem | null {
   const { state: code } = checker;
   const refused = code.kind === 'refused' && !caster.active ? { ...ofCast(code.error), until: code.until } : null;
   const noServer = !caster.online && !caster.active && serverLate ? problems.noServer() : null;
-  const again = before && isAgain() && !caster.active ? problems.interrupted() : null;
+  const again = before && isAgain() && !caster.active ? problems.interrupted(canGoOn()) : null;
   return castProblem() ?? refused ?? passing ?? noServer ?? again ?? standing;
 }
 

@@ -19,7 +19,8 @@ export const problems = {
   codeIncomplete: (length: number) => makeProblem('code_incomplete', t.castNeedCode(length), '', { tone: 'warn' }),
   codeLetters: () => makeProblem('code_letters', t.castCodeLetters, t.castCodeLettersHint, { tone: 'warn' }),
   microphone: (why: SoundProblem) => makeProblem(`microphone_${why}`, why === 'denied' ? t.microphoneDenied : t.microphoneMissing, '', { tone: 'warn' }),
-  interrupted: () => makeProblem('interrupted', t.interrupted, t.interruptedHint, { tone: 'info' }),
+  /** `known`: the TV still has the code of the cast. */
+  interrupted: (known: boolean) => makeProblem('interrupted', t.interrupted, known ? t.interruptedHint : t.interruptedNewCode, { tone: 'info' }),
   stopped: () => makeProblem('stopped', t.stopped, t.stoppedHint, { tone: 'info' }),
 };
 
@@ -31,8 +32,10 @@ export function ofCast(problem: CastProblem): Problem {
       const tls = problem.canUseTls === true;
       return makeProblem('ice_failed', verdict.title, verdict.text, { offer: 'retry', verdict, tls, sends: true });
     }
-    case 'taken_over':
-      return makeProblem('taken_over', problem.by ? t.takenOverBy(quoted(problem.by)) : t.takenOver, t.takenOverHint, { tone: 'warn' });
+    case 'taken_over': {
+      const by = quoted(problem.by);
+      return makeProblem('taken_over', by ? t.takenOverBy(by) : t.takenOver, t.takenOverHint, { tone: 'warn' });
+    }
     case 'replaced':
       return makeProblem('replaced', t.castReplaced, t.castReplacedHint, { tone: 'warn' });
     case 'ended_by_tv':

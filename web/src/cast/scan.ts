@@ -1,5 +1,5 @@
 import { fromScan } from '../lib/code';
-import { byId, later, setText } from '../lib/dom';
+import { byId, later, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import type { Info } from '../lib/info';
 
@@ -35,20 +35,27 @@ async function detector(): Promise<Detect> {
   };
 }
 
+/** Counts the scans: the user may close the dialog and open it again before the camera is there. */
+let scans = 0;
+
 /** Opens the camera in a dialog. Resolves to the code, or to null when the user closes the dialog. */
 export async function scan(rule: Info['code']): Promise<string | null> {
   const dialog = byId<HTMLDialogElement>('scanner');
   const video = byId<HTMLVideoElement>('scanner-video');
   const label = byId('scanner-label');
+  const own = ++scans;
+  const open = () => dialog.open && own === scans;
   setText(label, t.castScanTitle);
+  show(video, true);
   dialog.showModal();
   let stream: MediaStream | null = null;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: { ideal: 'environment' } } });
+    if (!open()) return null;
     video.srcObject = stream;
     await video.play();
     const detect = await detector();
-    while (dialog.open) {
+    while (open()) {
       const texts = video.videoWidth ? await detect(video).catch(() => []) : [];
       for (const text of texts) {
         const code = fromScan(text, rule);
@@ -58,12 +65,16 @@ export async function scan(rule: Info['code']): Promise<string | null> {
     }
   } catch (error) {
     console.warn('castway: no scan', error);
+    if (!open()) return null;
     setText(label, t.castScanFailed);
-    while (dialog.open) await later(150);
+    show(video, false);
+    while (open()) await later(150);
   } finally {
     stream?.getTracks().forEach((track) => track.stop());
-    video.srcObject = null;
-    if (dialog.open) dialog.close();
+    if (own === scans) {
+      video.srcObject = null;
+      if (dialog.open) dialog.close();
+    }
   }
   return null;
 }

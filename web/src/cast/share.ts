@@ -60,7 +60,9 @@ export class Share {
 
   /** Chooses something else to share without ending the cast. */
   async chooseElse(wish: Wish): Promise<void> {
-    if (!(await this.choose(wish)) || !this.caster.active) return;
+    if (!(await this.choose(wish))) return;
+    // The cast may have ended while the browser's dialog was open.
+    if (!this.caster.active) return this.release();
     this.muted = false;
     await this.send();
   }

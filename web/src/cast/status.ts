@@ -21,6 +21,6 @@ export function describe(caster: Caster): Status {
   }
   if (state === 'recovering') return { text: t.castRecovering, tone: 'busy' };
   if (caster.paused) return { text: t.castPaused, tone: 'busy' };
-  const name = caster.tv && caster.tv.name;
-  return { text: name ? t.castSharingTo(quoted(name)) : t.castSharing(spaced(caster.code)), tone: 'good' };
+  const name = quoted(caster.tv && caster.tv.name);
+  return { text: name ? t.castSharingTo(name) : t.castSharing(spaced(caster.code)), tone: 'good' };
 }

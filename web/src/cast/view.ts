@@ -167,7 +167,8 @@ export const view = {
     show(byId('other-screen'), shown.kept && !camera && !shown.busy);
     byId<HTMLInputElement>('source-screen').disabled = !shown.screen;
     byId<HTMLInputElement>('source-camera').disabled = !shown.camera;
-    show(byId('scan'), shown.camera);
+    // The scanner is a dialog, which some engines lack.
+    show(byId('scan'), shown.camera && 'showModal' in byId('scanner'));
     // Computers have one camera, which faces the user.
     show(byId('facing'), camera && !shown.screen);
     show(byId('sound-hint'), !camera);

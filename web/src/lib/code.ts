@@ -1,3 +1,4 @@
+import { groups } from '@castway/client/parts';
 import type { Info } from './info';
 
 const LOOKALIKES: Record<string, string> = { O: '0', I: '1', L: '1' };
@@ -50,14 +51,6 @@ export function readCode(text: string, alphabet: string): string {
 
 export function hasForeignLetters(text: string): boolean {
   return FOREIGN.test(halfWidth(text));
-}
-
-export function groups(code: string): string[] {
-  if (code.length < 4) return code ? [code] : [];
-  const size = code.length % 4 === 0 && code.length > 4 ? 4 : 3;
-  const result: string[] = [];
-  for (let i = 0; i < code.length; i += size) result.push(code.slice(i, i + size));
-  return result;
 }
 
 export function spaced(code: string): string {

@@ -1,5 +1,5 @@
 import type { TvFailure, TvState } from '@castway/client';
-import { groups } from '../lib/code';
+import { groups } from '@castway/client/parts';
 import { byId, setText, show } from '../lib/dom';
 import { t } from '../lib/i18n';
 import { reachableOrigin, withoutScheme, type Info } from '../lib/info';

@@ -26,6 +26,12 @@ export function CasterPage({ server }) {
       // The user stops in the browser's own bar.
       stream.getVideoTracks()[0].onended = () => caster.end();
       caster.cast(check.code, stream);
+      // The library leaves the capture on, since a page may use it again.
+      const off = caster.on('state', (state) => {
+        if (state !== 'idle') return;
+        stream.getTracks().forEach((track) => track.stop());
+        off();
+      });
     } catch (error) {
       setProblem(error.message);
     }

@@ -62,8 +62,8 @@ const TV_RETURN_TIMEOUT_MS = 120_000;
 const PASSING = ['unknown_code', 'timeout', 'rate_limited', 'too_many_attempts', 'server_full'];
 
 /**
- * Casts to TVs, one at a time: the connection to the server, the seat in the room of a code, and the stream to the TV. It gets over
- * interruptions of the network, a restart of the server and a reload of the TV by itself.
+ * Casts to TVs, one at a time: the connection to the server, the seat in the room of a code, and the stream to the TV. It recovers from
+ * interruptions of the network, a restart of the server and a reload of the TV.
  */
 export class Caster extends Emitter<CasterEvents> {
   code = '';
@@ -294,6 +294,8 @@ export class Caster extends Emitter<CasterEvents> {
     this.reporter.end();
     this.sender.stop();
     this.phase = 'idle';
+    // The tracks belong to the front end, which may use them again.
+    if (this.isMuted) this.enableSound(true);
     this.seated = this.tvAway = this.waiting = this.isPaused = this.isMuted = false;
     this.problem = this.token = this.stream = this.tv = null;
     this.changed();
@@ -313,7 +315,11 @@ export class Caster extends Emitter<CasterEvents> {
   }
 
   private applySound(): void {
-    if (this.stream) this.stream.getAudioTracks().forEach((track) => (track.enabled = !this.isMuted));
+    this.enableSound(!this.isMuted);
+  }
+
+  private enableSound(enabled: boolean): void {
+    if (this.stream) this.stream.getAudioTracks().forEach((track) => (track.enabled = enabled));
   }
 
   private applyLimits(): void {
@@ -359,6 +365,8 @@ export class Caster extends Emitter<CasterEvents> {
 
   private refused(error: WireError): void {
     if (error.code === 'offline') return;
+    // The TV ended the cast while this caster was away.
+    if (error.code === 'cast_ended') return this.stopBecause({ code: 'ended_by_tv' });
     const patient = this.phase === 'joined';
     const passing = PASSING.indexOf(error.code) >= 0;
     if (error.code !== 'timeout' && !(patient && passing)) return this.stopBecause(ofServer(error));

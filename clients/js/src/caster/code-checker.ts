@@ -28,7 +28,7 @@ const MAX_REPEATS = 150;
 
 const NONE: CodeState = { kind: 'none' };
 
-/** Whether something about this TV is expected to change by itself. */
+/** Whether this TV will become free or come back without another code. */
 const isPassing = (state: CodeState) => state.kind === 'known' && (state.check.tv.away || (state.check.caster !== null && !state.check.caster.own));
 
 /** Checks a code once it is complete: as few times as possible, since the server counts wrong codes. */
@@ -66,7 +66,7 @@ export class CodeChecker {
     this.begin();
   }
 
-  /** Nothing is asked for during a cast, nor after it by itself: the code may have changed, and a wrong one costs a guess. */
+  /** The checker asks nothing during a cast, nor after it until the user types: the code may have changed, and a wrong one costs a guess. */
   setResting(resting: boolean): void {
     if (resting === this.resting) return;
     this.resting = resting;

@@ -6,7 +6,10 @@ export interface TvOptions {
   server?: string | undefined;
   /** The TV's name, which casters see; at most 40 characters. */
   name?: string | null | undefined;
-  /** What the TV can show, which casters take into account. A promise of it delays the code by a second at most. */
+  /**
+   * What the TV can show, which casters take into account: what `readScreen` finds out, unless it is given; null tells nothing. A promise
+   * of it delays the code by a second at most.
+   */
   screen?: TvScreen | null | Promise<TvScreen | null> | undefined;
   /** Use only the relay, to test it or to isolate a failure. */
   relayOnly?: boolean | undefined;

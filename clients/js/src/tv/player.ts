@@ -1,5 +1,5 @@
 const FRAME_CHECK_INTERVAL_MS = 100;
-/** A caster that goes on may have no new frame to send, where the video shows the last one again by itself. */
+/** After a pause the caster may have no new frame to send. By then the video itself shows the last one again. */
 const NEXT_FRAME_TIMEOUT_MS = 2000;
 
 /** Shows a stream in the video element, with sound as soon as the browser allows it. */

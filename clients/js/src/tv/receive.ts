@@ -1,3 +1,4 @@
+import { readScreen } from '../codecs';
 import { Meter, readStats, type Figures, type Stats } from '../stats';
 import type { TvOptions } from './model';
 import { Player } from './player';
@@ -14,7 +15,7 @@ export class VideoTv extends Tv {
   private readonly listening: number;
 
   constructor(video: HTMLVideoElement, still: HTMLCanvasElement | null, options: TvOptions = {}) {
-    super(options);
+    super(options.screen === undefined ? { ...options, screen: readScreen(window) } : options);
     this.meter = new Meter('in', video);
     this.player = new Player(video, still, () => this.showsPicture(), () => this.emit('change', undefined));
     this.on('stream', (stream) => {
@@ -67,7 +68,7 @@ function soundArrives(all: Stats[]): boolean | null {
   return incoming.some((report) => (report['kind'] || report['mediaType']) === 'audio' && report['packetsReceived'] > 0);
 }
 
-/** Shows a code, and the casts of whoever types it in the video element. `still`: a canvas over the video that hides the change between two streams. */
+/** Takes a code, and shows casts in the video element. `still`: a canvas over the video that hides the change between two streams. */
 export function receive(video: HTMLVideoElement, options: TvOptions & { still?: HTMLCanvasElement | null } = {}): VideoTv {
   return new VideoTv(video, options.still ?? null, options);
 }

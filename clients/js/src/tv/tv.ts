@@ -34,7 +34,7 @@ const SCREEN_TIMEOUT_MS = 1000;
 
 /**
  * A TV: the connection to the server, the code, and the connection of each cast. It keeps its code over reloads, interruptions of the
- * network and restarts of the server. Whoever shows the stream calls `showsPicture`; `receive` does that for a video element.
+ * network and restarts of the server. The page that shows the stream calls `showsPicture`; `receive` does that for a video element.
  */
 export class Tv extends Emitter<TvEvents> {
   code = '';
@@ -183,7 +183,7 @@ export class Tv extends Emitter<TvEvents> {
   async endCastAndRenew(): Promise<Reply<object>> {
     const { code } = this;
     await this.endCast();
-    // The server may change the code after each cast by itself.
+    // With `CASTWAY_NEW_CODE=after-cast` the server has changed it already.
     return code === this.code ? this.newCode() : { ok: true };
   }
 

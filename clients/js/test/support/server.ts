@@ -1,4 +1,4 @@
-// A server in the place of Socket.IO's client: it hears what the library emits and answers it.
+// A server in the place of Socket.IO's client: it receives what the library emits and answers it.
 import { vi } from 'vitest';
 
 type Handler = (...args: never[]) => void;
