@@ -22,9 +22,12 @@ const PARTS = {
   e2e: { command: [process.execPath], cost: 1.5 },
 };
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
-// Set-ups that run only where they are named, as `tests/run setups` does. The others have the same steps, each in a network of another kind.
+// Files that run only where they are named, as `tests/run setups` and `tests/run storm` do. The other set-ups have the same steps, each in a network
+// of another kind.
 const NAMED_ALONE = [
   'netns/fault-answers-lost', 'netns/fault-certificate', 'netns/fault-clock', 'netns/fault-external-nat', 'netns/fault-tcp-closed',
+  // A million forged requests.
+  'netns/flood',
   'netns/healthy-bridge', 'netns/healthy-firewall', 'netns/healthy-hairpin', 'netns/healthy-public', 'netns/healthy-range',
 ];
 // Files that compute more or less than others of their part.
@@ -38,14 +41,12 @@ const ofSetup = (id) => (/^netns\/healthy-/.test(id) ? 2 : /^netns\/fault-/.test
 const costOf = (id, cost) => COSTS[id] ?? ofSetup(id) ?? cost;
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
-  'e2e/multi', 'e2e/call', 'netns/one-port', 'interop/unfinished-crowds', 'netns/doctor-firewall', 'netns/fault-udp-closed', 'interop/refusals', 'e2e/code', 'e2e/failure', 'e2e/one-port',
-  'netns/dual-stack', 'e2e/policy', 'e2e/cast', 'interop/tls', 'interop/sessions', 'netns/check', 'e2e/examples', 'netns/turn-clients', 'e2e/old-tv', 'e2e/websocket', 'netns/classroom',
+  'e2e/multi', 'e2e/call', 'netns/one-port', 'interop/unfinished-crowds', 'netns/doctor-firewall', 'netns/fault-udp-closed', 'interop/refusals', 'e2e/code', 'e2e/looks', 'e2e/failure', 'e2e/one-port',
+  'netns/dual-stack', 'e2e/policy', 'e2e/cast', 'e2e/caster-page', 'e2e/under-a-path', 'interop/tls', 'interop/sessions', 'netns/check', 'e2e/examples', 'netns/turn-clients', 'e2e/old-tv', 'e2e/websocket', 'netns/classroom',
   'interop/one-host-port', 'interop/refused-for-now', 'interop/collider', 'interop/clock', 'interop/kept-memory', 'interop/multi-original', 'interop/multi', 'e2e/foreign-origin',
   'netns/nat', 'netns/fault-external-address', 'netns/fault-visitor', 'interop/rooms', 'netns/firewall', 'netns/fault-proxy', 'interop/unread', 'interop/passwords', 'netns/self-test',
   'interop/apprtc', 'e2e/tls', 'interop/power-cut', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
 ];
-// Tests that measure losses at a rate that the machine can barely sustain run alone.
-const ALONE = ['netns/flood'];
 const FILE_TIMEOUT_MS = 15 * 60_000;
 const SLOWEST = 10;
 
@@ -171,8 +172,7 @@ function sideBySide(files, places) {
 
 const wanted = process.argv.slice(2);
 const files = (wanted.length ? wanted : Object.keys(PARTS)).flatMap(filesOf).sort((a, b) => rank(a) - rank(b));
-const isAlone = ({ id }) => ALONE.includes(id);
-const results = [...(await sideBySide(files.filter((file) => !isAlone(file)), PLACES)), ...(await sideBySide(files.filter(isAlone), 1))];
+const results = await sideBySide(files, PLACES);
 
 const slowest = results
   .flatMap(({ file, tests }) => tests.map((test) => ({ ...test, id: file.id })))
