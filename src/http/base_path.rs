@@ -10,7 +10,7 @@
 //! | `POST`, `DELETE` of `/cast/X` | nothing, unless X is a route | Collider's client X in the room `cast` | the latter, unless X is a route |
 //!
 //! All other paths of this server have other first parts than a base path may have, see [`BasePath`]. The script is the first one of every
-//! page, in `web/plain-scripts.ts`.
+//! page, in `web/start.js`.
 
 use std::sync::Arc;
 

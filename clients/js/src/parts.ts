@@ -1,7 +1,7 @@
 /** What the two sides of a cast are made of, for pages with a signaling of their own, such as calls. */
 export { groups } from './code';
 export { Emitter } from './emitter';
-export { later } from './later';
+export { later, until } from './later';
 export { configuration, Peer, type PeerOptions } from './peer';
 export { Evidence, type Outcome, type Report, type ServerReport } from './report';
 export { Reporter, SLOW_MS } from './reporter';

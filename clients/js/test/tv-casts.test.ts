@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Tv, type TvScreen } from '../src/index';
 import { FakeServer } from './support/server';
-import { FakePeerConnection, FakeStream, FakeTrack, installWebRtc } from './support/webrtc';
+import { arrives, installWebRtc } from './support/webrtc';
 
 const hoisted = vi.hoisted(() => ({ io: (..._: unknown[]): unknown => undefined }));
 vi.mock('socket.io-client', () => ({ io: (...args: unknown[]) => hoisted.io(...args) }));
@@ -22,10 +22,7 @@ async function picture(username: string | null): Promise<void> {
   server.socket.hears('CASTER_JOINED', { username, resumed: false });
   server.socket.hears('CLIENT_OFFER_TO_TV', { type: 'offer', sdp: 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n' });
   await pass();
-  const pc = FakePeerConnection.last;
-  pc.ontrack?.({ streams: [new FakeStream([new FakeTrack('video')])], track: new FakeTrack('video') });
-  pc.ice('connected');
-  tv.showsPicture();
+  arrives(tv);
 }
 
 beforeEach(() => {

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Tv, type TvEvents } from '../src/index';
 import { FakeServer } from './support/server';
-import { FakePeerConnection, FakeStream, FakeTrack, installWebRtc } from './support/webrtc';
+import { arrives, FakePeerConnection, FakeStream, FakeTrack, installWebRtc } from './support/webrtc';
 
 const hoisted = vi.hoisted(() => ({ io: (..._: unknown[]): unknown => undefined }));
 vi.mock('socket.io-client', () => ({ io: (...args: unknown[]) => hoisted.io(...args) }));
@@ -26,19 +26,15 @@ const pass = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
 /** A caster joins and its picture arrives. */
 async function playing(session = 1): Promise<Tv> {
   const tv = await waiting();
-  await arrives(tv, session);
+  await begins(tv, session);
   return tv;
 }
 
-async function arrives(tv: Tv, session: number): Promise<FakePeerConnection> {
+async function begins(tv: Tv, session: number): Promise<FakePeerConnection> {
   server.socket.hears('CASTER_JOINED', { username: 'Anna', resumed: false });
   server.socket.hears('CLIENT_OFFER_TO_TV', offer(session));
   await pass();
-  const pc = FakePeerConnection.last;
-  pc.ontrack?.({ streams: [new FakeStream([new FakeTrack('video')])], track: new FakeTrack('video') });
-  pc.ice('connected');
-  tv.showsPicture();
-  return pc;
+  return arrives(tv);
 }
 
 function record(tv: Tv): { [Name in keyof TvEvents]: TvEvents[Name][] } {
@@ -83,7 +79,7 @@ describe('a TV', () => {
     const tv = await waiting();
     const seen = record(tv);
     server.socket.hears('RTC_Candidate_Exchange', { iceCandidate: { candidate: 'candidate:1 1 udp 1 192.0.2.1 1 typ host' } });
-    const pc = await arrives(tv, 1);
+    const pc = await begins(tv, 1);
     expect(pc.remote?.sdp).not.toMatch(/extmap-allow-mixed/);
     expect(pc.candidates).toHaveLength(1);
     expect(server.socket.last('TV_ANSWER_TO_SERVER')![0]).toMatchObject({ type: 'answer', inReplyTo: '- 1 1' });
@@ -225,7 +221,7 @@ describe('what a stranger sends', () => {
     }
     expect(tv.code).toBe('ABC123');
     expect(JSON.parse(localStorage.getItem('castway.tv')!)).toEqual({ resumeToken: 'tv-ABC123', code: 'ABC123' });
-    await arrives(tv, 1);
+    await begins(tv, 1);
     expect(tv.state).toBe('playing');
   });
 });

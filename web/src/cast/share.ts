@@ -20,7 +20,7 @@ export class Share {
   /** The sound of the capture is off; the microphone may be heard. */
   muted = false;
   private adapted = '';
-  private readonly sound = new Sound(() => this.microphoneLost());
+  private readonly sound = new Sound(() => void this.send());
 
   constructor(private readonly caster: Caster, private readonly listener: Listener) {}
 
@@ -114,10 +114,6 @@ export class Share {
       track.onended = () => this.capture === stream && this.listener.ended();
     });
     if (old) stop(old);
-  }
-
-  private microphoneLost(): void {
-    void this.send();
   }
 
   private async send(): Promise<void> {

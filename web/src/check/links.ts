@@ -1,7 +1,7 @@
-import { later } from '../lib/dom';
+import { later, until } from '@castway/client/parts';
 import { t } from '../lib/i18n';
 import { poll, signal, type Started } from './api';
-import { close, isOver, isUp, localSdp, open, sendAnswer, sendOffer, until } from './peers';
+import { close, isOver, isUp, localSdp, open, sendAnswer, sendOffer } from './peers';
 import type { Row } from './rows';
 
 export type LinkName = 'direct' | 'relay-udp' | 'relay-tcp' | 'relay-tls';

@@ -1,6 +1,7 @@
+import { until } from '@castway/client/parts';
 import { t } from '../lib/i18n';
 import type { PathTest } from './api';
-import { close, GATHER_TIMEOUT_MS, open, parse, sendOffer, until } from './peers';
+import { close, GATHER_TIMEOUT_MS, open, parse, sendOffer } from './peers';
 import type { Row } from './rows';
 
 /** What came of one URL, as the server reads it. */

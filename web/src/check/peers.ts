@@ -1,21 +1,7 @@
-import { later } from '../lib/dom';
-
 /** How long a URL may take to give a candidate. */
 export const GATHER_TIMEOUT_MS = 10_000;
 
-const POLL_MS = 100;
-
 type Stat = Record<string, unknown>;
-
-/** Waits until `done` says so. Old engines miss some events, so it looks. */
-export async function until(done: () => boolean, milliseconds: number): Promise<boolean> {
-  const end = performance.now() + milliseconds;
-  while (!done()) {
-    if (performance.now() > end) return false;
-    await later(POLL_MS);
-  }
-  return true;
-}
 
 export function open(configuration: RTCConfiguration): RTCPeerConnection | null {
   try {

@@ -1,5 +1,6 @@
+import { until } from '@castway/client/parts';
 import type { RangeOffer } from './api';
-import { close, GATHER_TIMEOUT_MS, isUp, localSdp, open, parse, sendAnswer, sendOffer, split, sumOfPairs, until } from './peers';
+import { close, GATHER_TIMEOUT_MS, isUp, localSdp, open, parse, sendAnswer, sendOffer, split, sumOfPairs } from './peers';
 
 export interface RangeResult {
   sent: number;

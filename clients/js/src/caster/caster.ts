@@ -1,8 +1,9 @@
-import { Emitter } from '../emitter';
+import type { ClientOptions } from '../options';
 import type { Peer } from '../peer';
 import { PRESETS, type Quality } from '../quality';
 import { Reporter } from '../reporter';
 import { Signaling, type Reply } from '../signaling';
+import { StateEmitter, type StateEvents } from '../state-emitter';
 import { Meter, type Figures } from '../stats';
 import { store, stored } from '../storage';
 import type { Verdict } from '../verdict';
@@ -21,13 +22,9 @@ import {
 import { ofServer, type CastProblem } from './problem';
 import { Sender, type LinkState } from './sender';
 
-export interface CasterOptions {
-  /** The server's address, such as `https://cast.example.org` or `https://example.org/cast`; by default that of the page. */
-  server?: string | undefined;
+export interface CasterOptions extends ClientOptions {
   /** The caster's name, which the TV shows, and which other casters are told before they take over. */
   username?: string | undefined;
-  /** Use only the relay, to test it or to isolate a failure. */
-  relayOnly?: boolean | undefined;
   /** Where the resume token is kept, so that a reloaded page gets its seat back: a key of sessionStorage, or null. */
   storageKey?: string | null | undefined;
 }
@@ -38,10 +35,7 @@ export interface CastOptions {
 
 export type CasterState = 'idle' | 'joining' | 'connecting' | 'sharing' | 'recovering' | 'failed';
 
-export interface CasterEvents {
-  /** Any property may have changed. */
-  change: undefined;
-  state: CasterState;
+export interface CasterEvents extends StateEvents<CasterState> {
   /** The cast has ended, except by `end()`. */
   ended: CastProblem;
 }
@@ -65,7 +59,7 @@ const PASSING = ['unknown_code', 'timeout', 'rate_limited', 'too_many_attempts',
  * Casts to TVs, one at a time: the connection to the server, the seat in the room of a code, and the stream to the TV. It recovers from
  * interruptions of the network, a restart of the server and a reload of the TV.
  */
-export class Caster extends Emitter<CasterEvents> {
+export class Caster extends StateEmitter<CasterState, CasterEvents> {
   code = '';
   online = false;
   /** The server has said that it restarts. */
@@ -78,7 +72,6 @@ export class Caster extends Emitter<CasterEvents> {
   /** What is known of the TV. */
   tv: TvDetails | null = null;
   username: string | undefined;
-  private isPaused = false;
   private isMuted = false;
 
   private phase: 'idle' | 'joining' | 'joined' = 'idle';
@@ -90,7 +83,6 @@ export class Caster extends Emitter<CasterEvents> {
   private attempt = 0;
   private deadline = 0;
   private retryTimer = 0;
-  private lastState: CasterState = 'idle';
   private readonly storageKey: string | null;
   private readonly meter = new Meter('out', null);
   private readonly sender: Sender;
@@ -98,7 +90,7 @@ export class Caster extends Emitter<CasterEvents> {
   private readonly signaling: Signaling;
 
   constructor(options: CasterOptions = {}) {
-    super();
+    super('idle');
     this.username = options.username;
     this.storageKey = options.storageKey === undefined ? STORAGE_KEY : options.storageKey;
     this.sender = new Sender(
@@ -150,7 +142,7 @@ export class Caster extends Emitter<CasterEvents> {
   }
 
   get paused(): boolean {
-    return this.isPaused;
+    return this.sender.isPaused;
   }
 
   get muted(): boolean {
@@ -296,7 +288,7 @@ export class Caster extends Emitter<CasterEvents> {
     this.phase = 'idle';
     // The tracks belong to the front end, which may use them again.
     if (this.isMuted) this.enableSound(true);
-    this.seated = this.tvAway = this.waiting = this.isPaused = this.isMuted = false;
+    this.seated = this.tvAway = this.waiting = this.isMuted = false;
     this.problem = this.token = this.stream = this.tv = null;
     this.changed();
   }
@@ -307,8 +299,7 @@ export class Caster extends Emitter<CasterEvents> {
   }
 
   private setPaused(paused: boolean): void {
-    if (!this.active || this.isPaused === paused) return;
-    this.isPaused = paused;
+    if (!this.active || this.paused === paused) return;
     this.sender.setPaused(paused);
     this.sendState();
     this.changed();
@@ -329,16 +320,8 @@ export class Caster extends Emitter<CasterEvents> {
   private sendState(): void {
     const { stream } = this;
     if (!this.seated || !stream) return;
-    const state: CastState = { paused: this.isPaused, sound: !this.isMuted && stream.getAudioTracks().length > 0 };
+    const state: CastState = { paused: this.paused, sound: !this.isMuted && stream.getAudioTracks().length > 0 };
     this.signaling.send('CAST_STATE', state);
-  }
-
-  private changed(): void {
-    this.emit('change', undefined);
-    const { state } = this;
-    if (state === this.lastState) return;
-    this.lastState = state;
-    this.emit('state', state);
   }
 
   private async join(): Promise<void> {

@@ -25,6 +25,8 @@ const MAX_REMEMBERED = 8;
 /** How often a TV that is taken or away is asked for. Checks of right codes cost nothing. */
 const REPEAT_MS = 4000;
 const MAX_REPEATS = 150;
+/** Errors that name a time before which every check is refused. */
+const REFUSALS = ['too_many_attempts', 'rate_limited'];
 
 const NONE: CodeState = { kind: 'none' };
 
@@ -132,9 +134,10 @@ export class CodeChecker {
     this.awaited = code;
     const reply = await this.ask(code);
     if (this.awaited === code) this.awaited = '';
-    if (!reply.ok && reply.error.code === 'too_many_attempts') this.refuse(reply.error);
-    if (!reply.ok && reply.error.code === 'rate_limited') this.refuse(reply.error);
-    if (!reply.ok && reply.error.code === 'unknown_event') this.able = false;
+    if (!reply.ok) {
+      if (REFUSALS.indexOf(reply.error.code) >= 0) this.refuse(reply.error);
+      if (reply.error.code === 'unknown_event') this.able = false;
+    }
     const state = this.stateOf(reply);
     if (state.kind !== 'none') {
       const others = this.answers.filter((one) => one.code !== code);

@@ -1,5 +1,5 @@
 import type { TvScreen } from '../codecs';
-import { later } from '../later';
+import { later, until } from '../later';
 import { Peer, type PeerOptions } from '../peer';
 import type { Quality } from '../quality';
 import { offerId } from '../sdp';
@@ -39,7 +39,8 @@ export class Sender {
   private retiring: Peer | null = null;
   private config: IceConfig | null = null;
   private stream: MediaStream | null = null;
-  private paused = false;
+  /** Nothing is sent, and the TV keeps the last frame. */
+  isPaused = false;
   /** Those of the newest connection. A sender has no track while the cast is paused. */
   private senders: Partial<Record<Kind, RTCRtpSender>> = {};
   private step: 'none' | 'restart' | 'afresh' = 'none';
@@ -76,9 +77,9 @@ export class Sender {
 
   /** `tls`: this side uses nothing but the relay over TLS, which reaches the relayed addresses of the TV. */
   start(stream: MediaStream, tls = false): void {
-    const { paused } = this;
+    const { isPaused } = this;
     this.stop();
-    this.paused = paused;
+    this.isPaused = isPaused;
     this.tls = tls;
     this.stream = stream;
     this.sizeTimer = window.setInterval(() => this.tuning.isStale(this.picture) && void this.tune(), SIZE_INTERVAL_MS);
@@ -92,7 +93,7 @@ export class Sender {
     this.peer?.close();
     this.retiring?.close();
     this.peer = this.retiring = this.stream = null;
-    this.wasUp = this.paused = false;
+    this.wasUp = this.isPaused = false;
     this.step = 'none';
   }
 
@@ -144,7 +145,7 @@ export class Sender {
 
   /** Stops or continues to send. The TV keeps the last frame. */
   setPaused(paused: boolean): void {
-    this.paused = paused;
+    this.isPaused = paused;
     const { stream, pc } = this;
     if (stream && pc) void this.replaceTracks(pc, stream).catch((error) => console.debug('castway: not paused', error));
   }
@@ -175,12 +176,12 @@ export class Sender {
       const [track = null] = kind === 'video' ? stream.getVideoTracks() : stream.getAudioTracks();
       const sender = this.senders[kind];
       if (sender) {
-        const wanted = this.paused ? null : track;
+        const wanted = this.isPaused ? null : track;
         if (sender.track !== wanted) await sender.replaceTrack(wanted);
       } else if (track) {
         const fresh = (this.senders[kind] = pc.addTrack(track, stream));
         added = true;
-        if (this.paused) await fresh.replaceTrack(null);
+        if (this.isPaused) await fresh.replaceTrack(null);
       }
     }
     return added;
@@ -188,7 +189,7 @@ export class Sender {
 
   private async afresh(patience: number): Promise<void> {
     const run = ++this.run;
-    for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) await later(100);
+    await until(() => this.config !== null, ICE_CONFIG_TIMEOUT_MS);
     const stream = this.stream;
     if (run !== this.run || !stream) return;
     this.step = 'afresh';
@@ -208,7 +209,7 @@ export class Sender {
     await this.tuning.order(peer.pc, this.senders.video);
     if (peer !== this.peer) return;
     await this.offer(peer);
-    if (this.paused && peer === this.peer) this.setPaused(true);
+    if (this.isPaused && peer === this.peer) this.setPaused(true);
     await this.tune();
   }
 

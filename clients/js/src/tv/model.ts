@@ -1,9 +1,9 @@
 import type { TvScreen } from '../codecs';
+import type { ClientOptions } from '../options';
+import type { StateEvents } from '../state-emitter';
 import type { Side } from '../verdict';
 
-export interface TvOptions {
-  /** The server's address, such as `https://cast.example.org` or `https://example.org/cast`; by default that of the page. */
-  server?: string | undefined;
+export interface TvOptions extends ClientOptions {
   /** The TV's name, which casters see; at most 40 characters. */
   name?: string | null | undefined;
   /**
@@ -11,8 +11,6 @@ export interface TvOptions {
    * of it delays the code by a second at most.
    */
   screen?: TvScreen | null | Promise<TvScreen | null> | undefined;
-  /** Use only the relay, to test it or to isolate a failure. */
-  relayOnly?: boolean | undefined;
   /** Where the resume token is kept, so that the TV keeps its code: a key of localStorage, or null. */
   storageKey?: string | null | undefined;
 }
@@ -39,10 +37,7 @@ export interface CasterDetails {
 /** How a cast has ended: `left`, `lost`, `ended` (by this TV), `taken_over`, or `ice_failed`. */
 export type CastEnd = 'left' | 'lost' | 'ended' | 'taken_over' | 'ice_failed';
 
-export interface TvEvents {
-  /** Any property may have changed. */
-  change: undefined;
-  state: TvState;
+export interface TvEvents extends StateEvents<TvState> {
   /** The TV has a new code. `reason`: `idle`, `cast_ended` or `asked`; null for the first one. */
   code: { code: string; reason: string | null };
   /** The stream to show; null if there is none any more. */

@@ -1,4 +1,4 @@
-import { later } from '../later';
+import { until } from '../later';
 import { Peer, type PeerOptions } from '../peer';
 import { forOldEngines, offerId, sessionId } from '../sdp';
 import type { Answer, IceConfig } from '../wire';
@@ -102,9 +102,7 @@ export class Receiver {
 
   private async take(offer: RTCSessionDescriptionInit): Promise<void> {
     this.orphaned = false;
-    for (let waited = 0; !this.config && waited < ICE_CONFIG_TIMEOUT_MS; waited += 100) {
-      await later(100);
-    }
+    await until(() => this.config !== null, ICE_CONFIG_TIMEOUT_MS);
     const session = sessionId(offer.sdp ?? '');
     const known = [this.next, this.current].filter((link) => link && link.session === session)[0];
     if (known && known.peer.pc.signalingState !== 'closed') {

@@ -1,9 +1,9 @@
 import type { TvScreen } from '../codecs';
-import { Emitter } from '../emitter';
 import { later } from '../later';
 import { Reporter, SLOW_MS } from '../reporter';
 import type { Peer } from '../peer';
 import { Signaling, type Reply } from '../signaling';
+import { StateEmitter } from '../state-emitter';
 import { store, stored } from '../storage';
 import { asSide } from '../verdict';
 import {
@@ -36,7 +36,7 @@ const SCREEN_TIMEOUT_MS = 1000;
  * A TV: the connection to the server, the code, and the connection of each cast. It keeps its code over reloads, interruptions of the
  * network and restarts of the server. The page that shows the stream calls `showsPicture`; `receive` does that for a video element.
  */
-export class Tv extends Emitter<TvEvents> {
+export class Tv extends StateEmitter<TvState, TvEvents> {
   code = '';
   online = false;
   /** The server has said that it restarts. */
@@ -72,7 +72,6 @@ export class Tv extends Emitter<TvEvents> {
   /** A cast was running when the connection was lost: its caster comes back to the same code. */
   private casting = false;
   private attempt = 0;
-  private lastState: TvState = 'connecting';
   private readonly storageKey: string | null;
   private readonly receiver: Receiver;
   private readonly reporter: Reporter;
@@ -80,7 +79,7 @@ export class Tv extends Emitter<TvEvents> {
   private retryTimer = 0;
 
   constructor(private readonly options: TvOptions = {}) {
-    super();
+    super('connecting');
     this.storageKey = options.storageKey === undefined ? STORAGE_KEY : options.storageKey;
     const read = Promise.resolve(options.screen ?? null).then((screen) => this.takeScreen(screen));
     this.screenRead = Promise.race([read.catch(() => undefined), later(SCREEN_TIMEOUT_MS)]);
@@ -204,14 +203,6 @@ export class Tv extends Emitter<TvEvents> {
 
   private request(event: string): Promise<Reply<object>> {
     return this.signaling ? this.signaling.request<object>(event) : Promise.resolve({ ok: false, error: { code: 'offline' } });
-  }
-
-  private changed(): void {
-    this.emit('change', undefined);
-    const { state } = this;
-    if (state === this.lastState) return;
-    this.lastState = state;
-    this.emit('state', state);
   }
 
   private connect(): Signaling {

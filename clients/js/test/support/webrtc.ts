@@ -1,5 +1,7 @@
 // WebRTC without a network: connections that a test brings up and down.
 
+import type { Tv } from '../../src/index';
+
 type Listener = (event: unknown) => void;
 
 export class FakeTrack {
@@ -139,3 +141,12 @@ export function installWebRtc(): void {
 
 export const screen = (sound = false) =>
   new FakeStream(sound ? [new FakeTrack('video'), new FakeTrack('audio')] : [new FakeTrack('video')]) as unknown as MediaStream;
+
+/** The picture of the newest connection arrives at the TV. */
+export function arrives(tv: Tv): FakePeerConnection {
+  const pc = FakePeerConnection.last;
+  pc.ontrack?.({ streams: [new FakeStream([new FakeTrack('video')])], track: new FakeTrack('video') });
+  pc.ice('connected');
+  tv.showsPicture();
+  return pc;
+}
