@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` has the code map, the layers and the invariants.
 
 pub mod addresses;
+pub mod admin;
+pub mod admission;
 pub mod api;
 pub mod app;
 pub mod apprtc;
@@ -13,10 +15,12 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod diagnosis;
+pub mod hooks;
 pub mod http;
 pub mod ingress;
 pub mod limits;
 pub mod multiconnection;
+pub mod operator;
 pub mod outcomes;
 pub mod relay;
 pub mod room_driver;

@@ -33,6 +33,7 @@ mod listeners;
 mod memory;
 pub mod metrics;
 mod open;
+mod operator;
 mod router;
 mod run;
 pub mod self_test;

@@ -1,0 +1,1 @@
+//! `/admin`: sessions of operators, the API of the pages, and its events.

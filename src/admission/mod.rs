@@ -1,0 +1,1 @@
+//! Who may be a TV, a caster or a caller.

@@ -1,0 +1,15 @@
+//! [`ActError`]: why something was not done.
+
+/// A sentence for the operator in each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActError {
+    /// There is no such row, user or ban (any more).
+    #[error("{0}")]
+    NotFound(String),
+    /// What was asked for makes no sense, or is not possible now.
+    #[error("{0}")]
+    Refused(String),
+    /// The disk, or a part of the server, has failed.
+    #[error("{0}")]
+    Failed(String),
+}
