@@ -83,6 +83,8 @@ struct EvictionLog {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppRtcCounts {
     pub now: RoomCounts,
+    /// Calls that go on.
+    pub calls: usize,
     /// Sockets that registered.
     pub registered: u64,
     /// Errors that were sent through sockets.
@@ -129,9 +131,11 @@ impl AppRtcGateway {
 
     pub fn counts(&self) -> AppRtcCounts {
         let Inner { counters, start, .. } = &*self.0;
-        let (now, evictions) = self.0.rooms.with(|state| (state.rooms.counts(), state.rooms.evictions()));
+        let (now, evictions, calls) =
+            self.0.rooms.with(|state| (state.rooms.counts(), state.rooms.evictions(), state.calls.running()));
         AppRtcCounts {
             now,
+            calls,
             evictions,
             rate_limited: counters.rate_limited.load(Ordering::Relaxed),
             registered: counters.registered.load(Ordering::Relaxed),

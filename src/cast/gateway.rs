@@ -32,6 +32,8 @@ pub const RTC: &str = "/rtc";
 pub struct CastCounts {
     /// TVs with a code.
     pub tvs: usize,
+    /// Casts that run.
+    pub casts: usize,
     /// TVs that wait for a code.
     pub waiting: usize,
     /// TVs that have been evicted since the start.
@@ -144,6 +146,7 @@ impl CastGateway {
     pub fn counts(&self) -> CastCounts {
         self.0.with(|state, _| CastCounts {
             tvs: state.rooms.len(),
+            casts: state.reports.running(),
             waiting: state.rooms.waiting(),
             evicted: state.rooms.evicted(),
             clients: state.clients.len(),
