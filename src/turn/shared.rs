@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -50,6 +50,8 @@ pub struct SharedState {
     /// The highest index of an engine, plus one.
     engines: AtomicU32,
     allocations: AtomicU32,
+    /// The number of the last allocation.
+    allocation_number: AtomicU64,
     users: Mutex<HashSet<ByIdentity>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
     /// The clients of the live relayed addresses that carry UDP.
@@ -111,6 +113,7 @@ impl SharedState {
             relayed_descriptors: Default::default(),
             engines: AtomicU32::new(0),
             allocations: AtomicU32::new(0),
+            allocation_number: AtomicU64::new(0),
             users: Mutex::default(),
             reservations: Mutex::default(),
             deliveries: Mutex::default(),
@@ -251,6 +254,11 @@ impl SharedState {
         });
         user.allocations.fetch_add(1, Ordering::Relaxed);
         Ok(user)
+    }
+
+    /// A number that no other allocation has had.
+    pub(super) fn next_allocation_number(&self) -> u64 {
+        self.allocation_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Undoes [`Self::take_quota`].

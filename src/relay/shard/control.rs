@@ -41,6 +41,8 @@ impl Shard {
             ShardMessage::Restarted { shard } => self.moved_clients.retain(|_, other| *other != shard),
             ShardMessage::DisplaceAllocation(allocation) => self.engine.displace(allocation),
             ShardMessage::Displace(stream) => self.close_stream(stream, CloseReason::Displaced, now),
+            ShardMessage::ListAllocations(request) => self.begin_listing(request),
+            ShardMessage::EndAllocations(request) => self.end_allocations(request),
             ShardMessage::Handover(handover) => self.handle_handover(handover, now),
         }
     }

@@ -66,6 +66,7 @@ impl Shard {
             }
             self.handle_events(&events, now);
             self.handle_due(now);
+            self.continue_listing(now);
             self.coalescer.record_wake(self.packets, now);
         }
         Ok(())

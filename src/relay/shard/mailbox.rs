@@ -14,6 +14,7 @@ use crate::limits::descriptors::Descriptor;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::PollWaker;
 use crate::relay::io::poll_source::ClientStreamId;
+use crate::relay::shard::listing::{EndRequest, ListRequest};
 use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::client_stream::ClientStream;
 use crate::turn::{AllocationId, FiveTuple, MachineAddresses};
@@ -47,6 +48,10 @@ pub(in crate::relay) enum ShardMessage {
     DisplaceAllocation(AllocationId),
     /// Close a stream without an allocation, to make room for another one.
     Displace(ClientStreamId),
+    /// List the allocations. One of these messages waits at most ([`ListRequest`]).
+    ListAllocations(ListRequest),
+    /// End some allocations.
+    EndAllocations(EndRequest),
     Handover(Handover),
 }
 
@@ -160,7 +165,9 @@ impl MailboxReceiver {
             | ShardMessage::ForwardToIngress(_)
             | ShardMessage::Restarted { .. }
             | ShardMessage::DisplaceAllocation(_)
-            | ShardMessage::Displace(_) => {}
+            | ShardMessage::Displace(_)
+            | ShardMessage::ListAllocations(_)
+            | ShardMessage::EndAllocations(_) => {}
         }
         Some(message)
     }

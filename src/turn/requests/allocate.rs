@@ -78,6 +78,8 @@ impl Engine {
             end = end.min(expires);
         }
         let id = self.allocations.insert(Allocation {
+            number: self.shared.next_allocation_number(),
+            since: request.now,
             five_tuple: request.from,
             delivery: Arc::new(Delivery::new(Arc::clone(&usage), None, *group)),
             user: usage,
