@@ -208,7 +208,9 @@ mod source_limits;
 mod stranger_bandwidth;
 mod stranger_table;
 mod strangers;
+mod stream_payload;
 mod tcp_peers;
+mod user_account;
 mod user_usage;
 mod verdict;
 
@@ -223,6 +225,7 @@ pub use policy::PeerPolicy;
 pub use refusal::{CredentialRefusal, OpenError, RefusalReason, RefusedRequest};
 pub use settings::{DefaultFamily, EngineSettings, Limits, MachineAddresses, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;
+pub use user_account::UserAccount;
 pub use verdict::{Answer, DropReason, Output, Verdict};
 
 // The fuzz targets run histories with the kit of the tests.

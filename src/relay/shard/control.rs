@@ -27,6 +27,7 @@ impl Shard {
     fn handle_message(&mut self, message: ShardMessage, now: Instant) {
         match message {
             ShardMessage::CheckUsers => self.revoke_refused_users(),
+            ShardMessage::SettleAccounts => self.engine.settle_accounts(),
             ShardMessage::Addresses(addresses) => {
                 Arc::make_mut(&mut self.context.settings).set_addresses(&addresses);
                 self.context.policy.neighbours.clone_from(&addresses.neighbours);
