@@ -49,8 +49,8 @@ fn contains(allocation: &ListedAllocation, search: &str, text: &mut String) -> b
     text.contains(search)
 }
 
-fn bytes(_allocation: &ListedAllocation) -> u64 {
-    0
+const fn bytes(allocation: &ListedAllocation) -> u64 {
+    allocation.sent.saturating_add(allocation.received)
 }
 
 fn row(allocation: &ListedAllocation, now: Instant, wall: SystemTime) -> AllocationRow {
@@ -66,8 +66,8 @@ fn row(allocation: &ListedAllocation, now: Instant, wall: SystemTime) -> Allocat
         peers: allocation.peers.iter().flatten().copied().collect(),
         peer_count: allocation.peer_count,
         since: wall.checked_sub(age).map_or(0, unix_seconds),
-        sent: 0,
-        received: 0,
+        sent: allocation.sent,
+        received: allocation.received,
         expires_in: left.as_secs(),
     }
 }
