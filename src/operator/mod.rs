@@ -13,6 +13,7 @@ pub mod bans;
 mod end;
 mod error;
 mod handle;
+mod ids;
 pub mod rows;
 mod sessions;
 
