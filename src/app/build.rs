@@ -51,7 +51,7 @@ use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
-use crate::users::Directory;
+use crate::users::{Directory, PasswordChecks};
 
 impl App {
     /// Opens the database, starts the relay and binds the ports.
@@ -68,7 +68,7 @@ impl App {
         let checks = opened.checks(ice.clone());
         let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive, &checks);
         let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
-        let proxies = limits.requests.proxies.clone();
+        let (proxies, password_checks) = (limits.requests.proxies.clone(), limits.password_checks.clone());
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
         let control = ControlSocket::bind(&opened.config.data_dir);
         opened.self_test.test_relay().await;
@@ -109,6 +109,7 @@ impl App {
             checks,
             ice,
             proxies,
+            password_checks,
             control,
         })
     }
@@ -121,6 +122,7 @@ struct SharedLimits {
     /// Requests for credentials, of the REST API and the cast gateway.
     credentials: ClientLimiter,
     requests: RequestGuards,
+    password_checks: PasswordChecks,
 }
 
 impl SharedLimits {
@@ -130,6 +132,7 @@ impl SharedLimits {
             kept_buffers: KeptBuffers::default(),
             credentials: ClientLimiter::per_minute(config.credentials.rate),
             requests: RequestGuards::default(),
+            password_checks: PasswordChecks::default(),
         }
     }
 }
@@ -155,7 +158,7 @@ impl Gateways {
         let sources = Sources { watch: opened.watch.clone(), facts: opened.facts() };
         let reporter = Reporter::new(KeptReports::new(&opened.store));
         let cast = opened.cast_gateway(issuer, &limits.ledger, &sources, &reporter);
-        let multiconnection = opened.multiconnection_gateway(&limits.ledger);
+        let multiconnection = opened.multiconnection_gateway(&limits.ledger, &limits.password_checks);
         let apprtc = AppRtcGateway::new(
             &opened.config.apprtc,
             limits.ledger.clone(),
@@ -227,7 +230,7 @@ impl Opened {
         CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone())
     }
 
-    fn multiconnection_gateway(&self, ledger: &Ledger) -> MultiConnectionGateway {
+    fn multiconnection_gateway(&self, ledger: &Ledger, password_checks: &PasswordChecks) -> MultiConnectionGateway {
         let Config { multiconnection, cast, .. } = &self.config;
         let config = multiconnection::model::RoomsConfig {
             grace: multiconnection.grace,
@@ -239,7 +242,7 @@ impl Opened {
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
         let empty =
             move || multiconnection::room::Rooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
-        MultiConnectionGateway::new(empty, self.directory.clone(), admins)
+        MultiConnectionGateway::new(empty, self.directory.clone(), admins, password_checks.clone())
     }
 
     /// What must be in order in addition to the database.

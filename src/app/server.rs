@@ -25,7 +25,7 @@ use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, Store};
+use crate::users::{Directory, PasswordChecks, Store};
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -52,6 +52,8 @@ pub struct App {
     pub(super) self_test: SelfTest,
     pub(super) ice: IceServers,
     pub(super) proxies: ProxySightings,
+    #[expect(dead_code, reason = "the sign-in of operators comes next")]
+    pub(super) password_checks: PasswordChecks,
     /// Through it commands ask this server; a sentence says why it is missing.
     pub(super) control: Result<ControlSocket, String>,
 }
