@@ -18,6 +18,7 @@ use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
 use super::server::App;
 use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
+use crate::admin::Admin;
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
@@ -47,6 +48,7 @@ use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::operator::overview::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::socketio;
@@ -69,7 +71,8 @@ impl App {
         let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive, &checks);
         let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
         let (proxies, password_checks) = (limits.requests.proxies.clone(), limits.password_checks.clone());
-        let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
+        let admin = opened.admin(&limits.password_checks, &checks);
+        let dispatchers = opened.dispatchers(signaling, api, &apprtc, &admin, limits);
         let control = ControlSocket::bind(&opened.config.data_dir);
         opened.self_test.test_relay().await;
         let Opened {
@@ -107,6 +110,8 @@ impl App {
             reporter,
             self_test,
             checks,
+            relayed_rate: RelayedRate::default(),
+            admin,
             ice,
             proxies,
             password_checks,
@@ -337,12 +342,19 @@ impl Opened {
         Some(HttpsPort { redirect, permanent })
     }
 
-    fn dispatchers(&self, signaling: socketio::Server, api: Router, apprtc: &AppRtcGateway, limits: SharedLimits) -> Dispatchers {
+    fn dispatchers(
+        &self,
+        signaling: socketio::Server,
+        api: Router,
+        apprtc: &AppRtcGateway,
+        admin: &Admin,
+        limits: SharedLimits,
+    ) -> Dispatchers {
         let SharedLimits { ledger, requests, .. } = limits;
         let (http, unidentified) = (&self.config.http, UnidentifiedLimit::new(self.descriptors.unidentified.most()));
         let (own_origin, https) = (self.public_origin(), self.https());
         let collider = router::collider_port(apprtc.clone(), http, requests.clone());
-        let main = MainPort { signaling, api, apprtc: apprtc.clone(), own_origin, https };
+        let main = MainPort { signaling, api, apprtc: apprtc.clone(), own_origin, https, admin: admin.clone() };
         let main = router::main_port(main, http, requests);
         Dispatchers {
             main: self.dispatcher(main, &ledger, &unidentified),

@@ -50,6 +50,7 @@ impl App {
     /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let asks = self.asks();
+        self.open_admin();
         let Self {
             config,
             mut listeners,
@@ -66,6 +67,8 @@ impl App {
             public_names,
             reporter,
             self_test,
+            admin,
+            relayed_rate,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -93,6 +96,7 @@ impl App {
         }));
 
         tasks.spawn(self_test.keep_testing());
+        tasks.spawn(relayed_rate.keep_sampling(relay.stats_reader()));
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
@@ -115,6 +119,7 @@ impl App {
         };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
+        admin.stop();
         monitor.stop(config.drain).await;
         io.close().await;
         drop(stopping);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::overview::OverviewParts;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;
@@ -10,7 +11,6 @@ use crate::users::{Directory, Store};
 
 /// What an operator sees and does. Clones share it.
 #[derive(Clone)]
-#[expect(dead_code, reason = "the lists come next")]
 pub struct Operator(pub(super) Arc<OperatorParts>);
 
 /// The parts of the server that an operator looks at and acts on.
@@ -20,6 +20,7 @@ pub struct OperatorParts {
     pub multiconnection: MultiConnectionGateway,
     pub directory: Directory,
     pub store: Store,
+    pub overview: OverviewParts,
 }
 
 impl Operator {

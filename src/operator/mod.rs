@@ -10,6 +10,8 @@ pub mod accounts;
 pub mod bans;
 mod error;
 mod handle;
+pub mod log;
+pub mod overview;
 pub mod rows;
 mod sessions;
 
