@@ -52,6 +52,7 @@ impl App {
     /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let asks = self.asks();
+        self.open_admin();
         let Self {
             config,
             mut listeners,
@@ -68,6 +69,8 @@ impl App {
             public_names,
             reporter,
             self_test,
+            admin,
+            relayed_rate,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -96,6 +99,7 @@ impl App {
         }));
 
         tasks.spawn(self_test.keep_testing());
+        tasks.spawn(relayed_rate.keep_sampling(relay.stats_reader()));
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
@@ -119,6 +123,7 @@ impl App {
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         let directory = monitor.directory.clone();
+        admin.stop();
         monitor.stop(config.drain).await;
         // The relay has ended, so nothing more is relayed.
         directory.write_usage(&store).await;

@@ -76,6 +76,13 @@ pub struct Settings {
     /// https://*.example.org (any subdomain); none: no site may
     #[arg(long, env = "CASTWAY_FRAME_ANCESTORS", value_name = "LIST", global = true, hide_env_values = true)]
     pub frame_ancestors: Option<String>,
+    /// Comma-separated list of addresses or networks from which operators may use /admin; any: all
+    #[arg(long, env = "CASTWAY_ADMIN_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
+    pub admin_allow: Option<String>,
+    /// Serve /admin although the path of CASTWAY_PUBLIC_URL shares its origin with other applications, whose pages could act as the
+    /// operator: true or false
+    #[arg(long, env = "CASTWAY_ADMIN_UNDER_PATH", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub admin_under_path: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP; over TCP with and without TLS
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
@@ -326,6 +333,8 @@ impl Settings {
             metrics_allow: text("127.0.0.0/8,::1"),
             cors_origins: text("*"),
             frame_ancestors: text("self"),
+            admin_allow: text("any"),
+            admin_under_path: text("false"),
             turn_addr: text("[::]:3478"),
             allocation_default_address_family: text("ipv4"),
             turn_http: text("false"),

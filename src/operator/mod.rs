@@ -14,6 +14,8 @@ mod end;
 mod error;
 mod handle;
 mod ids;
+pub mod log;
+pub mod overview;
 pub mod rows;
 mod sessions;
 

@@ -122,7 +122,7 @@ impl Directory {
     }
 
     /// Whether the relay refuses `name` in `scope`, and ends its allocations: the user of this scope and name was disabled, removed, or
-    /// given another scope.
+    /// given another scope, or the name is an operator's.
     pub fn is_refused(&self, scope: Scope, name: &str) -> bool {
         self.0.snapshot.load().is_refused(scope, name)
     }
