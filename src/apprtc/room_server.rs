@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::calls::{self, ReportError, SeenClient};
 use super::gateway::AppRtcGateway;
-use super::model::Refusal;
+use super::model::{ClientDetails, Refusal};
 use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
 use crate::diagnosis::report;
@@ -26,6 +26,7 @@ use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
+use crate::operator::rows::agent_row;
 use crate::outcomes::party::ReportRefusal;
 
 /// What all handlers share.
@@ -68,7 +69,13 @@ async fn join(
     let address = server.address(&client);
     let user_agent = user_agent(&headers);
     let query = Query::new(&address, query.as_deref().unwrap_or_default(), &user_agent);
-    match server.gateway.handle(client.address, |rooms, context| rooms.handle_join(&room, query.is_loopback(), context)) {
+    let details = ClientDetails { agent: agent_row(&user_agent), user: None };
+    let joined = server.gateway.handle(client.address, |rooms, context| {
+        let joined = rooms.handle_join(&room, query.is_loopback(), context)?;
+        rooms.describe(&room, &joined.client, details);
+        Ok(joined)
+    });
+    match joined {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
         Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, wire::result(refusal)),
         Err(refusal) => refused(StatusCode::OK, wire::result(refusal)),

@@ -1,6 +1,7 @@
 //! A connected client of the gateway.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
@@ -10,6 +11,7 @@ use super::model::Dialect;
 use super::wire::{Delivery, EntryEvent, WireEvent, Wrapped};
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
+use crate::operator::rows::PartyRow;
 use crate::outcomes::party::Member;
 use crate::socketio::gateway::client_budget::ClientBudget;
 use crate::socketio::gateway::client_id::ClientId;
@@ -28,6 +30,8 @@ pub(super) struct Client {
     pub(super) host: Option<String>,
     /// The address of this machine that the client's connection came to; `None` behind a proxy.
     pub(super) reached: Option<IpAddr>,
+    /// The user who signed in; `None`: nobody did, or the server does not know it.
+    pub(super) user: Option<Arc<str>>,
     /// A dialect B TV has been asked for its device token and has answered.
     pub(super) verified: bool,
     /// The event by which the client last asked for a code.
@@ -50,7 +54,13 @@ impl Client {
         let host = extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
         let reached = extensions.get::<LocalAddress>().and_then(|local| local.0);
         let (from, budget, waiting) = (connections::address(&socket), ClientBudget::default(), Vec::new());
-        Self { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting }
+        Self { id, socket, budget, from, host, reached, user: None, verified: false, tv_event: None, waiting }
+    }
+
+    /// The client as an operator sees it.
+    pub(super) fn party(&self) -> PartyRow {
+        let (address, user) = (Some(self.from), self.user.as_deref().map(str::to_owned));
+        PartyRow { address, name: None, user, agent: connections::user_agent(&self.socket) }
     }
 
     pub(super) fn deliver(&self, sender: &mut EventSender, delivery: Delivery) {

@@ -44,15 +44,15 @@ pub struct CastCounts {
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
-pub struct CastGateway(Connections<State>);
+pub struct CastGateway(pub(super) Connections<State>);
 
-struct State {
-    rooms: Rooms<Content>,
+pub(super) struct State {
+    pub(super) rooms: Rooms<Content>,
     /// Makes rooms without clients.
     new_rooms: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
-    clients: HashMap<ClientId, Client>,
+    pub(super) clients: HashMap<ClientId, Client>,
     issuer: Box<dyn Issuer>,
-    reports: CastReports,
+    pub(super) reports: CastReports,
     sources: Sources,
     reporter: Reporter,
 }
@@ -70,7 +70,7 @@ enum Answer {
 }
 
 /// An event of a client, read; `request`: `None` for one that is not of this flow.
-struct ReadEvent {
+pub(super) struct ReadEvent {
     name: String,
     request: Option<Result<Request, Failure>>,
 }
@@ -163,7 +163,7 @@ impl DrivenState for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.new_rooms)(self.rooms.clock());
+        self.rooms = (self.new_rooms)(self.rooms.clock()).instead_of(&self.rooms);
         self.reports = CastReports::new(self.sources.clone(), self.reporter.clone());
         for (id, client) in clients {
             self.issuer.end_lease(&username(id));

@@ -4,6 +4,7 @@
 //! - [`room`]: all rooms as one state machine, pure.
 //! - [`wire`]: event names and argument shapes of both dialects.
 //! - `reports`: what pages report of their casts, and what becomes of each cast.
+//! - `operated`: what an operator sees of the casts, and does to them.
 //! - [`gateway`]: the Socket.IO shell, which owns the rooms and the table of connected clients (`client`); [`issuer`] signs their credentials.
 //!
 //! **The path of an event.** `gateway` gets it from a client and has `wire` read it into a [`wire::Request`]; the request goes to
@@ -15,6 +16,7 @@ pub mod code;
 pub mod gateway;
 pub mod issuer;
 pub mod model;
+mod operated;
 mod reports;
 pub mod resume_token;
 pub mod room;

@@ -26,7 +26,9 @@ impl Directory {
     /// # Errors
     /// `StoreError::Database`.
     pub async fn open(store: &Store, config: &CredentialsConfig) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(DirectoryState::new(store.snapshot().await?, config))))
+        let directory = Self(Arc::new(DirectoryState::new(store.snapshot().await?, config)));
+        directory.load_usage(store).await?;
+        Ok(directory)
     }
 
     /// Follows the database and never returns; abort the task to end it. Logs when reading begins to fail and when it works again.
@@ -120,7 +122,7 @@ impl Directory {
     }
 
     /// Whether the relay refuses `name` in `scope`, and ends its allocations: the user of this scope and name was disabled, removed, or
-    /// given another scope.
+    /// given another scope, or the name is an operator's.
     pub fn is_refused(&self, scope: Scope, name: &str) -> bool {
         self.0.snapshot.load().is_refused(scope, name)
     }
