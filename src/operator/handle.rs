@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::relay::LiveAllocations;
 use crate::users::{Directory, Store};
 
 /// What an operator sees and does. Clones share it.
@@ -17,6 +18,7 @@ pub struct OperatorParts {
     pub cast: CastGateway,
     pub apprtc: AppRtcGateway,
     pub multiconnection: MultiConnectionGateway,
+    pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
 }

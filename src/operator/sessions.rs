@@ -1,8 +1,8 @@
-//! Casts, calls, rooms and allocations: the lists, and their ends.
+//! Casts, calls and rooms: the lists, and new codes.
 
 use super::error::ActError;
 use super::handle::Operator;
-use super::rows::{AllocationRow, CallRow, CastRow, Page, PageRequest, RoomRow};
+use super::rows::{CallRow, CastRow, RoomRow};
 use crate::cast::model::OperatorRefusal;
 
 impl Operator {
@@ -26,20 +26,6 @@ impl Operator {
         self.0.multiconnection.rows()
     }
 
-    /// Allocations of the relay, those with the most bytes first.
-    pub async fn allocations(&self, _request: &PageRequest) -> Page<AllocationRow> {
-        Page::default()
-    }
-
-    /// Ends what `target` names: the id of a row, the code of a TV (its cast), or the name of a user (its allocations, and the casts and
-    /// calls that it signed in to). Returns a sentence that says what was ended. `by`: the operator's name.
-    ///
-    /// # Errors
-    /// [`ActError`].
-    pub async fn end(&self, target: &str, _by: &str) -> Result<String, ActError> {
-        Err(ActError::NotFound(format!("there is no cast, call, room, allocation or user {target:?}")))
-    }
-
     /// Gives the TV of this row a new code.
     ///
     /// # Errors
@@ -54,6 +40,6 @@ impl Operator {
             }
         })?;
         tracing::info!(by, tv = id, %code, "an operator has given a TV a new code");
-        Ok(format!("the TV has the new code {code}"))
+        Ok(format!("The TV has the new code {code}."))
     }
 }

@@ -13,6 +13,7 @@ mod follower;
 mod handle;
 mod logins;
 mod state;
+mod usage;
 
 pub use handle::Directory;
 pub use logins::Login;
