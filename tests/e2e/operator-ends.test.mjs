@@ -57,7 +57,7 @@ describe('an operator', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     assert.equal(await end(server, 'call-1'), 'Closed the call call-1.');
     for (const page of [first, second]) {
       await named(page, 'closed_by_operator');
-      await inState(page, 'failed');
+      assert.equal(await page.evaluate(() => document.body.dataset.state), 'failed');
     }
     await says(first, '#notice-title', 'The operator closed this call');
     await says(second, '#notice-title', '管理员已关闭此通话');
