@@ -13,6 +13,7 @@ impl App {
             allocations: self.relay.live_allocations(),
             directory: self.directory.clone(),
             store: self.store.clone(),
+            realm: self.config.relay.realm.clone(),
         })
     }
 }

@@ -29,7 +29,9 @@ impl Operator {
     pub async fn end(&self, target: &str, by: &str) -> Result<String, ActError> {
         let target = target.trim();
         if target.is_empty() || target.chars().count() > MAX_TARGET_CHARS {
-            return Err(ActError::Refused("a target is an id such as cast-3, the code of a TV, or the name of a user".to_owned()));
+            return Err(ActError::Refused(
+                "a target is an id such as cast-3, the code of a TV, or the name of a user".to_owned(),
+            ));
         }
         if let Some(number) = number(target, CAST_PREFIX) {
             self.end_cast(number)?;
@@ -66,7 +68,9 @@ impl Operator {
         let found = list.allocations.iter().find(|(_, allocation)| allocation.number == number);
         match found {
             Some(found) if self.0.allocations.end([found]).await == 1 => Ok(found.1.user().to_owned()),
-            None if !list.complete => Err(ActError::Failed("a shard of the relay does not answer, so this was not done".to_owned())),
+            None if !list.complete => {
+                Err(ActError::Failed("a shard of the relay does not answer, so this was not done".to_owned()))
+            }
             Some(_) | None => {
                 Err(ActError::NotFound(format!("there is no allocation {}{number} (any more)", allocations::ID_PREFIX)))
             }

@@ -21,12 +21,18 @@ pub struct OperatorParts {
     pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
+    /// The realm that passwords are set for.
+    pub realm: String,
 }
 
 impl Operator {
     #[must_use]
     pub fn new(parts: OperatorParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 }
 

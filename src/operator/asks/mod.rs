@@ -3,6 +3,7 @@
 mod end;
 mod new_code;
 mod sessions;
+mod usage;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub fn all(operator: &Operator) -> Vec<Box<dyn Ask>> {
         Box::new(sessions::SessionsAsk(operator.clone())),
         Box::new(end::EndAsk(operator.clone())),
         Box::new(new_code::NewCodeAsk(operator.clone())),
+        Box::new(usage::UsageAsk(operator.clone())),
     ]
 }
 
