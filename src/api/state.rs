@@ -14,11 +14,13 @@ use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
 use crate::limits::rate::ClientLimiter;
 use crate::tls::Certificates;
-use crate::users::Directory;
+use crate::users::{Directory, Store};
 
 #[derive(Debug)]
 pub struct ApiState {
     pub directory: Directory,
+    /// Where `/api/usage` reads former days and months.
+    pub store: Store,
     pub credentials: CredentialsConfig,
     /// The API keys of `credentials`.
     pub keys: ApiKeys,

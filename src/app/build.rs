@@ -308,6 +308,7 @@ impl Opened {
         let Config { credentials, cast, http, .. } = &self.config;
         let state = ApiState {
             directory: self.directory.clone(),
+            store: self.store.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             passwords: UserPasswords::new(self.relay.reports()),

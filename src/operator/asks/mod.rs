@@ -4,6 +4,7 @@ mod end;
 mod new_code;
 mod sessions;
 mod status;
+mod usage;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub fn all(operator: &Operator) -> Vec<Box<dyn Ask>> {
         Box::new(sessions::SessionsAsk(operator.clone())),
         Box::new(end::EndAsk(operator.clone())),
         Box::new(new_code::NewCodeAsk(operator.clone())),
+        Box::new(usage::UsageAsk(operator.clone())),
     ]
 }
 
