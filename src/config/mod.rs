@@ -50,7 +50,7 @@ mod topics;
 
 pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
-pub use cast::CastConfig;
+pub use cast::{CastAccess, CastConfig};
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use frame_ancestors::FrameAncestors;

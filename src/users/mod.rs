@@ -19,6 +19,7 @@ mod password;
 mod realm_mismatches;
 mod scope;
 mod store;
+mod user_passwords;
 
 pub use credentials::Credentials;
 pub use directory::{Directory, Login};
@@ -30,3 +31,4 @@ pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
     CheckKind, DATABASE_FILE_NAME, KeptCheck, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo,
 };
+pub use user_passwords::{PasswordRefusal, UserPasswords};

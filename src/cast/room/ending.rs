@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::rooms::Rooms;
 use super::state::EndedCast;
+use crate::cast::code::Code;
 use crate::cast::model::{LeaveReason, Notice, Output, Refusal};
 use crate::cast::resume_token::Role;
 use crate::socketio::gateway::client_id::ClientId;
@@ -36,11 +37,23 @@ impl<P: Send + 'static> Rooms<P> {
             Some((_, Role::Caster)) => return Err(Refusal::WrongRole),
             Some(&(code, Role::Tv)) => code,
         };
-        let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
-        let caster = room.caster.as_ref().ok_or(Refusal::NoCaster)?;
+        if self.end_cast(code, now) { Ok(()) } else { Err(Refusal::NoCaster) }
+    }
+
+    /// The user who casts in the room with this code may no longer.
+    pub fn handle_former_user(&mut self, code: Code, now: Instant) {
+        if self.rooms.contains_key(&code) {
+            self.end_cast(code, now);
+        }
+    }
+
+    /// `false`: nobody casts.
+    fn end_cast(&mut self, code: Code, now: Instant) -> bool {
+        let room = self.rooms.get_mut(&code).expect("the caller looked it up");
+        let Some(caster) = &room.caster else { return false };
         room.ended = Some(EndedCast { token: caster.token.clone(), told: caster.seat.client });
         self.notify_caster(code, Notice::EndedByTv);
         self.remove_caster(code, LeaveReason::EndedByTv, now);
-        Ok(())
+        true
     }
 }

@@ -87,3 +87,4 @@ mod tvs;
 mod waiting_tvs;
 
 pub use rooms::Rooms;
+pub use tvs::OwnSeat;
