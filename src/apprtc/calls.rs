@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::model::{CallEnd, CallEvent, CallMember, Refusal};
 use crate::diagnosis::report::Report;
 use crate::diagnosis::words::VerdictReply;
+use crate::operator::rows::{MediaRow, masked};
 use crate::outcomes::output::{Kind, Output, RecordId};
 use crate::outcomes::party::{Member, PageReport, ReportRefusal, Role};
 use crate::outcomes::reporter::Reporter;
@@ -96,6 +97,11 @@ impl CallReports {
         Ok(answered)
     }
 
+    /// How the media of the call in a room go.
+    pub(super) fn media(&self, room: &str) -> MediaRow {
+        self.calls.get(room).map(|record| self.outcomes.media(*record)).unwrap_or_default()
+    }
+
     /// The server stops.
     pub(super) fn stop(&mut self, now: Instant) {
         self.outcomes.end_all("server_stopped", now);
@@ -147,30 +153,12 @@ pub(super) fn page_report(body: &[u8], query: &str) -> Result<PageReport, String
     Ok(PageReport { report: Some(Report::read(text)?), send })
 }
 
-/// The name of a room with its middle hidden, since who knows the name can join.
-fn masked(room: &str) -> String {
-    let chars: Vec<char> = room.chars().collect();
-    match &chars[..] {
-        [first, second, _, _, .., last] if chars.len() >= 6 => format!("{first}{second}•••{last}"),
-        _ => "•••".to_owned(),
-    }
-}
-
 const fn reason_label(reason: CallEnd) -> &'static str {
     match reason {
         CallEnd::Left => "left",
         CallEnd::Lost => "lost",
         CallEnd::Evicted => "evicted",
         CallEnd::Expired => "expired",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::masked;
-
-    #[test]
-    fn a_line_hides_most_of_a_rooms_name() {
-        assert_eq!(["ab-secret-z", "123456", "12345", ""].map(masked), ["ab•••z", "12•••6", "•••", "•••"]);
+        CallEnd::EndedByOperator => "ended_by_operator",
     }
 }

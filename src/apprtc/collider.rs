@@ -33,6 +33,7 @@ use crate::http::websocket_handshake;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
 use crate::limits::unfinished::UnfinishedMessages;
+use crate::operator::rows::agent_row;
 
 /// The routes of the main port: first `routes`, by path and method; then `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`;
 /// then `pages`. So `POST /join/X` is the room server's, and `POST /turn/X` and `DELETE /join/X` are Collider's.
@@ -196,10 +197,11 @@ async fn upgrade(
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok());
     let first = offered.and_then(|offered| HeaderValue::from_str(offered.split(',').next()?.trim()).ok());
     let answer = websocket_handshake::switching_protocols(key, first.filter(|protocol| !protocol.is_empty()));
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent_row(&String::from_utf8_lossy(agent.as_bytes())));
     let unfinished = unfinished.map(|Extension(unfinished)| unfinished).unwrap_or_default();
     tokio::spawn(async move {
         if let Some(socket) = WebSocket::open(upgraded, from.address, &unfinished, gateway.kept_buffers()).await {
-            collider_socket::run(socket, &gateway, from.address).await;
+            collider_socket::run(socket, &gateway, from.address, agent).await;
         }
         drop(place);
     });

@@ -58,9 +58,9 @@ struct Inner {
 }
 
 #[derive(Debug)]
-struct State {
-    rooms: Rooms<FrameSender>,
-    calls: CallReports,
+pub(super) struct State {
+    pub(super) rooms: Rooms<FrameSender>,
+    pub(super) calls: CallReports,
     sources: Sources,
     reporter: Reporter,
 }
@@ -182,7 +182,7 @@ impl AppRtcGateway {
         self.with_state(|state, now| event(&mut state.rooms, now))
     }
 
-    fn with_state<T>(&self, event: impl FnOnce(&mut State, Instant) -> T) -> T {
+    pub(super) fn with_state<T>(&self, event: impl FnOnce(&mut State, Instant) -> T) -> T {
         let (result, evictions) = self.0.rooms.with(|state| {
             let now = Instant::now();
             let result = event(state, now);
@@ -190,6 +190,7 @@ impl AppRtcGateway {
             while let Some(output) = rooms.poll_output() {
                 match output {
                     Output::Send { to, message } => to.send(wire::message_frame(&message)),
+                    Output::SendOperatorBye { to } => to.send(wire::operator_bye_frame()),
                     Output::Close { socket } => socket.close(),
                 }
             }

@@ -19,16 +19,17 @@ use url::form_urlencoded;
 
 use super::calls::{self, ReportError, SeenClient};
 use super::gateway::AppRtcGateway;
-use super::model::Refusal;
+use super::model::{ClientDetails, Refusal};
 use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
-use crate::admission::{Admission, AdmissionRefusal, Applicant, Proof};
+use crate::admission::{Admission, AdmissionRefusal, Applicant, Proof, ProvenUser};
 use crate::diagnosis::report;
 use crate::hooks::authorize::SeatKind;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
+use crate::operator::rows::agent_row;
 use crate::outcomes::party::ReportRefusal;
 
 /// What all handlers share.
@@ -70,12 +71,19 @@ async fn join(
     }
     let raw_query = query.as_deref().unwrap_or_default();
     let user_agent = user_agent(&headers);
-    if let Err(refusal) = admit(server.gateway.admission(), &client, &room, raw_query, &headers, &user_agent).await {
-        return not_admitted(&refusal);
-    }
+    let user = match admit(server.gateway.admission(), &client, &room, raw_query, &headers, &user_agent).await {
+        Ok(user) => user.map(|user| user.name),
+        Err(refusal) => return not_admitted(&refusal),
+    };
     let address = server.address(&client);
     let query = Query::new(&address, raw_query, &user_agent);
-    match server.gateway.handle(client.address, |rooms, context| rooms.handle_join(&room, query.is_loopback(), context)) {
+    let details = ClientDetails { agent: agent_row(&user_agent), user };
+    let joined = server.gateway.handle(client.address, |rooms, context| {
+        let joined = rooms.handle_join(&room, query.is_loopback(), context)?;
+        rooms.describe(&room, &joined.client, details);
+        Ok(joined)
+    });
+    match joined {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
         Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, wire::result(refusal)),
         Err(refusal) => refused(StatusCode::OK, wire::result(refusal)),
@@ -90,16 +98,17 @@ async fn admit(
     query: &str,
     headers: &HeaderMap,
     user_agent: &str,
-) -> Result<(), AdmissionRefusal> {
+) -> Result<Option<ProvenUser>, AdmissionRefusal> {
     if !admission.asks_for(SeatKind::Call) {
-        return Ok(());
+        return Ok(None);
     }
     let in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
     let proof = bearer(headers).or(in_query.as_ref().map(|(_, token)| token.as_ref())).and_then(Proof::of_token);
     let agent = Some(user_agent).filter(|agent| !agent.is_empty());
     let applicant = Applicant { kind: SeatKind::Call, proof: proof.as_ref(), address: client.address, agent };
     let user = admission.identify(applicant, SystemTime::now())?;
-    admission.ask(admission.question(applicant, user.as_ref(), Some(room.to_owned()), None)).await
+    admission.ask(admission.question(applicant, user.as_ref(), Some(room.to_owned()), None)).await?;
+    Ok(user)
 }
 
 /// 403, or 503 if the operator's server does not answer, with `{"result": "ERROR", "params", "error": {"code", "message"}}`.

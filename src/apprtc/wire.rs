@@ -3,9 +3,10 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::model::Refusal;
+use super::slots::BYE;
 use crate::limits::message_size::{self, DESCRIPTION_KIB, TooLarge};
 use crate::limits::reserved_names;
 
@@ -98,6 +99,12 @@ struct ServerFrame<'a> {
 /// Collider's frame with a peer's message.
 pub fn message_frame(message: &str) -> String {
     frame(&ServerFrame { msg: message, error: "" })
+}
+
+/// Collider's frame with a bye, which also says that an operator has closed the call. No peer's message can say that: it would be within
+/// `msg`.
+pub fn operator_bye_frame() -> String {
+    json!({"msg": BYE, "error": "", "reason": "ended_by_operator"}).to_string()
 }
 
 /// Collider's frame with an error.

@@ -14,6 +14,7 @@ use crate::admission::{Applicant, Proof, ProvenUser};
 use crate::hooks::authorize::SeatKind;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
+use crate::operator::rows::PartyRow;
 use crate::outcomes::party::Member;
 use crate::socketio::gateway::client_budget::ClientBudget;
 use crate::socketio::gateway::client_id::ClientId;
@@ -75,6 +76,12 @@ impl Client {
     pub(super) fn applicant<'a>(&'a self, kind: SeatKind, proof: Option<&'a Proof>) -> Applicant<'a> {
         let agent = self.socket.req_parts().headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Applicant { kind, proof: proof.or(self.proof.as_ref()), address: self.from, agent }
+    }
+
+    /// The client as an operator sees it.
+    pub(super) fn party(&self) -> PartyRow {
+        let (address, user) = (Some(self.from), self.user.as_ref().map(|user| user.name.clone()));
+        PartyRow { address, name: None, user, agent: connections::user_agent(&self.socket) }
     }
 
     pub(super) fn deliver(&self, sender: &mut EventSender, delivery: Delivery) {

@@ -46,7 +46,7 @@ pub struct CastCounts {
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
-pub struct CastGateway(Connections<State>);
+pub struct CastGateway(pub(super) Connections<State>);
 
 pub(super) struct State {
     pub(super) rooms: Rooms<Content>,
@@ -54,7 +54,7 @@ pub(super) struct State {
     new_rooms: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
     pub(super) clients: HashMap<ClientId, Client>,
     pub(super) issuer: Box<dyn Issuer>,
-    reports: CastReports,
+    pub(super) reports: CastReports,
     sources: Sources,
     reporter: Reporter,
     pub(super) admission: Admission,
@@ -188,7 +188,7 @@ impl DrivenState for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.new_rooms)(self.rooms.clock());
+        self.rooms = (self.new_rooms)(self.rooms.clock()).instead_of(&self.rooms);
         self.reports = CastReports::new(self.sources.clone(), self.reporter.clone());
         self.casting_users = CastingUsers::default();
         for (id, client) in clients {

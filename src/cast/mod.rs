@@ -4,6 +4,7 @@
 //! - [`room`]: all rooms as one state machine, pure.
 //! - [`wire`]: event names and argument shapes of both dialects.
 //! - `reports`: what pages report of their casts, and what becomes of each cast.
+//! - `operated`: what an operator sees of the casts, and does to them.
 //! - [`gateway`]: the Socket.IO shell, which owns the rooms and the table of connected clients (`client`, with
 //!   `entries` and `pending` for those who ask for a seat, and `casting_users` for who casts where); [`issuer`] signs their credentials.
 //!
@@ -18,6 +19,7 @@ mod entries;
 pub mod gateway;
 pub mod issuer;
 pub mod model;
+mod operated;
 mod pending;
 mod reports;
 pub mod resume_token;

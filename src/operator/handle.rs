@@ -10,7 +10,6 @@ use crate::users::{Directory, Store};
 
 /// What an operator sees and does. Clones share it.
 #[derive(Clone)]
-#[expect(dead_code, reason = "the lists come next")]
 pub struct Operator(pub(super) Arc<OperatorParts>);
 
 /// The parts of the server that an operator looks at and acts on.

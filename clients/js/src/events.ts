@@ -106,9 +106,9 @@ export interface ServerToClientEventsA extends ServerToClientEventsCommon {
   CLIENT_OFFER_TO_TV: (offer: RTCSessionDescriptionInit) => void;
   TV_ANSWER_TO_CLIENT: (answer: Answer) => void;
   CASTER_JOINED: (caster: { username: string | null; resumed: boolean }) => void;
-  CASTER_LEFT: (caster: { username: string | null; reason: 'left' | 'lost' | 'taken_over' | 'evicted' | 'ended' }) => void;
+  CASTER_LEFT: (caster: { username: string | null; reason: 'left' | 'lost' | 'taken_over' | 'evicted' | 'ended' | 'ended_by_operator' }) => void;
   TV_LEFT: (why: { reason: 'left' | 'lost' | 'taken_over' | 'evicted' }) => void;
-  CAST_ENDED: (by: { by: 'tv' }) => void;
+  CAST_ENDED: (by: { by: 'tv' | 'operator' }) => void;
 }
 
 export interface ServerToClientEventsB extends ServerToClientEventsCommon {

@@ -95,6 +95,21 @@ describe('a cast', () => {
     expect(one.active).toBe(false);
   });
 
+  it('is over if an operator has ended it while the caster was away, and says by whom', async () => {
+    const { one } = await sharing();
+    const ends: CastProblem[] = [];
+    one.on('ended', (why) => ends.push(why));
+    server.answers['JOIN_ROOM'] = () => {
+      server.socket.hears('CAST_ENDED', { by: 'operator' });
+      return { ok: false, error: { code: 'cast_ended' } };
+    };
+    server.socket.drop();
+    server.socket.connect();
+    await pass();
+    expect(ends).toEqual([{ code: 'ended_by_operator' }]);
+    expect(one.active).toBe(false);
+  });
+
   it('gives the tracks back unmuted', async () => {
     const stream = screen(true);
     const { one } = await sharing(stream);
@@ -242,6 +257,7 @@ describe('recovery', () => {
     ['CAST_TAKEN_OVER', { by: 'Ben' }, { code: 'taken_over', by: 'Ben' }],
     ['CAST_REPLACED', {}, { code: 'replaced' }],
     ['CAST_ENDED', { by: 'tv' }, { code: 'ended_by_tv' }],
+    ['CAST_ENDED', { by: 'operator' }, { code: 'ended_by_operator' }],
     ['TV_LEFT', { reason: 'left' }, { code: 'tv_left' }],
   ])('%s ends the cast', async (event, payload, expected) => {
     const { one, pc } = await sharing();
@@ -255,6 +271,33 @@ describe('recovery', () => {
 });
 
 describe('while casting', () => {
+  it('reports every ten seconds how the media go, with the rate of that time and little else', async () => {
+    const { pc } = await sharing();
+    let bytes = 0;
+    const sent = () => ({ id: 'out', type: 'outbound-rtp', bytesSent: bytes, packetsSent: 100 });
+    pc.getStats = async () => new Map<string, Record<string, unknown>>([['out', sent()]]);
+    const rates: number[] = [];
+    for (let second = 1; second <= 62; second++) {
+      bytes += second <= 30 ? 250_000 : 125_000;
+      await pass(1000);
+    }
+    const reports = server.socket.all('CAST_REPORT').map(([report]) => report as Record<string, unknown>);
+    expect(reports.every(({ outcome }) => outcome === 'connected')).toBe(true);
+    const [first, ...live] = reports;
+    expect(first).toHaveProperty('servers');
+    live.forEach((report) => {
+      rates.push(report['kbps'] as number);
+      expect(JSON.stringify(report).length).toBeLessThan(200);
+    });
+    expect(live.length).toBeGreaterThanOrEqual(5);
+    expect(live.length).toBeLessThanOrEqual(6);
+    expect(rates.slice(1, 3).every((rate) => rate > 1500 && rate < 2500)).toBe(true);
+    expect(rates.slice(-2).every((rate) => rate > 750 && rate < 1250)).toBe(true);
+    pc.ice('disconnected');
+    await pass(30_000);
+    expect(server.socket.all('CAST_REPORT').slice(reports.length).filter(([report]) => (report as { outcome: string }).outcome === 'connected')).toEqual([]);
+  });
+
   it('pauses and resumes without a negotiation, and tells the TV', async () => {
     const { one, pc } = await sharing(screen(true));
     const [video, audio] = pc.senders.map(({ track }) => track);

@@ -215,6 +215,8 @@ impl<P: Send + 'static> Rooms<P> {
             token_is_outdated: false,
             established_at,
             capacity_entry: self.capacity.add(code, request.from, class),
+            number: self.numbers.add(code),
+            opened: now,
             tv_rejoins: rejoin_bucket(),
             caster_rejoins: rejoin_bucket(),
             device: request.device.filter(|_| request.resume.is_none()),

@@ -72,6 +72,7 @@ const fn leave_reason(reason: LeaveReason) -> &'static str {
         LeaveReason::Lost => "lost",
         LeaveReason::TakenOver => "taken_over",
         LeaveReason::EndedByTv => "ended",
+        LeaveReason::EndedByOperator => "ended_by_operator",
         LeaveReason::Evicted => "evicted",
     }
 }

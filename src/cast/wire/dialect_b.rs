@@ -81,7 +81,7 @@ pub(super) const fn tv_offline() -> WireEvent {
 pub fn refusal(event: EntryEvent, failure: &Failure) -> Option<WireEvent> {
     let msg = match failure.code {
         "unknown_code" => "投屏码错误：不存在对应的投影主机",
-        "cast_ended" => "电视已结束投屏，再次连接即可重新投屏",
+        "cast_ended" => "投屏已被结束，再次连接即可重新投屏",
         "room_full" => "投影主机正在被使用",
         "server_full" => "服务器已满，请稍后重试",
         "sign_in_required" => "请先登录",

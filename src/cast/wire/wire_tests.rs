@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Delivery, EntryEvent, Failure, Request, accepted, cast_state, checked, delivery, joined, notice_events, read};
 use crate::admission::Proof;
 use crate::cast::code::{Code, CodeAlphabet};
-use crate::cast::model::{CodeCheck, Dialect, Notice, PresentCaster, Seated, TvDetails};
+use crate::cast::model::{CodeCheck, Dialect, Ender, Notice, PresentCaster, Seated, TvDetails};
 use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
 
 fn arguments(event: &str, arguments: Value) -> Result<Request, Failure> {
@@ -341,8 +341,10 @@ fn names_of_casters_are_told_in_the_form_in_which_they_are_shown() {
     assert_eq!(taken, [("CAST_TAKEN_OVER", Some(json!({"by": shown})))]);
     let taken: Vec<_> = events(Dialect::B, Notice::TakenOver { by: None });
     assert_eq!(taken, [("CAST_TAKEN_OVER", Some(json!({"by": null}))), ("TV_OFFLINE", None)]);
-    let ended = [Dialect::A, Dialect::B].map(|dialect| -> Vec<_> { events(dialect, Notice::EndedByTv) });
-    assert_eq!(ended, [vec![("CAST_ENDED", Some(json!({"by": "tv"})))], vec![("TV_OFFLINE", None)]]);
+    for (by, name) in [(Ender::Tv, "tv"), (Ender::Operator, "operator")] {
+        let ended = [Dialect::A, Dialect::B].map(|dialect| -> Vec<_> { events(dialect, Notice::CastEnded { by }) });
+        assert_eq!(ended, [vec![("CAST_ENDED", Some(json!({"by": name})))], vec![("TV_OFFLINE", None)]]);
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use axum::http::header;
 use socketioxide::extract::{AckSender, Event, SocketRef};
 use socketioxide::socket::DisconnectReason;
 
@@ -21,6 +22,7 @@ use super::event_sender::{EventSender, outgoing_of};
 use super::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use super::packet::EventPacket;
 use crate::http::client_info::ClientInfo;
+use crate::operator::rows::agent_row;
 use crate::room_driver::RoomDriver;
 
 /// A handle to a gateway's connections; clones share them.
@@ -146,6 +148,12 @@ impl<S: GatewayState> Connections<S> {
 /// The address of a client.
 pub fn address(socket: &SocketRef) -> IpAddr {
     socket.req_parts().extensions.get::<ClientInfo>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
+}
+
+/// The User-Agent of a client's handshake. The socket keeps it.
+pub fn user_agent(socket: &SocketRef) -> Option<String> {
+    let agent = socket.req_parts().headers.get(header::USER_AGENT)?;
+    agent_row(&String::from_utf8_lossy(agent.as_bytes()))
 }
 
 /// Ends a client's connection, in a task of its own: the disconnect handler takes the lock.

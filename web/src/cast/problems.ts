@@ -40,6 +40,8 @@ export function ofCast(problem: CastProblem): Problem {
       return makeProblem('replaced', t.castReplaced, t.castReplacedHint, { tone: 'warn' });
     case 'ended_by_tv':
       return makeProblem('ended_by_tv', t.endedByTv, t.endedByTvHint, { tone: 'info' });
+    case 'ended_by_operator':
+      return makeProblem('ended_by_operator', t.endedByOperator, t.endedByOperatorHint, { tone: 'warn' });
     case 'tv_left':
       return makeProblem('tv_left', t.tvLeft, t.tvLeftHint, { tone: 'warn' });
     case 'tv_lost':

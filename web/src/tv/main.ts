@@ -126,6 +126,7 @@ tv.on('ended', ({ why, failure }) => {
   lastFailure = why === 'ice_failed' ? failure : null;
   if (lastFailure) say(sentence(lastFailure), FAILURE_SHOWN_MS);
   else if (why === 'ended') say(t.tvEndedHere);
+  else if (why === 'ended_by_operator') say(t.tvEndedByOperator);
   else say(why === 'ice_failed' ? t.tvIceFailed : why === 'taken_over' ? null : t.tvCasterLeft);
 });
 tv.on('state', (state) => {

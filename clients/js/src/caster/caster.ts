@@ -355,7 +355,7 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
 
   private refused(error: WireError): void {
     if (error.code === 'offline') return;
-    // The TV ended the cast while this caster was away.
+    // The cast was ended while this caster was away; if by an operator, `CAST_ENDED` has said so before.
     if (error.code === 'cast_ended') return this.stopBecause({ code: 'ended_by_tv' });
     const patient = this.phase === 'joined';
     const passing = PASSING.indexOf(error.code) >= 0;
@@ -436,7 +436,7 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
       this.deadline = Date.now() + TV_RETURN_TIMEOUT_MS;
       void this.join();
     });
-    this.listenTo('CAST_ENDED', () => this.stopBecause({ code: 'ended_by_tv' }));
+    this.listenTo('CAST_ENDED', (payload) => this.stopBecause({ code: textOf(payload, 'by') === 'operator' ? 'ended_by_operator' : 'ended_by_tv' }));
     this.listenTo('CAST_TAKEN_OVER', (payload) => this.stopBecause({ code: 'taken_over', by: textOf(payload, 'by') }));
     // Another tab of this browser has taken the seat.
     this.listenTo('CAST_REPLACED', () => this.stopBecause({ code: 'replaced' }));

@@ -9,7 +9,17 @@ import type { WireError } from '../wire';
  */
 export interface CastProblem {
   /** Of the server, or one of this client. */
-  code: 'ice_failed' | 'taken_over' | 'replaced' | 'ended_by_tv' | 'tv_left' | 'tv_lost' | 'timeout' | 'offline' | (string & {});
+  code:
+    | 'ice_failed'
+    | 'taken_over'
+    | 'replaced'
+    | 'ended_by_tv'
+    | 'ended_by_operator'
+    | 'tv_left'
+    | 'tv_lost'
+    | 'timeout'
+    | 'offline'
+    | (string & {});
   /** Of the server, in English. */
   message?: string | undefined;
   /** In seconds: the server refuses every attempt before. */

@@ -379,7 +379,8 @@ export class Tv extends StateEmitter<TvState, TvEvents> {
       this.caster = null;
       this.receiver.orphan();
     } else {
-      this.endCastBecause(reason === 'taken_over' || reason === 'lost' || reason === 'ended' ? reason : 'left');
+      const known = (['taken_over', 'lost', 'ended', 'ended_by_operator'] as const).filter((one) => one === reason)[0];
+      this.endCastBecause(known ?? 'left');
     }
   }
 }
