@@ -23,6 +23,7 @@
 //! ```
 
 mod asks;
+mod bans;
 mod build;
 mod checks;
 mod cors;

@@ -135,6 +135,17 @@ impl<S: Clone + PartialEq> Rooms<S> {
         self.update(room, context, |room, in_room| room.close(client, in_room));
     }
 
+    /// Members at these addresses leave, and their sockets are closed.
+    pub fn handle_ban(&mut self, is_one: impl Fn(IpAddr) -> bool, now: Instant) {
+        let members =
+            self.rooms.iter().flat_map(|(name, room)| room.members_of(&is_one).map(move |client| (name.clone(), client)));
+        for (room, (client, from)) in members.collect::<Vec<_>>() {
+            let context = EventContext { from, now };
+            self.handle_delete(&room, &client, context);
+            self.handle_leave(&room, &client, context);
+        }
+    }
+
     /// A registered socket has closed.
     pub fn handle_drop(&mut self, room: &str, client: &str, socket: &S, context: EventContext) {
         self.update(room, context, |room, in_room| {

@@ -6,6 +6,7 @@
 use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
+use crate::limits::bans::BannedAddresses;
 use crate::turn::codec::integrity::PasswordAlgorithm;
 use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserKeys};
 use crate::users::Directory;
@@ -17,7 +18,12 @@ pub trait RelayUsers: CredentialSource {
     /// Whether a [`UserKeys::user`] may keep its allocations.
     fn may_continue(&self, scope: Scope, user: &str) -> bool;
 
-    /// Changes whenever the answers of [`Self::may_continue`] may have changed.
+    /// The addresses whose clients are not served.
+    fn banned_addresses(&self) -> BannedAddresses {
+        BannedAddresses::default()
+    }
+
+    /// Changes whenever the answers of [`Self::may_continue`], or the banned addresses, may have changed.
     fn revision(&self) -> u64;
 }
 
@@ -50,6 +56,10 @@ impl CredentialSource for Directory {
 impl RelayUsers for Directory {
     fn may_continue(&self, scope: Scope, user: &str) -> bool {
         !self.is_refused(scope, user)
+    }
+
+    fn banned_addresses(&self) -> BannedAddresses {
+        Self::banned_addresses(self).clone()
     }
 
     fn revision(&self) -> u64 {

@@ -9,6 +9,7 @@
 //! A login to the relay passes from `directory` (which secrets and users may be meant) through `credentials` (username to password to
 //! key), `leases` (credentials of connected clients outlive their expiry) and `former_clocks` (the clock was set in between).
 
+pub mod ban;
 pub mod credentials;
 mod directory;
 mod former_clocks;
@@ -21,6 +22,7 @@ mod realm_mismatches;
 mod scope;
 mod store;
 
+pub use ban::{BanTarget, ProtectedNetworks};
 pub use credentials::Credentials;
 pub use directory::{Directory, Login};
 pub use kept_checks::KeptChecks;
@@ -30,6 +32,6 @@ pub use password_checks::{Busy, PasswordChecks};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
-    CheckKind, DATABASE_FILE_NAME, KeptCheck, OpenError, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator, SnapshotUser,
-    Store, StoreError, UserInfo,
+    CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, OpenError, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator,
+    SnapshotUser, Store, StoreError, UserInfo,
 };

@@ -6,8 +6,9 @@
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
 //! `database_file` creates and opens the file, `schema` has the steps of its schema, `connection` holds it, and `users`, `operators`,
-//! `secrets`, `server` and `checks` have the statements of their tables. [`OpenError`] says why the file can't be opened and what to do; [`StoreError`] says why a statement failed.
+//! `bans`, `secrets`, `server` and `checks` have the statements of their tables. [`OpenError`] says why the file can't be opened and what to do; [`StoreError`] says why a statement failed.
 
+mod bans;
 mod checks;
 mod connection;
 mod database_file;
@@ -20,6 +21,7 @@ mod server;
 mod snapshot;
 mod users;
 
+pub use bans::KeptBan;
 pub use checks::{CheckKind, KeptCheck};
 pub use connection::Store;
 pub use database_file::{DATABASE_FILE_NAME, OpenError};

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
+use super::bans::KeptBan;
 use crate::config::secret::Secret;
 use crate::turn::Scope;
 use crate::users::credentials::unix_seconds;
@@ -75,6 +76,7 @@ pub struct Snapshot {
     /// Names whose credentials in a scope are refused.
     pub revoked: Vec<(String, Scope)>,
     pub operators: Vec<(String, SnapshotOperator)>,
+    pub bans: Vec<KeptBan>,
 }
 
 /// Somebody who may sign in at `/admin`.
