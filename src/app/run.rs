@@ -14,12 +14,14 @@ use super::signals::ReloadSignal;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
+use crate::hooks::event::{Event, Events};
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, RealmMismatches};
+use crate::users::usage::ReachedQuota;
+use crate::users::{Directory, RealmMismatches, scope_name};
 
 /// How often [`Monitor`] checks.
 const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
@@ -88,6 +90,7 @@ impl App {
         tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
+        tasks.spawn(directory.clone().keep_usage(store.clone(), tell_of_quota(Events::default())));
         if let Ok(control) = control {
             tasks.spawn(control.serve(asks));
         }
@@ -125,7 +128,10 @@ impl App {
         };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
+        let directory = monitor.directory.clone();
         monitor.stop(config.drain).await;
+        // The relay has ended, so nothing more is relayed.
+        directory.write_usage(&store).await;
         io.close().await;
         drop(stopping);
         if ended.is_none() {
@@ -210,6 +216,12 @@ impl Monitor {
         }
         refusals.log_last(Instant::now());
         self.reporter.log_last(Instant::now());
+    }
+}
+
+fn tell_of_quota(events: Events) -> impl Fn(ReachedQuota) {
+    move |ReachedQuota { scope, name, bytes, quota }| {
+        events.tell(Event::QuotaReached { scope: scope_name(scope).to_owned(), user: name.into(), bytes, quota });
     }
 }
 

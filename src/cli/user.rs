@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
-use super::output::{Json, print, print_json, print_warning, table};
+use super::output::{Json, print, print_json, print_warning};
 use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
+use super::table::table;
 use crate::config::Config;
 use crate::turn::Scope;
 use crate::users::{

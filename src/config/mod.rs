@@ -47,6 +47,7 @@ mod settings;
 mod sources;
 mod tls;
 mod topics;
+mod usage;
 
 pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
@@ -66,3 +67,4 @@ pub use relay::{Discovery, RelayConfig};
 pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 pub use topics::Config;
+pub use usage::{UsageConfig, UsageName};

@@ -241,6 +241,16 @@ pub struct Settings {
     /// Lifetime of the credentials from /v1alpha/iceconfig and /v1alpha/turn, at most CASTWAY_TTL
     #[arg(long, env = "CASTWAY_ICE_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ice_ttl: Option<String>,
+    /// Under which name the traffic of names is kept that a key or another issuer signs: whole, none (all in one row), before:TEXT or
+    /// after:TEXT (the part before or after the first TEXT)
+    #[arg(long, env = "CASTWAY_USAGE_NAME", value_name = "RULE", global = true, hide_env_values = true)]
+    pub usage_name: Option<String>,
+    /// How long the traffic of each user and day is kept
+    #[arg(long, env = "CASTWAY_USAGE_DAYS", value_name = "DAYS", global = true, hide_env_values = true)]
+    pub usage_days: Option<String>,
+    /// How long the traffic of each user and month is kept
+    #[arg(long, env = "CASTWAY_USAGE_MONTHS", value_name = "MONTHS", global = true, hide_env_values = true)]
+    pub usage_months: Option<String>,
     /// Another address for Collider, AppRTC's WebSocket signaling, in addition to the main port, e.g. [::]:8089
     #[arg(long, env = "CASTWAY_COLLIDER_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub collider_addr: Option<String>,
@@ -355,6 +365,9 @@ impl Settings {
             ice_access: text("open"),
             ice_rate: text("2000"),
             ice_ttl: text("86400"),
+            usage_name: text("whole"),
+            usage_days: text("62"),
+            usage_months: text("24"),
             max_calls: text("10000"),
             call_rate: text("1200"),
             call_sockets: text("300"),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::relay::LiveAllocations;
 use crate::users::{Directory, Store};
 
 /// What an operator sees and does. Clones share it.
 #[derive(Clone)]
-#[expect(dead_code, reason = "the lists come next")]
 pub struct Operator(pub(super) Arc<OperatorParts>);
 
 /// The parts of the server that an operator looks at and acts on.
@@ -18,6 +18,7 @@ pub struct OperatorParts {
     pub cast: CastGateway,
     pub apprtc: AppRtcGateway,
     pub multiconnection: MultiConnectionGateway,
+    pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
 }

@@ -7,7 +7,10 @@
 //!   the log with the name of the operator.
 
 pub mod accounts;
+mod allocations;
+pub mod asks;
 pub mod bans;
+mod end;
 mod error;
 mod handle;
 pub mod rows;

@@ -1,8 +1,8 @@
-//! Casts, calls, rooms and allocations: the lists, and their ends.
+//! Casts, calls and rooms: the lists, and new codes.
 
 use super::error::ActError;
 use super::handle::Operator;
-use super::rows::{AllocationRow, CallRow, CastRow, Page, PageRequest, RoomRow};
+use super::rows::{CallRow, CastRow, RoomRow};
 
 impl Operator {
     /// TVs with a code, those with a cast first, then the oldest first.
@@ -21,20 +21,6 @@ impl Operator {
     #[must_use]
     pub fn rooms(&self) -> Vec<RoomRow> {
         Vec::new()
-    }
-
-    /// Allocations of the relay, those with the most bytes first.
-    pub async fn allocations(&self, _request: &PageRequest) -> Page<AllocationRow> {
-        Page::default()
-    }
-
-    /// Ends what `target` names: the id of a row, the code of a TV (its cast), or the name of a user (its allocations, and the casts and
-    /// calls that it signed in to). Returns a sentence that says what was ended. `by`: the operator's name.
-    ///
-    /// # Errors
-    /// [`ActError`].
-    pub async fn end(&self, target: &str, _by: &str) -> Result<String, ActError> {
-        Err(ActError::NotFound(format!("there is no cast, call, room, allocation or user {target:?}")))
     }
 
     /// Gives the TV of this row a new code.

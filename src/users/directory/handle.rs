@@ -27,7 +27,9 @@ impl Directory {
     /// # Errors
     /// `StoreError::Database`.
     pub async fn open(store: &Store, config: &CredentialsConfig) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(DirectoryState::new(store.snapshot().await?, config, SystemTime::now()))))
+        let directory = Self(Arc::new(DirectoryState::new(store.snapshot().await?, config, SystemTime::now())));
+        directory.load_usage(store).await?;
+        Ok(directory)
     }
 
     /// Follows the database and never returns; abort the task to end it. Logs when reading begins to fail and when it works again.

@@ -6,7 +6,8 @@
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
 //! `database_file` creates and opens the file, `schema` has the steps of its schema, `connection` holds it, and `users`, `operators`,
-//! `bans`, `secrets`, `server` and `checks` have the statements of their tables. [`OpenError`] says why the file can't be opened and what to do; [`StoreError`] says why a statement failed.
+//! `bans`, `secrets`, `server`, `checks` and `usage` have the statements of their tables. [`OpenError`] says why the file can't be opened
+//! and what to do; [`StoreError`] says why a statement failed.
 
 mod bans;
 mod checks;
@@ -19,6 +20,7 @@ mod schema;
 mod secrets;
 mod server;
 mod snapshot;
+mod usage;
 mod users;
 
 pub use bans::KeptBan;
@@ -28,6 +30,8 @@ pub use database_file::{DATABASE_FILE_NAME, OpenError};
 pub use error::StoreError;
 pub use rows::{OperatorInfo, SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, UserInfo};
 pub(in crate::users) use snapshot::ChangeWatcher;
+pub(in crate::users) use usage::UsageDelta;
+pub use usage::{MAX_USAGE_ROWS, UsageRecord};
 
 #[cfg(test)]
 mod tests;

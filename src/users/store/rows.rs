@@ -77,6 +77,8 @@ pub struct Snapshot {
     pub revoked: Vec<(String, Scope)>,
     pub operators: Vec<(String, SnapshotOperator)>,
     pub bans: Vec<KeptBan>,
+    /// Bytes that users may relay in a month.
+    pub quotas: Vec<(Scope, String, u64)>,
 }
 
 /// Somebody who may sign in at `/admin`.
