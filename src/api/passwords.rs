@@ -37,7 +37,7 @@ impl UserPasswords {
     /// The scope of the enabled user with this name and password.
     ///
     /// # Errors
-    /// `NotSignedIn`, for unknown users too; `TooManyRequests` after too many wrong passwords, of the client or for the user. A generated
+    /// `Forbidden` for a banned user with the right password; `NotSignedIn`, for unknown users too; `TooManyRequests` after too many wrong passwords, of the client or for the user. A generated
     /// password is checked even then, because nobody finds it by trying.
     pub(super) fn check(
         &self,
@@ -53,6 +53,9 @@ impl UserPasswords {
             return Err(ApiError::TooManyRequests(wait));
         }
         directory.scope_of_password(name, password.expose()).ok_or_else(|| {
+            if directory.is_banned_with_password(name, password.expose()) {
+                return ApiError::Forbidden;
+            }
             self.guesses.record_for_target(from, Some(target), now);
             wait.map_or(ApiError::NotSignedIn, ApiError::TooManyRequests)
         })

@@ -13,6 +13,9 @@ impl App {
             allocations: self.relay.live_allocations(),
             directory: self.directory.clone(),
             store: self.store.clone(),
+            reports: self.relay.reports().clone(),
+            trusted_proxies: self.config.http.trusted_proxies.clone(),
+            external: self.external.clone(),
         })
     }
 }

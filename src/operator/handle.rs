@@ -3,8 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
+use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
+use crate::limits::guesses::GuessReports;
 use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::relay::LiveAllocations;
 use crate::users::{Directory, Store};
@@ -21,6 +25,10 @@ pub struct OperatorParts {
     pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
+    /// Wrong guesses, and who is throttled because of them.
+    pub reports: GuessReports,
+    pub trusted_proxies: Vec<IpNet>,
+    pub external: ExternalAddresses,
 }
 
 impl Operator {

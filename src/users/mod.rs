@@ -12,6 +12,7 @@
 //! key), `leases` (credentials of connected clients outlive their expiry) and `former_clocks` (the clock was set in between).
 
 pub mod ban;
+pub mod blocking;
 pub mod credentials;
 mod directory;
 mod former_clocks;

@@ -116,3 +116,17 @@ pub(super) async fn select_bans(connection: &mut SqliteConnection) -> Result<Vec
     };
     rows.iter().map(ban).collect()
 }
+
+#[cfg(test)]
+impl Store {
+    /// As many bans as there may be, of 10.0.0.0 and the addresses that follow.
+    pub(in crate::users) async fn fill_bans(&self, now: SystemTime) {
+        let mut transaction = self.begin_write().await.unwrap();
+        for number in 0..MAX_BANS {
+            let target = std::net::Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(number).unwrap()).to_string();
+            let insert = sqlx::query("INSERT INTO bans (target, since, by) VALUES (?1, ?2, 'anna')");
+            insert.bind(target).bind(seconds(now)).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+    }
+}
