@@ -88,8 +88,8 @@ impl Operator {
             blocking::block(&parts.store, &self.protected(), bounded(target)?, time, by, SystemTime::now()).await?;
         let (seconds, blocked) = (time.map(|time| time.as_secs()), target.to_string());
         match target {
-            BanTarget::Network(_) => tracing::info!(by, target = blocked, seconds, "operator blocked an address"),
-            BanTarget::User(_) => tracing::info!(by, target = ?blocked, seconds, "operator blocked a user"),
+            BanTarget::Network(_) => tracing::info!(by, blocked, seconds, "operator blocked an address"),
+            BanTarget::User(_) => tracing::info!(by, ?blocked, seconds, "operator blocked a user"),
         }
         Ok(sentence)
     }
@@ -103,10 +103,10 @@ impl Operator {
         let ended = blocking::unblock(&self.0.store, target, SystemTime::now()).await?;
         let forgotten = client(target).is_some_and(|ip| self.0.reports.forget(ip, Instant::now()));
         for target in &ended {
-            tracing::info!(by, target = ?target, "operator ended a ban");
+            tracing::info!(by, unblocked = ?target, "operator ended a ban");
         }
         if forgotten {
-            tracing::info!(by, target, "operator lets an address guess again");
+            tracing::info!(by, address = target, "operator lets an address guess again");
         }
         match (ended.join(" and "), forgotten) {
             (ended, false) if ended.is_empty() => Err(ActError::NotFound(format!("{target:?} is neither blocked nor throttled"))),
