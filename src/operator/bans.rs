@@ -88,7 +88,7 @@ impl Operator {
             blocking::block(&parts.store, &self.protected(), bounded(target)?, time, by, SystemTime::now()).await?;
         let (seconds, blocked) = (time.map(|time| time.as_secs()), target.to_string());
         match target {
-            BanTarget::Network(_) => tracing::info!(by, blocked, seconds, "operator blocked an address"),
+            BanTarget::Network(_) => tracing::info!(by, %blocked, seconds, "operator blocked an address"),
             BanTarget::User(_) => tracing::info!(by, ?blocked, seconds, "operator blocked a user"),
         }
         Ok(sentence)

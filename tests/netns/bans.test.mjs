@@ -65,7 +65,7 @@ after(async () => {
 
 const castway = async (...args) => {
   const { code, stdout, stderr } = await server.cli(args);
-  return { code, said: `${stdout}${stderr}`.trim() };
+  return { code, said: (code === 0 ? stdout : stderr).trim() };
 };
 const block = async (...args) => {
   const { code, said } = await castway('block', ...args);
@@ -92,6 +92,8 @@ function ask(path, { local = OTHER, host = SERVER, headers = {}, method = 'GET',
 }
 const isServed = async (options) => (await ask('/healthz', options)).status === 200;
 const becomes = (what, served, options) => until(what, () => isServed(options), (seen) => seen === served);
+// Resolves when the server has ended a connection, by a reset or not.
+const closed = (socket) => new Promise((resolve) => socket.once('close', resolve));
 // A client of Socket.IO at an address of its own.
 const at = (from, label) => connect(server, { from, label });
 
@@ -131,8 +133,8 @@ describe('a ban of an address', () => {
       within(new Promise((resolve) => member.socket.once('disconnect', resolve)), 'end of the member'),
       caster.next('TV_LEFT'),
       channels[0].end(),
-      within(once(held, 'close'), 'end of the HTTP connection'),
-      within(once(relayed, 'close'), 'end of the relay’s stream'),
+      within(closed(held), 'end of the HTTP connection'),
+      within(closed(relayed), 'end of the relay’s stream'),
     ]);
     assert.equal(await block(BANNED), `Blocked ${BANNED} until somebody unblocks it.`);
     await ended;
@@ -152,7 +154,7 @@ describe('a ban of an address', () => {
     assert.ok(await isServed({ local: OTHER }));
     await exchange(otherTv, 'A', otherCaster, 'A');
     assert.equal(server.logged(/operator blocked an address/).length, 1);
-    assert.match(server.logged(/operator blocked an address/)[0], /by="?command line"? blocked="?198\.51\.100\.7/);
+    assert.match(server.logged(/operator blocked an address/)[0], /command line.*198\.51\.100\.7/);
   });
 
   test('hits requests that a trusted proxy brings, with a sentence, and not the proxy', async () => {
@@ -176,7 +178,7 @@ describe('a ban of an address', () => {
     let heard = '';
     announced.on('data', (chunk) => (heard += chunk));
     announced.write(`PROXY TCP4 ${BANNED} ${SERVER} 4711 8080\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n`);
-    await within(once(announced, 'close'), 'end of a connection by the PROXY protocol');
+    await within(closed(announced), 'end of a connection by the PROXY protocol');
     assert.equal(heard, '');
   });
 
