@@ -30,7 +30,7 @@ pub enum ApiError {
     /// Unknown and disabled users and wrong passwords get the same answer, so that it does not reveal which names exist.
     #[error("Send the name and the password of a user by HTTP Basic or in a form, or send an API key.")]
     NotSignedIn,
-    /// Removed and disabled users get the same text.
+    /// Removed, disabled and banned users get the same text.
     #[error("This username gets no credentials here.")]
     Forbidden,
     /// For the user and for API keys alone.

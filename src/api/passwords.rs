@@ -11,6 +11,7 @@ use crate::users::PasswordRefusal;
 impl From<PasswordRefusal> for ApiError {
     fn from(refusal: PasswordRefusal) -> Self {
         match refusal {
+            PasswordRefusal::Banned => Self::Forbidden,
             PasswordRefusal::Wrong => Self::NotSignedIn,
             PasswordRefusal::TooMany(wait) => Self::TooManyRequests(wait),
         }

@@ -62,7 +62,7 @@ impl App {
     /// machine's.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let opened = Opened::open(config).await?;
-        let limits = SharedLimits::new(&opened.config);
+        let limits = SharedLimits::new(&opened);
         let ice = opened.ice_servers();
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
@@ -71,6 +71,7 @@ impl App {
         let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
         let (proxies, password_checks) = (limits.requests.proxies.clone(), limits.password_checks.clone());
         let admin = opened.admin(&limits.password_checks, &checks);
+        let ledger = limits.ledger.clone();
         let dispatchers = opened.dispatchers(signaling, api, &apprtc, &admin, limits);
         let control = ControlSocket::bind(&opened.config.data_dir);
         opened.self_test.test_relay().await;
@@ -113,6 +114,7 @@ impl App {
             admin,
             ice,
             proxies,
+            ledger,
             password_checks,
             control,
         })
@@ -130,12 +132,13 @@ struct SharedLimits {
 }
 
 impl SharedLimits {
-    fn new(config: &Config) -> Self {
+    fn new(opened: &Opened) -> Self {
+        let banned = opened.directory.banned_addresses().clone();
         Self {
             ledger: Ledger::default(),
             kept_buffers: KeptBuffers::default(),
-            credentials: ClientLimiter::per_minute(config.credentials.rate),
-            requests: RequestGuards::default(),
+            credentials: ClientLimiter::per_minute(opened.config.credentials.rate),
+            requests: RequestGuards { banned, ..RequestGuards::default() },
             password_checks: PasswordChecks::default(),
         }
     }
@@ -378,6 +381,7 @@ impl Opened {
             http_descriptors: self.descriptors.http.clone(),
             unidentified: unidentified.clone(),
             watch: self.watch.clone(),
+            banned: self.directory.banned_addresses().clone(),
         }
     }
 }

@@ -24,6 +24,7 @@
 
 mod admin;
 mod asks;
+mod bans;
 mod build;
 mod checks;
 mod cors;

@@ -64,6 +64,7 @@ impl Opened {
         let bound = relay::bind_addresses(&config.relay)?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
+        directory.banned_addresses().exempt(config.http.trusted_proxies.clone());
         let resume_key = store.key("resume", now).await?;
         let sign_in_key = store.key("sign_in", now).await?;
         let https_port = config.tls.https.is_some().then(|| listeners.https_addr().port());

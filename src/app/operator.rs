@@ -18,6 +18,9 @@ impl App {
             store: self.store.clone(),
             overview: self.overview_parts(),
             realm: self.config.relay.realm.clone(),
+            reports: self.relay.reports().clone(),
+            trusted_proxies: self.config.http.trusted_proxies.clone(),
+            external: self.external.clone(),
         })
     }
 

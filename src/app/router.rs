@@ -17,6 +17,7 @@ use crate::admin::{self, Admin};
 use crate::apprtc::collider;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::config::HttpConfig;
+use crate::http::banned_clients;
 use crate::http::base_path;
 use crate::http::client_info;
 use crate::http::pages::Pages;
@@ -24,6 +25,7 @@ use crate::http::proxy_sightings::{self, ProxySightings};
 use crate::http::redirect::{self, Redirect};
 use crate::http::request_bodies;
 use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
+use crate::limits::bans::BannedAddresses;
 use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio;
 
@@ -33,6 +35,7 @@ pub(super) struct RequestGuards {
     pub(super) broken_handshakes: Arc<BrokenHandshakeLog>,
     pub(super) unfinished: UnfinishedMessages,
     pub(super) proxies: ProxySightings,
+    pub(super) banned: BannedAddresses,
 }
 
 /// The services on the HTTP ports. Each one gets the requests that the ones before it don't serve.
@@ -55,7 +58,7 @@ pub(super) struct HttpsPort {
     pub(super) permanent: bool,
 }
 
-/// All routes on the HTTP ports. A request passes the layers from the last one to the first: the base path, HSTS, the client's address, `/admin`, CORS, body
+/// All routes on the HTTP ports. A request passes the layers from the last one to the first: the base path, HSTS, the client's address, `/admin`, CORS, bans, body
 /// limits, the redirect to HTTPS, the check of WebSocket handshakes, Collider's paths under `/socket.io`, and the origin's check.
 pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: RequestGuards) -> Router {
     let MainPort { signaling, api, apprtc, own_origin, https, admin } = services;
@@ -78,6 +81,7 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
         .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(option_layer(redirect))
         .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
+        .layer(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
         // This layer is outside of everything that responds: without CORS headers, pages of other origins could not read errors
         // and redirects.
         .layer(cors::layer(&allowed))
@@ -99,6 +103,7 @@ pub(super) fn collider_port(apprtc: AppRtcGateway, config: &HttpConfig, guards: 
     collider::on_a_port_of_its_own(apprtc)
         .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
+        .layer(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, anyhow};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::bans::Bans;
 use super::memory;
 use super::server::App;
 use super::signals::ReloadSignal;
@@ -73,11 +74,20 @@ impl App {
             self_test,
             admin,
             relayed_rate,
+            ledger,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let reload = ReloadSignal::listen().context("the handler of SIGHUP can't be installed")?;
         let mut tasks = JoinSet::new();
+        let bans = Bans {
+            banned: directory.banned_addresses().clone(),
+            cast: cast.clone(),
+            multiconnection: multiconnection.clone(),
+            apprtc: apprtc.clone(),
+            ledger,
+        };
+        tasks.spawn(bans.enforce());
         tasks.spawn(cast.clone().run());
         tasks.spawn(multiconnection.run());
         tasks.spawn(apprtc.clone().run());

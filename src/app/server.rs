@@ -22,6 +22,7 @@ use crate::diagnosis::watch::Watch;
 use crate::http::proxy_sightings::ProxySightings;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
+use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::operator::overview::RelayedRate;
 use crate::outcomes::reporter::Reporter;
@@ -57,6 +58,7 @@ pub struct App {
     pub(super) self_test: SelfTest,
     pub(super) ice: IceServers,
     pub(super) proxies: ProxySightings,
+    pub(super) ledger: Ledger,
     #[expect(dead_code, reason = "the sign-in of operators comes next")]
     pub(super) password_checks: PasswordChecks,
     /// Through it commands ask this server; a sentence says why it is missing.

@@ -177,6 +177,11 @@ impl AppRtcGateway {
         })
     }
 
+    /// Ends the seats of the clients at these addresses.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.with(|rooms, now| rooms.handle_ban(is_one, now));
+    }
+
     /// The server stops: for the log all calls end.
     pub fn end_calls(&self) {
         self.with_state(|state, now| state.calls.stop(now));

@@ -326,6 +326,12 @@ impl<S: Clone + PartialEq> Room<S> {
     }
 
     /// Drops the queued messages of an address, and returns their number.
+    /// The members at these addresses, with their addresses.
+    pub(super) fn members_of(&self, is_one: impl Fn(IpAddr) -> bool) -> impl Iterator<Item = (String, IpAddr)> {
+        let found = self.members.iter().filter(|member| is_one(member.from));
+        found.map(|member| (member.id.clone(), member.from)).collect::<Vec<_>>().into_iter()
+    }
+
     pub(super) fn drop_from(&mut self, address: IpAddr) -> usize {
         let dropped: usize = self.members.iter_mut().map(|member| member.queue.drop_from(address)).sum();
         dropped + self.slots.drop_from(address)

@@ -142,6 +142,24 @@ impl World {
 // The room server.
 
 #[test]
+fn a_banned_member_leaves_at_once_and_its_peer_gets_a_bye() {
+    let mut world = World::new();
+    let banned: IpAddr = "198.51.100.7".parse().unwrap();
+    let context = EventContext { from: banned, ..world.context() };
+    let one = world.rooms.handle_join(ROOM, false, context).unwrap().client;
+    world.rooms.handle_register(ROOM, &one, &1, context).unwrap();
+    let other = world.join().client;
+    world.register(&other, 2).unwrap();
+    world.outputs();
+    world.rooms.handle_ban(|ip| ip == banned, world.now);
+    assert_eq!(world.outputs(), [format!("2 < {BYE}"), "1 closed".to_owned()]);
+    assert!(!world.rooms.has_member(ROOM, &one) && world.rooms.has_member(ROOM, &other));
+    world.rooms.handle_ban(|ip| ip == banned, world.now);
+    assert_eq!(world.outputs(), [""; 0], "nothing more of it is here");
+    world.join();
+}
+
+#[test]
 fn the_first_is_the_initiator_the_second_is_not_and_the_third_finds_it_full() {
     let mut world = World::new();
     assert!(world.join().initiator);

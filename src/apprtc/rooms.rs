@@ -21,6 +21,7 @@ use super::eviction::{EvictionIndex, MAX_QUEUED_BYTES};
 use super::model::{CallEnd, CallEvent, EventContext, EvictionCounts, Joined, Output, Refusal, RoomCounts, SlotError};
 use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES};
 use super::room::{Room, RoomContext};
+use super::slots::BYE;
 use crate::limits::ip_prefix;
 use crate::room_driver::numbers::Numbers;
 
@@ -137,6 +138,19 @@ impl<S: Clone + PartialEq> Rooms<S> {
     /// Removes a client's slot and closes its socket.
     pub fn handle_delete(&mut self, room: &str, client: &str, context: EventContext) {
         self.update(room, context, |room, in_room| room.close(client, in_room));
+    }
+
+    /// Members at these addresses leave with a bye, and their sockets are closed.
+    pub fn handle_ban(&mut self, is_one: impl Fn(IpAddr) -> bool, now: Instant) {
+        let members =
+            self.rooms.iter().flat_map(|(name, room)| room.members_of(&is_one).map(move |client| (name.clone(), client)));
+        for (room, (client, from)) in members.collect::<Vec<_>>() {
+            let context = EventContext { from, now };
+            // A room that can't take the bye ends without it.
+            self.handle_post(&room, &client, BYE.to_owned(), context).ok();
+            self.handle_delete(&room, &client, context);
+            self.handle_leave(&room, &client, context);
+        }
     }
 
     /// A registered socket has closed.

@@ -3,6 +3,7 @@
 //! Owner of the rooms and of the table of clients, behind the lock of [`Connections`].
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -171,6 +172,11 @@ impl CastGateway {
         self.0.with(|state, _| state.end_casts_of_former_users(Instant::now()));
     }
 
+    /// Ends the connections and the seats of the clients at these addresses.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.0.end_clients(is_one);
+    }
+
     pub fn counts(&self) -> CastCounts {
         self.0.with(|state, _| CastCounts {
             tvs: state.rooms.len(),
@@ -242,6 +248,10 @@ impl GatewayState for State {
             }
         }
         self.send_verdicts(sender);
+    }
+
+    fn clients_of(&self, is_one: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId> {
+        self.clients.iter().filter(|(_, client)| is_one(client.from)).map(|(id, _)| *id).collect()
     }
 
     fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {

@@ -13,6 +13,7 @@
 //! `trusted_file`; `unknown_variables` warns of misspelled names.
 
 mod asking;
+mod block;
 mod command_line;
 mod credentials;
 mod data_folder;

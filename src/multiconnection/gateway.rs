@@ -157,6 +157,11 @@ impl MultiConnectionGateway {
         self.0.connections.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
     }
 
+    /// Ends the connections and the seats of the clients at these addresses.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.0.connections.end_clients(is_one);
+    }
+
     pub fn counts(&self) -> MultiConnectionCounts {
         self.0.connections.with(|state, _| MultiConnectionCounts {
             rooms: state.rooms.counts(),
@@ -243,6 +248,11 @@ impl GatewayState for State {
                 Output::Disconnect(id) => sender.to_disconnect.push(id),
             }
         }
+    }
+
+    fn clients_of(&self, is_one: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId> {
+        let clients = self.clients.iter().filter(|(_, client)| is_one(connections::address(&client.socket)));
+        clients.map(|(id, _)| *id).collect()
     }
 
     fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {

@@ -3,9 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::overview::OverviewParts;
+use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
+use crate::limits::guesses::GuessReports;
 use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::relay::LiveAllocations;
 use crate::users::{Directory, Store};
@@ -25,6 +29,10 @@ pub struct OperatorParts {
     pub overview: OverviewParts,
     /// The realm that passwords are set for.
     pub realm: String,
+    /// Wrong guesses, and who is throttled because of them.
+    pub reports: GuessReports,
+    pub trusted_proxies: Vec<IpNet>,
+    pub external: ExternalAddresses,
 }
 
 impl Operator {

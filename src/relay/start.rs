@@ -115,6 +115,7 @@ fn shard_contexts(
         engine_shard: turn::ShardSettings { index, ports: config.ports.clone() },
         shared: Arc::clone(&relay.shared),
         users: Arc::clone(users),
+        banned: users.banned_addresses(),
         admission: relay.admission.clone(),
         stats: Arc::clone(counters),
         refusals: relay.refusals.clone(),

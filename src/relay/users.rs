@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
+use crate::limits::bans::BannedAddresses;
 use crate::turn::codec::integrity::PasswordAlgorithm;
 use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserAccount, UserKeys};
 use crate::users::Directory;
@@ -18,7 +19,12 @@ pub trait RelayUsers: CredentialSource {
     /// Whether a [`UserKeys::user`] may keep its allocations.
     fn may_continue(&self, scope: Scope, user: &str) -> bool;
 
-    /// Changes whenever the answers of [`Self::may_continue`] may have changed.
+    /// The addresses whose clients are not served.
+    fn banned_addresses(&self) -> BannedAddresses {
+        BannedAddresses::default()
+    }
+
+    /// Changes whenever the answers of [`Self::may_continue`], or the banned addresses, may have changed.
     fn revision(&self) -> u64;
 }
 
@@ -55,6 +61,10 @@ impl CredentialSource for Directory {
 impl RelayUsers for Directory {
     fn may_continue(&self, scope: Scope, user: &str) -> bool {
         !self.is_refused(scope, user)
+    }
+
+    fn banned_addresses(&self) -> BannedAddresses {
+        Self::banned_addresses(self).clone()
     }
 
     fn revision(&self) -> u64 {

@@ -15,8 +15,8 @@ use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::users::RelayUsers;
 use crate::turn::{MachineAddresses, PeerPolicy};
 
-/// How often the watcher looks for disabled users and for a new external address.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the watcher looks for disabled users, for bans and for a new external address.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the watcher reads the machine's addresses and networks although no change was reported.
 const ADDRESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same, where the kernel reports no changes.

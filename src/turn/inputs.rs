@@ -1,6 +1,6 @@
 //! The inputs of an engine, apart from those that answer one of its outputs (`requests::opening`, `tcp_peers`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -92,6 +92,15 @@ impl Engine {
             |allocation: &Allocation| allocation.user.identity.scope == scope && &*allocation.user.identity.name == user;
         let allocations = self.allocations.iter().filter(|(_, allocation)| is_users(allocation));
         let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
+        for id in ids {
+            self.end(id);
+        }
+    }
+
+    /// Ends every allocation of these clients. The caller no longer passes on what they send. Visits every allocation.
+    pub fn end_clients(&mut self, is_one: impl Fn(IpAddr) -> bool) {
+        let of_clients = self.allocations.iter().filter(|(_, allocation)| is_one(allocation.five_tuple.client.ip()));
+        let ids: Vec<AllocationId> = of_clients.map(|(id, _)| id).collect();
         for id in ids {
             self.end(id);
         }

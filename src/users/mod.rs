@@ -11,6 +11,8 @@
 //! A login to the relay passes from `directory` (which secrets and users may be meant) through `credentials` (username to password to
 //! key), `leases` (credentials of connected clients outlive their expiry) and `former_clocks` (the clock was set in between).
 
+pub mod ban;
+pub mod blocking;
 pub mod credentials;
 mod directory;
 mod former_clocks;
@@ -25,6 +27,7 @@ mod store;
 pub mod usage;
 mod user_passwords;
 
+pub use ban::{BanTarget, ProtectedNetworks};
 pub use credentials::Credentials;
 pub use directory::{Directory, Login};
 pub use kept_checks::KeptChecks;
@@ -34,7 +37,7 @@ pub use password_checks::{Busy, PasswordChecks};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
-    CheckKind, DATABASE_FILE_NAME, KeptCheck, MAX_USAGE_ROWS, OpenError, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator,
-    SnapshotUser, Store, StoreError, UsageRecord, UserInfo,
+    CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, MAX_USAGE_ROWS, OpenError, OperatorInfo, SecretInfo, Snapshot,
+    SnapshotOperator, SnapshotUser, Store, StoreError, UsageRecord, UserInfo,
 };
 pub use user_passwords::{PasswordRefusal, UserPasswords};

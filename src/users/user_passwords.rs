@@ -26,6 +26,8 @@ pub struct UserPasswords {
 pub enum PasswordRefusal {
     /// For unknown and disabled users too.
     Wrong,
+    /// The password is right, and the user is banned.
+    Banned,
     /// After too many wrong passwords, of the client or for the user: how long it has to wait.
     TooMany(Duration),
 }
@@ -56,6 +58,9 @@ impl UserPasswords {
             return Err(PasswordRefusal::TooMany(wait));
         }
         directory.scope_of_password(name, password.expose()).ok_or_else(|| {
+            if directory.is_banned_with_password(name, password.expose()) {
+                return PasswordRefusal::Banned;
+            }
             self.guesses.record_for_target(from, Some(target), now);
             wait.map_or(PasswordRefusal::Wrong, PasswordRefusal::TooMany)
         })

@@ -1,5 +1,6 @@
 //! What commands ask about an operator's lists and acts, through the control socket; one question in each file.
 
+mod bans;
 mod end;
 mod new_code;
 mod sessions;
@@ -20,6 +21,9 @@ pub fn all(operator: &Operator) -> Vec<Box<dyn Ask>> {
         Box::new(end::EndAsk(operator.clone())),
         Box::new(new_code::NewCodeAsk(operator.clone())),
         Box::new(usage::UsageAsk(operator.clone())),
+        Box::new(bans::BlockAsk(operator.clone())),
+        Box::new(bans::UnblockAsk(operator.clone())),
+        Box::new(bans::ThrottledAsk(operator.clone())),
     ]
 }
 

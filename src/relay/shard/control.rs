@@ -26,7 +26,14 @@ impl Shard {
 
     fn handle_message(&mut self, message: ShardMessage, now: Instant) {
         match message {
-            ShardMessage::CheckUsers => self.revoke_refused_users(),
+            ShardMessage::CheckUsers => {
+                self.revoke_refused_users();
+                if !self.context.banned.is_empty() {
+                    let banned = self.context.banned.clone();
+                    self.engine.end_clients(|ip| banned.contain(ip));
+                    self.close_banned(now);
+                }
+            }
             ShardMessage::SettleAccounts => self.engine.settle_accounts(),
             ShardMessage::Addresses(addresses) => {
                 Arc::make_mut(&mut self.context.settings).set_addresses(&addresses);

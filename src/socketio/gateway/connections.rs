@@ -139,6 +139,18 @@ impl<S: GatewayState> Connections<S> {
         })
     }
 
+    /// Ends the connections of the clients at these addresses, who leave their seats at once.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.with(|state, sender| {
+            for id in state.clients_of(&is_one) {
+                if let Some(socket) = state.remove_client(id, Disconnect::Deliberate) {
+                    disconnect(socket);
+                }
+                state.send_outputs(sender);
+            }
+        });
+    }
+
     /// Runs `input` whenever the next time-out is due; never returns.
     pub async fn run(&self, input: impl Fn(&mut S, &mut EventSender)) {
         self.0.driver.run(|| self.with(&input)).await;

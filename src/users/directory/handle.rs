@@ -8,6 +8,7 @@ use super::follower::Follower;
 use super::state::DirectoryState;
 use crate::clock::WallClock;
 use crate::config::CredentialsConfig;
+use crate::limits::bans::BannedAddresses;
 use crate::turn::Scope;
 use crate::users::credentials::{self, Credentials};
 use crate::users::password;
@@ -26,7 +27,7 @@ impl Directory {
     /// # Errors
     /// `StoreError::Database`.
     pub async fn open(store: &Store, config: &CredentialsConfig) -> Result<Self, StoreError> {
-        let directory = Self(Arc::new(DirectoryState::new(store.snapshot().await?, config)));
+        let directory = Self(Arc::new(DirectoryState::new(store.snapshot().await?, config, SystemTime::now())));
         directory.load_usage(store).await?;
         Ok(directory)
     }
@@ -122,9 +123,21 @@ impl Directory {
     }
 
     /// Whether the relay refuses `name` in `scope`, and ends its allocations: the user of this scope and name was disabled, removed, or
-    /// given another scope, or the name is an operator's.
+    /// given another scope, or the name is banned or an operator's.
     pub fn is_refused(&self, scope: Scope, name: &str) -> bool {
         self.0.snapshot.load().is_refused(scope, name)
+    }
+
+    /// The addresses that are not served.
+    pub fn banned_addresses(&self) -> &BannedAddresses {
+        &self.0.banned
+    }
+
+    /// Whether `name` is a banned user with this password.
+    pub fn is_banned_with_password(&self, name: &str, password: &str) -> bool {
+        let snapshot = self.0.snapshot.load();
+        let user = snapshot.users.get(name).filter(|_| snapshot.is_banned(name));
+        user.is_some_and(|user| password::has_key(name, &user.realm, password, &user.prepared.sha256))
     }
 
     /// The scope of credentials for `name` that a trusted caller gets: that of the user, or anyone where there is no user of this name.

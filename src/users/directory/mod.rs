@@ -20,6 +20,8 @@ pub use handle::Directory;
 pub use logins::Login;
 
 #[cfg(test)]
+mod ban_tests;
+#[cfg(test)]
 mod clock_tests;
 #[cfg(test)]
 mod operator_tests;

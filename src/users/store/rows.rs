@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
+use super::bans::KeptBan;
 use crate::config::secret::Secret;
 use crate::turn::Scope;
 use crate::users::credentials::unix_seconds;
@@ -74,9 +75,10 @@ pub struct Snapshot {
     pub users: Vec<(String, SnapshotUser)>,
     /// Names whose credentials in a scope are refused.
     pub revoked: Vec<(String, Scope)>,
+    pub operators: Vec<(String, SnapshotOperator)>,
+    pub bans: Vec<KeptBan>,
     /// Bytes that users may relay in a month.
     pub quotas: Vec<(Scope, String, u64)>,
-    pub operators: Vec<(String, SnapshotOperator)>,
 }
 
 /// Somebody who may sign in at `/admin`.
