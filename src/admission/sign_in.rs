@@ -95,6 +95,7 @@ impl SignIn {
     fn of_password(&self, name: &str, password: &Secret<String>, from: IpAddr) -> Result<ProvenUser, AdmissionRefusal> {
         let Inner { directory, passwords, key, .. } = &*self.0;
         passwords.check(directory, name, password, from, Instant::now()).map_err(|refusal| match refusal {
+            PasswordRefusal::Banned => AdmissionRefusal::Refused(Some("the operator has blocked this user".to_owned())),
             PasswordRefusal::Wrong => AdmissionRefusal::WrongPassword,
             PasswordRefusal::TooMany(wait) => AdmissionRefusal::TooManyAttempts { wait },
         })?;

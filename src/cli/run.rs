@@ -11,7 +11,9 @@ use super::database::block_on;
 use super::error::CliError;
 use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
-use super::{block, credentials, data_folder, doctor, end, env_file, health, secret, sessions, status, unknown_variables, usage, user};
+use super::{
+    block, credentials, data_folder, doctor, end, env_file, health, secret, sessions, status, unknown_variables, usage, user,
+};
 use crate::app::signals;
 use crate::config::{Config, Settings, variable_of};
 
