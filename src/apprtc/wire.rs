@@ -3,7 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::model::Refusal;
 use super::slots::BYE;
@@ -91,22 +91,24 @@ impl Command {
 struct ServerFrame<'a> {
     msg: &'a str,
     error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 /// Collider's frame with a peer's message.
 pub fn message_frame(message: &str) -> String {
-    frame(&ServerFrame { msg: message, error: "" })
+    frame(&ServerFrame { msg: message, error: "", reason: None })
 }
 
 /// Collider's frame with a bye, which also says that an operator has closed the call. No peer's message can say that: it would be within
 /// `msg`.
 pub fn operator_bye_frame() -> String {
-    json!({"msg": BYE, "error": "", "reason": "ended_by_operator"}).to_string()
+    frame(&ServerFrame { msg: BYE, error: "", reason: Some("ended_by_operator") })
 }
 
 /// Collider's frame with an error.
 pub fn error_frame(error: &str) -> String {
-    frame(&ServerFrame { msg: "", error })
+    frame(&ServerFrame { msg: "", error, reason: None })
 }
 
 fn frame(frame: &ServerFrame<'_>) -> String {
@@ -198,6 +200,7 @@ mod tests {
     fn both_keys_are_always_present() {
         assert_eq!(message_frame("a\"b"), r#"{"msg":"a\"b","error":""}"#);
         assert_eq!(error_frame("e"), r#"{"msg":"","error":"e"}"#);
+        assert_eq!(operator_bye_frame(), r#"{"msg":"{\"type\":\"bye\"}","error":"","reason":"ended_by_operator"}"#);
     }
 
     #[test]

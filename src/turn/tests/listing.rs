@@ -53,7 +53,10 @@ fn a_row_says_whose_an_allocation_is_and_what_it_has_relayed() {
     let _ = world.send(&alice, &theirs.to_string(), b"12345678");
     world.advance(secs(100));
     let row = listed(&world, 10, 10).0.swap_remove(0);
-    assert_eq!((row.user(), row.scope(), row.client, row.transport), ("alice", Scope::Clients, alice.from.client, Transport::Udp));
+    assert_eq!(
+        (row.user(), row.scope(), row.client, row.transport),
+        ("alice", Scope::Clients, alice.from.client, Transport::Udp)
+    );
     assert_eq!((row.relayed, row.peers[0], row.peer_count), ([Some(mine), None], Some(theirs.ip()), 1));
     assert_eq!((row.since, row.expires, row.sent), (since, since + secs(600), 8));
     world.advance(secs(300));
@@ -67,7 +70,10 @@ fn many_peers_are_counted_and_the_first_ones_shown() {
     let peers: Vec<String> = (1..=6).map(|last| format!("198.51.101.{last}:9")).collect();
     assert_eq!(world.permit(&mut alice, &peers.iter().map(String::as_str).collect::<Vec<_>>()), None);
     let row = listed(&world, 10, 10).0.swap_remove(0);
-    assert_eq!((row.peers.map(|peer| peer.unwrap()), row.peer_count), ([1, 2, 3, 4].map(|last| ip(&format!("198.51.101.{last}"))), 6));
+    assert_eq!(
+        (row.peers.map(|peer| peer.unwrap()), row.peer_count),
+        ([1, 2, 3, 4].map(|last| ip(&format!("198.51.101.{last}"))), 6)
+    );
 }
 
 #[test]
