@@ -35,7 +35,7 @@ impl Operator {
         let number = ids::number(id, ids::CAST).ok_or_else(|| ActError::NotFound(format!("there is no TV {id:?}")))?;
         let code = self.0.cast.new_code(number).map_err(cast_error)?;
         tracing::info!(by, tv = id, %code, "an operator has given a TV a new code");
-        Ok(format!("The TV {id} has the new code {code}."))
+        Ok(format!("The TV has the new code {code}."))
     }
 }
 

@@ -57,16 +57,16 @@ test('a cast is listed, ended by its id and by its code, and both sides hear why
   assert.ok(table.includes(row.id) && table.includes('127.0.0.1 x') && !table.includes(code), table);
   assert.ok(table.split('\n').every((line) => line.length <= 80), table);
 
-  assert.match(await said('end', row.id), /^Ended the cast to the TV ..•••. \(cast-\d+\)\.\n$/);
+  assert.match(await said('end', row.id), /^Ended the cast cast-\d+\.\n$/);
   assert.equal((await tv.next('CASTER_LEFT')).reason, 'ended_by_operator');
   assert.equal((await caster.next('CAST_ENDED')).by, 'operator');
-  await acts(new RegExp(`by="command line \\(uid \\d+\\)" id="${row.id}" ended="the cast to the TV ..•••."`));
+  await acts(new RegExp(`by="command line \\(uid \\d+\\)" id="${row.id}" name="..•••."`));
   assert.match(await refused('end', row.id), /nobody casts to this TV/);
 
   const again = await connect(server, { label: 'caster again' });
   await again.ask('JOIN_ROOM', code);
   // As a person types it.
-  assert.match(await said('end', `${code.slice(0, 3).toLowerCase()} ${code.slice(3)}`), /^Ended the cast to the TV/);
+  assert.match(await said('end', `${code.slice(0, 3).toLowerCase()} ${code.slice(3)}`), /^Ended the cast of this code\.\n$/);
   await again.next('CAST_ENDED');
   assert.deepEqual(server.logged(new RegExp(code)), [], 'no whole code is logged');
 });
@@ -78,7 +78,7 @@ test('a call and a room are listed and closed', async () => {
   const [call] = await rows('calls');
   assert.equal(call.members.length, 2);
   assert.match(await said('sessions', 'calls'), new RegExp(`${call.id}  op•••m`));
-  assert.match(await said('end', call.id), /^Ended the call op•••m/);
+  assert.match(await said('end', call.id), /^Closed the call call-\d+\.\n$/);
   await callee.hear('bye');
   assert.match(await refused('end', call.id), /there is no call-\d+ \(any more\)/);
 
@@ -88,7 +88,7 @@ test('a call and a room are listed and closed', async () => {
   const [found] = await rows('rooms');
   assert.equal(found.memberCount, 2);
   assert.match(await said('sessions', 'rooms'), new RegExp(found.id));
-  assert.match(await said('end', found.id), /^Ended the room /);
+  assert.match(await said('end', found.id), /^Closed the room room-\d+\.\n$/);
   await owner.until('the end', (log) => log.some(([event]) => event === 'disconnect'));
   assert.deepEqual(await rows('rooms'), []);
 });
@@ -120,7 +120,7 @@ test('three hundred allocations are listed in pages, found, and ended by id and 
   assert.equal(status.allocations, 300);
   assert.match(await said('status'), /^Castway \S+, up [^\n]+\nNow +.*300 allocations/);
 
-  assert.match(await said('end', evil.id), /^Ended the allocation of the user "x\\u\{1b\}\[2J/);
+  assert.match(await said('end', evil.id), /^Ended the allocation alloc-\d+ of the user "x\\u\{1b\}\[2J/);
   assert.equal((await rows('allocations', '--search', 'gnp')).length, 0);
   assert.equal(await first.refresh(), 0);
   assert.match(await said('end', 'anna'), /^Ended 2 allocations of the user "anna"\.\n$/);
