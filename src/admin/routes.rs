@@ -106,7 +106,11 @@ async fn state(State(admin): State<Admin>, Extension(client): Extension<ClientIn
     }))
 }
 
-async fn sign_in(State(admin): State<Admin>, Extension(client): Extension<ClientInfo>, request: Request) -> Result<Response, Refusal> {
+async fn sign_in(
+    State(admin): State<Admin>,
+    Extension(client): Extension<ClientInfo>,
+    request: Request,
+) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     admin.open_to(&parts)?;
     if !csrf::is_own_page(&parts.headers, &client, admin.0.parts.public_origin.as_deref()) || !csrf::is_json(&parts.headers) {

@@ -17,6 +17,7 @@ impl App {
             directory: self.directory.clone(),
             store: self.store.clone(),
             overview: self.overview_parts(),
+            realm: self.config.relay.realm.clone(),
         })
     }
 

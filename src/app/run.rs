@@ -43,6 +43,8 @@ struct Monitor {
     /// The secret that signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
     other_realms: RealmMismatches,
+    /// The directory's, when casts were last compared with it.
+    users_revision: u64,
 }
 
 impl App {
@@ -105,7 +107,7 @@ impl App {
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
         directory.watch_clock(clock);
-        let signing = directory.signing_secret();
+        let (signing, users_revision) = (directory.signing_secret(), directory.revision());
         let renewed_clock = clock;
         let mut monitor = Monitor {
             relay,
@@ -119,6 +121,7 @@ impl App {
             renewed_clock,
             signing,
             other_realms,
+            users_revision,
         };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
@@ -171,6 +174,11 @@ impl Monitor {
         if signing != self.signing {
             self.signing = signing;
             self.cast.renew_credentials();
+        }
+        let revision = self.directory.revision();
+        if revision != self.users_revision {
+            self.users_revision = revision;
+            self.cast.follow_users();
         }
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");

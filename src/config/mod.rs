@@ -54,7 +54,7 @@ mod usage;
 pub use admin::AdminConfig;
 pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
-pub use cast::CastConfig;
+pub use cast::{CastAccess, CastConfig};
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use frame_ancestors::FrameAncestors;

@@ -283,6 +283,9 @@ pub struct Settings {
     /// Let a second caster take a TV over from the first: true or false
     #[arg(long, env = "CASTWAY_TAKEOVER", value_name = "BOOL", global = true, hide_env_values = true)]
     pub takeover: Option<String>,
+    /// Who may cast: anyone, or users, who sign in with the name and password of a user of this server
+    #[arg(long, env = "CASTWAY_CAST_ACCESS", value_name = "WHO", global = true, hide_env_values = true)]
+    pub cast_access: Option<String>,
     /// Number of wrong codes or room passwords per minute after which an address has to wait; raise it where many casters share
     /// an address
     #[arg(long, env = "CASTWAY_WRONG_CODES", value_name = "COUNT", global = true, hide_env_values = true)]
@@ -384,6 +387,7 @@ impl Settings {
             new_code: text("after-idle"),
             grace: text("60"),
             takeover: text("true"),
+            cast_access: text("anyone"),
             wrong_codes: text("20"),
             max_bitrate: text("0"),
             max_rooms: text("10000"),

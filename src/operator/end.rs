@@ -47,7 +47,7 @@ impl Operator {
                 return Ok("Ended the cast of this code.".to_owned());
             }
             Err(OperatorRefusal::NoTv) => {}
-            Err(refusal) => return Err(cast_error(refusal)),
+            Err(refusal) => return Err(ActError::Refused(refusal.to_string())),
         }
         let ended = self.end_user(target).await.in_words().ok_or_else(|| {
             ActError::NotFound(format!(
@@ -64,7 +64,7 @@ impl Operator {
         let row = |sentence: String| move |name| EndedRow { sentence, name };
         let number = |kind| ids::number(id, kind);
         if let Some(number) = number(ids::CAST) {
-            return Some(self.0.cast.end_cast(number).map(row(format!("Ended the cast {id}."))).map_err(cast_error));
+            return Some(self.0.cast.end_cast(number).map(row(format!("Ended the cast {id}."))).map_err(|refusal| cast_error(refusal, "cast", id)));
         }
         if let Some(number) = number(ids::CALL) {
             return Some(self.0.apprtc.close_call(number).map(row(format!("Closed the call {id}."))).ok_or_else(gone));

@@ -23,12 +23,18 @@ pub struct OperatorParts {
     pub directory: Directory,
     pub store: Store,
     pub overview: OverviewParts,
+    /// The realm that passwords are set for.
+    pub realm: String,
 }
 
 impl Operator {
     #[must_use]
     pub fn new(parts: OperatorParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 }
 

@@ -241,8 +241,7 @@ mod tests {
                    "result": {"verdict": {"code": "fine", "en": {"title": "All is well"}}}})
         };
         assert_eq!(last_check(&kept("cast")), None);
-        let expected =
-            LastCheck { at: 5, address: "192.0.2.9".to_owned(), verdict: "All is well".to_owned(), ok: true };
+        let expected = LastCheck { at: 5, address: "192.0.2.9".to_owned(), verdict: "All is well".to_owned(), ok: true };
         assert_eq!(last_check(&kept("check")), Some(expected));
         assert_eq!(last_check(&json!({"kind": "check"})), None);
     }

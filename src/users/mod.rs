@@ -23,6 +23,7 @@ mod realm_mismatches;
 mod scope;
 mod store;
 pub mod usage;
+mod user_passwords;
 
 pub use credentials::Credentials;
 pub use directory::{Directory, Login};
@@ -36,3 +37,4 @@ pub use store::{
     CheckKind, DATABASE_FILE_NAME, KeptCheck, MAX_USAGE_ROWS, OpenError, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator,
     SnapshotUser, Store, StoreError, UsageRecord, UserInfo,
 };
+pub use user_passwords::{PasswordRefusal, UserPasswords};
