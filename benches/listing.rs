@@ -18,7 +18,7 @@ use castway::relay::{self, LiveAllocations, RelayUsers};
 use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use castway::turn::{CredentialSource, Scope, UserKeys};
 use stun::agent::TransactionId;
-use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, ATTR_XORRELAYED_ADDRESS};
+use stun::attributes::{ATTR_ERROR_CODE, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, ATTR_XOR_RELAYED_ADDRESS};
 use stun::integrity::MessageIntegrity;
 use stun::message::{CLASS_REQUEST, METHOD_ALLOCATE, METHOD_CHANNEL_BIND, Message, MessageType, Method, Setter};
 use stun::textattrs::TextAttribute;
@@ -82,7 +82,7 @@ impl Client {
         client.nonce = Some(TextAttribute::get_from_as(&challenge, ATTR_NONCE).unwrap().text);
         let answer = client.ask(METHOD_ALLOCATE, transport());
         let mut relayed = XorMappedAddress::default();
-        relayed.get_from_as(&answer, ATTR_XORRELAYED_ADDRESS).unwrap_or_else(|_| panic!("{answer}"));
+        relayed.get_from_as(&answer, ATTR_XOR_RELAYED_ADDRESS).unwrap_or_else(|_| panic!("{answer}"));
         client.relayed = Some((relayed.ip, relayed.port).into());
         client
     }
@@ -154,7 +154,11 @@ fn main() {
         println!("{name}: {} packets, p50 {} µs, p99 {} µs, p99.9 {} µs", delays.len(), at(0.5), at(0.99), at(0.999));
     }
     listed.sort_unstable();
-    println!("{} lists of {ALLOCATIONS} allocations, each made in {} ms (median)", listed.len(), listed[listed.len() / 2].as_millis());
+    println!(
+        "{} lists of {ALLOCATIONS} allocations, each made in {} ms (median)",
+        listed.len(),
+        listed[listed.len() / 2].as_millis()
+    );
 }
 
 fn pair_of(relay: SocketAddr, pair: u32) -> (Client, Client) {

@@ -64,7 +64,13 @@ impl Operator {
         let row = |sentence: String| move |name| EndedRow { sentence, name };
         let number = |kind| ids::number(id, kind);
         if let Some(number) = number(ids::CAST) {
-            return Some(self.0.cast.end_cast(number).map(row(format!("Ended the cast {id}."))).map_err(|refusal| cast_error(refusal, "cast", id)));
+            return Some(
+                self.0
+                    .cast
+                    .end_cast(number)
+                    .map(row(format!("Ended the cast {id}.")))
+                    .map_err(|refusal| cast_error(refusal, "cast", id)),
+            );
         }
         if let Some(number) = number(ids::CALL) {
             return Some(self.0.apprtc.close_call(number).map(row(format!("Closed the call {id}."))).ok_or_else(gone));
@@ -88,7 +94,8 @@ impl Operator {
     /// Ends everything of the users with this name, whatever the scope of their credentials.
     async fn end_user(&self, name: &str) -> Ended {
         let is_users = |party: &PartyRow| party.user.as_deref() == Some(name);
-        let casts = self.casts().into_iter().filter(|row| row.caster.as_ref().is_some_and(|it| is_users(it) || is_users(&row.tv)));
+        let casts =
+            self.casts().into_iter().filter(|row| row.caster.as_ref().is_some_and(|it| is_users(it) || is_users(&row.tv)));
         let casts = casts.filter_map(|row| self.0.cast.end_cast(ids::number(&row.id, ids::CAST)?).ok()).count();
         let calls = self.calls().into_iter().filter(|row| row.members.iter().any(is_users));
         let calls = calls.filter_map(|row| self.0.apprtc.close_call(ids::number(&row.id, ids::CALL)?)).count();
