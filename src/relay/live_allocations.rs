@@ -67,7 +67,7 @@ impl LiveAllocations {
         for ((shard, mailbox), place) in (0..).zip(&self.0.mailboxes).zip(&self.0.places) {
             match Arc::clone(place).try_acquire_owned() {
                 Ok(place) => {
-                    let request = ListRequest { shard, to: to.clone(), _place: place };
+                    let request = ListRequest { shard, _place: place, to: to.clone() };
                     mailbox.send(ShardMessage::ListAllocations(request));
                 }
                 Err(_) => complete = false,

@@ -9,10 +9,11 @@ use crate::turn::{AllocationId, ListedAllocation};
 #[derive(Debug)]
 pub(in crate::relay) struct ListRequest {
     pub(in crate::relay) shard: u8,
+    /// The place of the one list that a shard makes at a time. It is free again before `to` tells that the list is complete, because fields
+    /// are dropped in this order.
+    pub(in crate::relay) _place: OwnedSemaphorePermit,
     /// Gets each part. It is bounded by the number of allocations, since one list is made at a time.
     pub(in crate::relay) to: UnboundedSender<(u8, Vec<ListedAllocation>)>,
-    /// The place of the one list that a shard makes at a time. The place is free again when the request is dropped.
-    pub(in crate::relay) _place: OwnedSemaphorePermit,
 }
 
 /// The wish to end allocations.
