@@ -135,3 +135,42 @@ fn line(answer: Result<Value, String>) -> String {
     }
     format!("{}\n", json!({ "error": format!("the answer has more than {MAX_ANSWER_BYTES} bytes") }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+
+    use super::*;
+    use crate::control::Answer;
+
+    /// Answers with the question as the server understands it.
+    struct Echo;
+
+    impl Ask for Echo {
+        fn name(&self) -> &'static str {
+            "echo"
+        }
+
+        fn answer(&self, question: &Value) -> Answer {
+            Box::pin(std::future::ready(Ok(question.clone())))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_server_says_who_asks_whatever_the_question_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = ControlSocket::bind(folder.path()).unwrap();
+        let path = socket.path().to_owned();
+        let serving = tokio::spawn(socket.serve(vec![Box::new(Echo)]));
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+            writeln!(stream, "{}", json!({ "ask": "echo", "by": "somebody else" })).unwrap();
+            let mut answer = String::new();
+            BufReader::new(stream).read_line(&mut answer).unwrap();
+            serde_json::from_str::<Value>(&answer).unwrap()
+        });
+        let by = format!("command line (uid {})", rustix::process::geteuid().as_raw());
+        assert_eq!(asked.await.unwrap()["by"], by);
+        serving.abort();
+    }
+}

@@ -10,6 +10,13 @@ use crate::cast::model::OperatorRefusal;
 /// Characters of the longest target; the longest username of TURN has as many bytes.
 const MAX_TARGET_CHARS: usize = 512;
 
+/// A row that has ended.
+struct EndedRow {
+    sentence: String,
+    /// For the log: a code or a room with its middle hidden, or a user.
+    name: String,
+}
+
 /// What has ended of a user.
 #[derive(Debug, Default)]
 struct Ended {
@@ -30,17 +37,17 @@ impl Operator {
             return Err(ActError::Refused("name an id such as cast-3, the code of a TV, or a user".to_owned()));
         }
         if let Some(ended) = self.end_row(target).await {
-            let ended = ended?;
-            tracing::info!(by, id = target, ended, "an operator has ended something");
-            return Ok(format!("Ended {ended} ({target})."));
+            let EndedRow { sentence, name } = ended?;
+            tracing::info!(by, id = target, name, "an operator has ended something");
+            return Ok(sentence);
         }
         match self.0.cast.end_cast_of_code(target) {
             Ok(code) => {
-                tracing::info!(by, tv = %code, "an operator has ended a cast");
-                return Ok(format!("Ended the cast to the TV {code}."));
+                tracing::info!(by, name = code, "an operator has ended the cast of a code");
+                return Ok("Ended the cast of this code.".to_owned());
             }
             Err(OperatorRefusal::NoTv) => {}
-            Err(refusal) => return Err(cast_error(refusal)),
+            Err(refusal) => return Err(ActError::Refused(refusal.to_string())),
         }
         let ended = self.end_user(target).await.in_words().ok_or_else(|| {
             ActError::NotFound(format!(
@@ -51,25 +58,33 @@ impl Operator {
         Ok(format!("Ended {ended} of the user {target:?}."))
     }
 
-    /// Ends the row with this id, and returns what it was; `None`: this is no id.
-    async fn end_row(&self, id: &str) -> Option<Result<String, ActError>> {
+    /// Ends the row with this id; `None`: this is no id.
+    async fn end_row(&self, id: &str) -> Option<Result<EndedRow, ActError>> {
         let gone = || ActError::NotFound(format!("there is no {id} (any more)"));
+        let row = |sentence: String| move |name| EndedRow { sentence, name };
         let number = |kind| ids::number(id, kind);
         if let Some(number) = number(ids::CAST) {
-            return Some(self.0.cast.end_cast(number).map(|code| format!("the cast to the TV {code}")).map_err(cast_error));
+            return Some(
+                self.0
+                    .cast
+                    .end_cast(number)
+                    .map(row(format!("Ended the cast {id}.")))
+                    .map_err(|refusal| cast_error(refusal, "cast", id)),
+            );
         }
         if let Some(number) = number(ids::CALL) {
-            return Some(self.0.apprtc.close_call(number).map(|room| format!("the call {room}")).ok_or_else(gone));
+            return Some(self.0.apprtc.close_call(number).map(row(format!("Closed the call {id}."))).ok_or_else(gone));
         }
         if let Some(number) = number(ids::ROOM) {
-            return Some(self.0.multiconnection.close_room(number).map(|room| format!("the room {room}")).ok_or_else(gone));
+            return Some(self.0.multiconnection.close_room(number).map(row(format!("Closed the room {id}."))).ok_or_else(gone));
         }
         let number = number(ids::ALLOCATION)?;
         let list = self.0.allocations.list().await;
         let found = list.allocations.iter().find(|(_, allocation)| allocation.number == number);
         Some(match found {
             Some(found) if self.0.allocations.end([found]).await == 1 => {
-                Ok(format!("the allocation of the user {:?}", found.1.user()))
+                let user = found.1.user();
+                Ok(EndedRow { sentence: format!("Ended the allocation {id} of the user {user:?}."), name: user.to_owned() })
             }
             None if !list.complete => Err(ActError::Failed("a thread of the relay does not answer; try again".to_owned())),
             Some(_) | None => Err(gone()),

@@ -33,16 +33,16 @@ impl Operator {
     /// [`ActError`].
     pub fn new_code(&self, id: &str, by: &str) -> Result<String, ActError> {
         let number = ids::number(id, ids::CAST).ok_or_else(|| ActError::NotFound(format!("there is no TV {id:?}")))?;
-        let code = self.0.cast.new_code(number).map_err(cast_error)?;
+        let code = self.0.cast.new_code(number).map_err(|refusal| cast_error(refusal, "TV", id))?;
         tracing::info!(by, tv = id, %code, "an operator has given a TV a new code");
-        Ok(format!("The TV {id} has the new code {code}."))
+        Ok(format!("The TV has the new code {code}."))
     }
 }
 
-/// Why something was not done to a TV or its cast.
-pub(super) fn cast_error(refusal: OperatorRefusal) -> ActError {
+/// Why something was not done to the row `id`, which is the TV's and its cast's.
+pub(super) fn cast_error(refusal: OperatorRefusal, what: &str, id: &str) -> ActError {
     match refusal {
-        OperatorRefusal::NoTv => ActError::NotFound(refusal.to_string()),
+        OperatorRefusal::NoTv => ActError::NotFound(format!("there is no {what} {id} (any more)")),
         OperatorRefusal::NoCast | OperatorRefusal::CastRunning | OperatorRefusal::TvAway | OperatorRefusal::KeepsCode => {
             ActError::Refused(refusal.to_string())
         }

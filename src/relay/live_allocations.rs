@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::timeout_at;
 
-use crate::relay::shard::listing::{EndRequest, ListRequest};
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
+use crate::relay::shard::operator_requests::{EndRequest, ListRequest};
 use crate::turn::{AllocationId, ListedAllocation};
 
 /// How long shards may take; a shard takes milliseconds unless it hangs, and then its allocations are left out.
@@ -67,7 +67,7 @@ impl LiveAllocations {
         for ((shard, mailbox), place) in (0..).zip(&self.0.mailboxes).zip(&self.0.places) {
             match Arc::clone(place).try_acquire_owned() {
                 Ok(place) => {
-                    let request = ListRequest { shard, to: to.clone(), _place: place };
+                    let request = ListRequest { shard, _place: place, to: to.clone() };
                     mailbox.send(ShardMessage::ListAllocations(request));
                 }
                 Err(_) => complete = false,

@@ -21,6 +21,7 @@ mod relay_tcp_peers;
 mod relay_ways;
 mod requirements;
 mod self_test;
+mod sessions;
 mod support;
 mod tidy;
 mod tls;

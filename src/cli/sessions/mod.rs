@@ -1,12 +1,14 @@
 //! `castway sessions`: what runs now, as tables or JSON.
 
+mod list;
 mod tables;
 
 use std::collections::HashSet;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, Value, json};
 
+use self::list::{Kind, List};
 use super::asking::AskedServer;
 use super::error::CliError;
 use super::installation::Installation;
@@ -29,39 +31,6 @@ pub(super) struct Arguments {
     search: String,
     #[command(flatten)]
     json: Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
-    /// TVs with a code, and the casts to them
-    Casts,
-    /// Calls of AppRTC
-    Calls,
-    /// Rooms of RTCMultiConnection
-    Rooms,
-    /// Allocations of the relay
-    Allocations,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [Self::Casts, Self::Calls, Self::Rooms, Self::Allocations];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Casts => "casts",
-            Self::Calls => "calls",
-            Self::Rooms => "rooms",
-            Self::Allocations => "allocations",
-        }
-    }
-}
-
-/// Rows of one kind.
-struct List {
-    kind: Kind,
-    rows: Vec<Value>,
-    /// Rows that the server has, of which `rows` may be the first ones.
-    total: usize,
 }
 
 pub(super) fn run(arguments: &Arguments, installation: &Installation) -> Result<(), CliError> {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::{Kind, List};
+use super::list::{Kind, List};
 use crate::cli::figures;
 use crate::cli::output::bold;
 use crate::cli::table::{Column, fitted_table};

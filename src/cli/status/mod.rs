@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::shown::Status;
@@ -71,8 +72,8 @@ async fn watch(mut server: AskedServer, first: Value, form: Form) -> Result<(), 
     let mut ticks = interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
+    // From here on, Ctrl-C ends the watch and not the process.
+    let mut interrupted = signal(SignalKind::interrupt())?;
     if matches!(form, Form::Screen) {
         write(&format!("{HOME}{CLEAR_BELOW}"))?;
     }
@@ -84,7 +85,7 @@ async fn watch(mut server: AskedServer, first: Value, form: Form) -> Result<(), 
             done => done?,
         }
         tokio::select! {
-            _ = &mut interrupted => return Ok(()),
+            _ = interrupted.recv() => return Ok(()),
             _ = ticks.tick() => {}
         }
         let asked = tokio::task::spawn_blocking(move || {
@@ -92,7 +93,7 @@ async fn watch(mut server: AskedServer, first: Value, form: Form) -> Result<(), 
             (server, answer)
         });
         let (returned, answer) = tokio::select! {
-            _ = &mut interrupted => return Ok(()),
+            _ = interrupted.recv() => return Ok(()),
             asked = asked => asked?,
         };
         server = returned;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::text;
+use super::field::text;
 use crate::control::{Answer, Ask};
 use crate::operator::Operator;
 

@@ -2,12 +2,11 @@
 
 mod bans;
 mod end;
+mod field;
 mod new_code;
 mod sessions;
 mod status;
 mod usage;
-
-use std::sync::Arc;
 
 use super::handle::Operator;
 use crate::control::Ask;
@@ -25,9 +24,4 @@ pub fn all(operator: &Operator) -> Vec<Box<dyn Ask>> {
         Box::new(bans::UnblockAsk(operator.clone())),
         Box::new(bans::ThrottledAsk(operator.clone())),
     ]
-}
-
-/// The text of a field.
-fn text(question: &serde_json::Value, field: &str) -> Arc<str> {
-    question[field].as_str().unwrap_or_default().into()
 }

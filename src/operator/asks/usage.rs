@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::text;
+use super::field::text;
 use crate::control::{Answer, Ask};
 use crate::operator::Operator;
 use crate::users::usage::{day_name, month_name, month_of};

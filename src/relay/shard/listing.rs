@@ -2,43 +2,13 @@
 
 use std::time::Instant;
 
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
+use crate::relay::shard::operator_requests::{EndRequest, ListRequest, Listing};
 use crate::relay::shard::state::Shard;
-use crate::turn::{AllocationId, ListedAllocation};
 
 /// Allocations that are listed in a turn; that takes some ten microseconds.
 const MAX_ROWS_A_TURN: usize = 64;
 /// Places of the table that are visited in a turn; most may be empty.
 const MAX_PLACES_A_TURN: usize = 1024;
-
-/// A question for all allocations of a shard.
-#[derive(Debug)]
-pub(in crate::relay) struct ListRequest {
-    pub(in crate::relay) shard: u8,
-    /// Gets each part. It is bounded by the number of allocations, since one list is made at a time.
-    pub(in crate::relay) to: UnboundedSender<(u8, Vec<ListedAllocation>)>,
-    /// The place of the one list that a shard makes at a time. The place is free again when the request is dropped.
-    pub(in crate::relay) _place: OwnedSemaphorePermit,
-}
-
-/// The wish to end allocations.
-#[derive(Debug)]
-pub(in crate::relay) struct EndRequest {
-    /// With their numbers, by which an allocation differs from a later one with the same id.
-    pub(in crate::relay) allocations: Vec<(AllocationId, u64)>,
-    /// Gets the number of those that have ended by this.
-    pub(in crate::relay) done: oneshot::Sender<usize>,
-}
-
-/// A list that is being made.
-#[derive(Debug)]
-pub(in crate::relay) struct Listing {
-    request: ListRequest,
-    /// The place of the table at which the next part begins.
-    next: usize,
-}
 
 impl Shard {
     pub(super) fn begin_listing(&mut self, request: ListRequest) {

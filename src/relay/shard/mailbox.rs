@@ -14,7 +14,7 @@ use crate::limits::descriptors::Descriptor;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::PollWaker;
 use crate::relay::io::poll_source::ClientStreamId;
-use crate::relay::shard::listing::{EndRequest, ListRequest};
+use crate::relay::shard::operator_requests::{EndRequest, ListRequest};
 use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::client_stream::ClientStream;
 use crate::turn::{AllocationId, FiveTuple, MachineAddresses};
