@@ -55,6 +55,11 @@ impl CallReports {
         Self { outcomes: Outcomes::new(Kind::Call, sources), reporter, calls, members, records }
     }
 
+    /// Calls that have not ended.
+    pub(super) fn running(&self) -> usize {
+        self.outcomes.running()
+    }
+
     pub(super) fn handle(&mut self, event: CallEvent, now: Instant) {
         match event {
             CallEvent::Began { room, members } => {

@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 use super::collider_socket;
 use super::gateway::AppRtcGateway;
 use super::websocket::WebSocket;
-use super::wire;
+use super::wire::{self, NOT_JOINED};
 use crate::http::client_info::ClientInfo;
 use crate::http::path_slashes;
 use crate::http::websocket_handshake;
@@ -150,6 +150,9 @@ fn post_message(
     }
     wire::check_names(room, client).map_err(|error| not_sent(&error.to_string()))?;
     gateway.check_signal(from).map_err(|_| not_sent("Too many messages from this address"))?;
+    if !gateway.may_signal(room, client) {
+        return Err(not_sent(NOT_JOINED));
+    }
     gateway.check_open(room, from).map_err(|_| not_sent("Too many new rooms from this address"))?;
     let text = String::from_utf8_lossy(&body).into_owned();
     wire::check_size(&text).map_err(|too_large| not_sent(&too_large.to_string()))?;

@@ -221,6 +221,9 @@ impl SocketClient<'_> {
             return Err("Invalid register request: missing 'clientid' or 'roomid'".into());
         }
         wire::check_names(&room, &client).map_err(|error| format!("Invalid register request: {error}"))?;
+        if !self.gateway.may_signal(&room, &client) {
+            return Err(wire::NOT_JOINED.to_owned());
+        }
         self.gateway.check_open(&room, self.from).map_err(|_| "Too many new rooms from this address".to_owned())?;
         let details = ClientDetails { agent: self.agent.take(), user: None };
         let registered = self.gateway.handle(self.from, |rooms, context| {

@@ -15,6 +15,9 @@ pub const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// The longest name of a room or a client.
 pub const MAX_ID_BYTES: usize = 256;
 
+/// Collider's error for a client that has to join the room first.
+pub const NOT_JOINED: &str = "The client has not joined the room";
+
 /// Whether the room server accepts `text` as the id of a room or a client: `[a-zA-Z0-9-_]+`, except for properties that every
 /// JavaScript object has.
 pub fn is_id(text: &str) -> bool {

@@ -1,14 +1,17 @@
 //! A connected client of the gateway.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use axum::http::header;
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
 use super::issuer::Issuer;
 use super::model::Dialect;
-use super::wire::{Delivery, EntryEvent, WireEvent, Wrapped};
+use super::pending::PendingEntry;
+use super::wire::{Delivery, EntryEvent, Failure, Request, WireEvent, Wrapped};
+use crate::admission::{Applicant, Proof, ProvenUser};
+use crate::hooks::authorize::SeatKind;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::operator::rows::PartyRow;
@@ -30,14 +33,24 @@ pub(super) struct Client {
     pub(super) host: Option<String>,
     /// The address of this machine that the client's connection came to; `None` behind a proxy.
     pub(super) reached: Option<IpAddr>,
-    /// The user who signed in; `None`: nobody did, or the server does not know it.
-    pub(super) user: Option<Arc<str>>,
     /// A dialect B TV has been asked for its device token and has answered.
     pub(super) verified: bool,
     /// The event by which the client last asked for a code.
     pub(super) tv_event: Option<EntryEvent>,
     /// The client's requests for a code that are not answered yet: one for each event.
     pub(super) waiting: Vec<WaitingRequest>,
+    /// What the handshake showed of the user.
+    pub(super) proof: Option<Proof>,
+    /// The user who has proved to be the caster.
+    pub(super) user: Option<ProvenUser>,
+    /// The entry that waits for an answer.
+    pub(super) pending: Option<PendingEntry<ReadEvent>>,
+}
+
+/// An event of a client, read; `request`: `None` for one that is not of this flow.
+pub(super) struct ReadEvent {
+    pub(super) name: String,
+    pub(super) request: Option<Result<Request, Failure>>,
 }
 
 /// A TV's request that is answered when the TV has its code.
@@ -54,12 +67,20 @@ impl Client {
         let host = extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
         let reached = extensions.get::<LocalAddress>().and_then(|local| local.0);
         let (from, budget, waiting) = (connections::address(&socket), ClientBudget::default(), Vec::new());
-        Self { id, socket, budget, from, host, reached, user: None, verified: false, tv_event: None, waiting }
+        let proof = socket.extensions.remove::<Proof>();
+        let (verified, tv_event, user, pending) = (false, None, None, None);
+        Self { id, socket, budget, from, host, reached, verified, tv_event, waiting, proof, user, pending }
+    }
+
+    /// The client, as somebody who wants a seat. `proof`: what its event shows; otherwise that of the handshake counts.
+    pub(super) fn applicant<'a>(&'a self, kind: SeatKind, proof: Option<&'a Proof>) -> Applicant<'a> {
+        let agent = self.socket.req_parts().headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Applicant { kind, proof: proof.or(self.proof.as_ref()), address: self.from, agent }
     }
 
     /// The client as an operator sees it.
     pub(super) fn party(&self) -> PartyRow {
-        let (address, user) = (Some(self.from), self.user.as_deref().map(str::to_owned));
+        let (address, user) = (Some(self.from), self.user.as_ref().map(|user| user.name.clone()));
         PartyRow { address, name: None, user, agent: connections::user_agent(&self.socket) }
     }
 

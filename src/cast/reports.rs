@@ -57,6 +57,11 @@ impl CastReports {
         Self { outcomes: Outcomes::new(Kind::Cast, sources), reporter, casts, clients, tvs }
     }
 
+    /// Casts that have not ended.
+    pub(super) fn running(&self) -> usize {
+        self.outcomes.running()
+    }
+
     /// `member` describes a connected client.
     pub(super) fn handle(&mut self, event: CastEvent, member: impl Fn(ClientId) -> Option<Member>, now: Instant) {
         match event {

@@ -27,6 +27,7 @@ mod health;
 mod installation;
 mod output;
 mod owner;
+mod quota;
 mod run;
 mod running_server;
 mod scope;
@@ -38,6 +39,7 @@ mod systemd_env_file;
 mod table;
 mod trusted_file;
 mod unknown_variables;
+mod usage;
 mod user;
 
 pub use command_line::variables;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::overview::OverviewParts;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;
@@ -21,12 +22,19 @@ pub struct OperatorParts {
     pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
+    pub overview: OverviewParts,
+    /// The realm that passwords are set for.
+    pub realm: String,
 }
 
 impl Operator {
     #[must_use]
     pub fn new(parts: OperatorParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 }
 

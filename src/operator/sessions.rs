@@ -2,6 +2,7 @@
 
 use super::error::ActError;
 use super::handle::Operator;
+use super::ids;
 use super::rows::{CallRow, CastRow, RoomRow};
 use crate::cast::model::OperatorRefusal;
 
@@ -31,15 +32,19 @@ impl Operator {
     /// # Errors
     /// [`ActError`].
     pub fn new_code(&self, id: &str, by: &str) -> Result<String, ActError> {
-        let number = id.strip_prefix("cast-").and_then(|number| number.parse().ok());
-        let number = number.ok_or_else(|| ActError::NotFound(format!("there is no TV {id:?}")))?;
-        let code = self.0.cast.new_code(number).map_err(|refusal| match refusal {
-            OperatorRefusal::NoTv => ActError::NotFound(format!("there is no TV {id:?}")),
-            OperatorRefusal::NoCast | OperatorRefusal::CastRunning | OperatorRefusal::TvAway | OperatorRefusal::KeepsCode => {
-                ActError::Refused(refusal.to_string())
-            }
-        })?;
+        let number = ids::number(id, ids::CAST).ok_or_else(|| ActError::NotFound(format!("there is no TV {id:?}")))?;
+        let code = self.0.cast.new_code(number).map_err(cast_error)?;
         tracing::info!(by, tv = id, %code, "an operator has given a TV a new code");
-        Ok(format!("The TV has the new code {code}."))
+        Ok(format!("The TV {id} has the new code {code}."))
+    }
+}
+
+/// Why something was not done to a TV or its cast.
+pub(super) fn cast_error(refusal: OperatorRefusal) -> ActError {
+    match refusal {
+        OperatorRefusal::NoTv => ActError::NotFound(refusal.to_string()),
+        OperatorRefusal::NoCast | OperatorRefusal::CastRunning | OperatorRefusal::TvAway | OperatorRefusal::KeepsCode => {
+            ActError::Refused(refusal.to_string())
+        }
     }
 }

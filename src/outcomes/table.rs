@@ -63,6 +63,11 @@ impl<T> Outcomes<T> {
         }
     }
 
+    /// Casts that have not ended.
+    pub fn running(&self) -> usize {
+        self.records.len() - self.ended
+    }
+
     /// A cast begins. `name`: its code, with the middle hidden.
     pub fn begin(&mut self, name: String, caster: Option<Member>, tv: Option<Member>, now: Instant) -> RecordId {
         let id = RecordId(self.next);

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Caster, castTo, type CastProblem } from '../src/index';
+import { Caster, castTo, signIn, type CastProblem } from '../src/index';
 import { FakeServer } from './support/server';
 import { FakePeerConnection, FakeStream, FakeTrack, installWebRtc, screen } from './support/webrtc';
 
@@ -357,6 +357,59 @@ describe('while casting', () => {
     expect(FakePeerConnection.all).toHaveLength(2);
     expect(FakePeerConnection.last.senders.map(({ track }) => track)).toEqual([null]);
     expect(server.socket.last('CAST_STATE')).toEqual([{ paused: true, sound: false }]);
+  });
+});
+
+describe('who the user is', () => {
+  it('is shown with each join and check, as it is then', async () => {
+    let token = 'one';
+    const one = caster({ auth: () => Promise.resolve({ token }), username: 'Anna' });
+    await pass();
+    void one.check('ABC123');
+    await pass();
+    expect(server.socket.last('CHECK_CODE')).toEqual(['ABC123', { auth: { token: 'one' } }]);
+    server.answers['JOIN_ROOM'] = () => ({ ok: false, error: { code: 'sign_in_required' } });
+    const ends: string[] = [];
+    one.on('ended', ({ code }) => ends.push(code));
+    one.cast('ABC123', screen());
+    await pass();
+    token = 'two';
+    one.cast('ABC123', screen());
+    await pass();
+    expect(server.socket.all('JOIN_ROOM')).toEqual(['one', 'two'].map((shown) => ['ABC123', { username: 'Anna', auth: { token: shown } }]));
+    expect(ends).toEqual(['sign_in_required', 'sign_in_required']);
+  });
+
+  it('is not shown if its source fails, or by a cast that has ended meanwhile', async () => {
+    const failing = caster({ auth: () => Promise.reject(new Error('no')) });
+    await pass();
+    failing.cast('ABC123', screen());
+    await pass();
+    expect(server.socket.last('JOIN_ROOM')).toEqual(['ABC123']);
+    const slow = caster({ auth: () => new Promise((resolve) => setTimeout(() => resolve({ token: 't' }), 1000)) });
+    await pass();
+    const { socket } = server;
+    slow.cast('ABC123', screen());
+    slow.end();
+    await pass(2000);
+    expect(socket.all('JOIN_ROOM')).toEqual([]);
+  });
+
+  it('comes from a sign-in, whose errors are values', async () => {
+    const answers = [
+      { ok: true, json: () => Promise.resolve({ token: 't', name: 'anna', expires: 5 }) },
+      { ok: false, json: () => Promise.resolve({ error: { code: 'too_many_attempts', retryAfter: 7 } }) },
+      { ok: false, json: () => Promise.reject(new Error('no JSON')) },
+    ];
+    const fetched = vi.fn(() => Promise.resolve(answers.shift()));
+    vi.stubGlobal('fetch', fetched);
+    const ask = () => signIn('https://cast.example.org/castway/', 'anna', 'pw');
+    expect(await ask()).toEqual({ ok: true, token: 't', name: 'anna', expires: 5 });
+    expect(await ask()).toEqual({ ok: false, error: { code: 'too_many_attempts', retryAfter: 7 } });
+    expect(await ask()).toEqual({ ok: false, error: { code: 'offline' } });
+    const [url, options] = fetched.mock.calls[0] as unknown as [string, RequestInit];
+    expect([url, options.body]).toEqual(['https://cast.example.org/castway/api/sign-in', '{"name":"anna","password":"pw"}']);
+    vi.unstubAllGlobals();
   });
 });
 

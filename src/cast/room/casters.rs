@@ -140,6 +140,13 @@ impl<P: Send + 'static> Rooms<P> {
         code.is_some() && self.key.verify(Role::Caster, token, self.config.alphabet).map(|issued| issued.code) == code
     }
 
+    /// The code of the room whose present caster shows its own resume token, or is this client.
+    pub fn own_caster_seat(&self, client: ClientId, token: Option<&str>, code: &str) -> Option<Code> {
+        let code = Code::parse(code, self.config.alphabet)?;
+        let caster = self.rooms.get(&code)?.caster.as_ref()?;
+        (caster.seat.client == Some(client) || token == Some(caster.token.as_str())).then_some(code)
+    }
+
     /// Frees the caster's seat. The old connection of the same caster is told that it was replaced; another caster, and the TV, that it was
     /// taken over.
     fn replace_caster(&mut self, code: Code, join: &JoinRequest<'_>, claim: CasterClaim<'_>) {

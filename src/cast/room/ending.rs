@@ -41,6 +41,13 @@ impl<P: Send + 'static> Rooms<P> {
         if self.end_cast(code, Ender::Tv, now) { Ok(()) } else { Err(Refusal::NoCaster) }
     }
 
+    /// The user who casts in the room with this code may no longer: that is an operator's doing.
+    pub fn handle_former_user(&mut self, code: Code, now: Instant) {
+        if self.rooms.contains_key(&code) {
+            self.end_cast(code, Ender::Operator, now);
+        }
+    }
+
     /// An operator ends the cast to the TV with this number. Its ends are told as if the TV had ended it, and by whom it was ended. Returns the
     /// TV's code.
     ///

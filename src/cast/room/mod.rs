@@ -88,3 +88,4 @@ mod tvs;
 mod waiting_tvs;
 
 pub use rooms::Rooms;
+pub use tvs::OwnSeat;

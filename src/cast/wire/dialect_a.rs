@@ -42,7 +42,7 @@ fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(Failure::malformed(expected)),
     };
     let details = tv_details::read(arguments)?;
-    Ok(Request::Open(OpenArguments { details, ..open(EntryEvent::TvInit, code, token, arguments) }))
+    Ok(Request::Open(OpenArguments { details, ..open(EntryEvent::TvInit, code, token, arguments)? }))
 }
 
 /// The event that delivers a signal.

@@ -9,8 +9,8 @@
 
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use axum::http::header;
 use socketioxide::extract::{AckSender, Event, SocketRef};
@@ -33,6 +33,22 @@ struct Inner<S> {
     next_id: AtomicU64,
 }
 
+/// A handle that the state itself may keep.
+pub struct WeakConnections<S>(Weak<Inner<S>>);
+
+impl<S> WeakConnections<S> {
+    /// `None`: the state is gone.
+    pub fn upgrade(&self) -> Option<Connections<S>> {
+        self.0.upgrade().map(Connections)
+    }
+}
+
+impl<S> Clone for WeakConnections<S> {
+    fn clone(&self) -> Self {
+        Self(Weak::clone(&self.0))
+    }
+}
+
 impl<S> Clone for Connections<S> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -41,7 +57,16 @@ impl<S> Clone for Connections<S> {
 
 impl<S: GatewayState> Connections<S> {
     pub fn new(state: S) -> Self {
-        Self(Arc::new(Inner { driver: RoomDriver::new(state), next_id: AtomicU64::new(1) }))
+        Self::with_handle(|_| state)
+    }
+
+    /// The state gets a handle to itself, for what it begins and finishes later.
+    pub fn with_handle(state: impl FnOnce(WeakConnections<S>) -> S) -> Self {
+        let inner = |handle: &Weak<Inner<S>>| {
+            let state = state(WeakConnections(handle.clone()));
+            Inner { driver: RoomDriver::new(state), next_id: AtomicU64::new(1) }
+        };
+        Self(Arc::new_cyclic(inner))
     }
 
     /// Before a client is told that it is connected: from then on its events may come, even before [`Self::connected`] runs. `read` reads each

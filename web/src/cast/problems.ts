@@ -50,6 +50,12 @@ export function ofCast(problem: CastProblem): Problem {
       return makeProblem(problem.code, t.unknownCode, t.unknownCodeHint);
     case 'room_full':
       return makeProblem(problem.code, t.roomFull, t.roomFullHint, { tone: 'warn' });
+    case 'sign_in_required':
+      return makeProblem(problem.code, t.signInTitle, t.signInAgain, { tone: 'warn' });
+    case 'refused':
+      return makeProblem(problem.code, t.notAllowed, problem.message || t.notAllowedHint);
+    case 'unavailable':
+      return makeProblem(problem.code, t.notDecided, t.notDecidedHint);
     case 'server_full':
       return makeProblem(problem.code, t.serverFull, t.serverFullHint);
     case 'too_many_attempts':

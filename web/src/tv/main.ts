@@ -93,7 +93,7 @@ function starting(): string {
 
 function reason(code: string): string {
   const full = t.tvServerFull;
-  const reasons: Record<string, string> = { server_full: full, address_full: full, site_full: full, evicted: full, rate_limited: t.tvRateLimited };
+  const reasons: Record<string, string> = { server_full: full, address_full: full, site_full: full, evicted: full, rate_limited: t.tvRateLimited, refused: t.tvNotAllowed, unavailable: t.tvNotDecided };
   return reasons[code] ?? code;
 }
 
