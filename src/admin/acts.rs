@@ -114,8 +114,7 @@ fn qr_image(text: &str) -> Option<String> {
     let code = QrCode::new(text).ok()?;
     let (width, colors) = (code.width(), code.to_colors());
     let dark = colors.iter().enumerate().filter(|(_, color)| **color == qrcode::Color::Dark);
-    let squares: String =
-        dark.map(|(at, _)| format!("M{} {}h1v1h-1z", at % width + MARGIN, at / width + MARGIN)).collect();
+    let squares: String = dark.map(|(at, _)| format!("M{} {}h1v1h-1z", at % width + MARGIN, at / width + MARGIN)).collect();
     let size = width + 2 * MARGIN;
     Some(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" shape-rendering=\"crispEdges\">\

@@ -95,7 +95,8 @@ mod tests {
     fn a_form_is_no_json() {
         let json = |kind: &str| is_json(&headers(&[("content-type", kind)]));
         assert!(json("application/json") && json("Application/JSON; charset=utf-8"));
-        for form in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain; application/json", ""] {
+        for form in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain; application/json", ""]
+        {
             assert!(!json(form), "{form}");
         }
         assert!(!is_json(&HeaderMap::new()));

@@ -27,4 +27,4 @@ mod sessions;
 mod sign_in;
 mod views;
 
-pub use handle::{Admin, AdminParts};
+pub use handle::{Admin, AdminParts, SecureUrl};

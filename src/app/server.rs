@@ -23,7 +23,7 @@ use crate::http::proxy_sightings::ProxySightings;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::multiconnection::gateway::MultiConnectionGateway;
-use crate::operator::overview::RelayedRate;
+use crate::operator::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::overview::OverviewParts;
+use super::overview_parts::OverviewParts;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;

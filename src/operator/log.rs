@@ -121,11 +121,19 @@ impl LineText {
 
 impl Visit for LineText {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == MESSAGE { self.message.write_str(value).ok() } else { write!(self.fields, " {field}={value:?}").ok() };
+        if field.name() == MESSAGE {
+            self.message.write_str(value).ok()
+        } else {
+            write!(self.fields, " {field}={value:?}").ok()
+        };
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == MESSAGE { write!(self.message, "{value:?}").ok() } else { write!(self.fields, " {field}={value:?}").ok() };
+        if field.name() == MESSAGE {
+            write!(self.message, "{value:?}").ok()
+        } else {
+            write!(self.fields, " {field}={value:?}").ok()
+        };
     }
 }
 
