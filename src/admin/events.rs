@@ -1,7 +1,7 @@
 //! Server-sent events: a page sees what happens without asking.
 //!
 //! A task of each stream computes nothing that others show as well, and waits for no reader: what a reader does not take is bounded by
-//! [`MAX_WAITING_EVENTS`] and by the bytes of its connection's account, and then the stream ends. It ends with its session, too, and when
+//! `MAX_WAITING_EVENTS` and by the bytes of its connection's account, and then the stream ends. It ends with its session, too, and when
 //! the server stops.
 
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl EventStream {
     async fn run(mut self) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tick = 0;
+        let mut tick = 0_u64;
         let ended = loop {
             let reader = self.sink.events.clone();
             tokio::select! {
@@ -147,14 +147,14 @@ impl EventStream {
         if !self.admin.0.is_live(self.session) {
             return Err(Ended::Session);
         }
-        if tick % TICKS_OF_COMMENT == 0 {
+        if tick.is_multiple_of(TICKS_OF_COMMENT) {
             self.sink.send_text(":\n\n".to_owned())?;
         }
-        if tick % View::Now.interval() == 0 {
+        if tick.is_multiple_of(View::Now.interval()) {
             let now = self.json(View::Now).await?;
             self.sink.send(View::Now.name(), &now)?;
         }
-        if tick % self.view.interval() == 0 {
+        if tick.is_multiple_of(self.view.interval()) {
             match self.view {
                 View::Now => {}
                 View::Log => self.send_log()?,

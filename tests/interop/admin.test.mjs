@@ -330,11 +330,13 @@ describe('wrong passwords', () => {
 
   test('a client that leaves before the answer has used up its attempts', async () => {
     const wrong = () => server.metric('castway_wrong_total{kind="operator_password"}');
-    for (let n = 0; n < 10; n += 1) {
-      const before = await wrong();
-      await leave(server, 'sign-in', { name: 'anna', password: `a password ${n} of a client that leaves` }, '127.0.0.6');
-      await until('the attempt counts', async () => (await wrong()) > before);
-    }
+    const before = await wrong();
+    let attempts = 0;
+    // The server may notice that a client has left before it has read the request.
+    await until('ten attempts count', async () => {
+      await leave(server, 'sign-in', { name: 'anna', password: `a password of a client that leaves ${(attempts += 1)}` }, '127.0.0.6');
+      return (await wrong()) >= before + 10;
+    });
     assert.equal(code(await attempt('anna', PASSWORD, '127.0.0.6')), '429 too_many_attempts');
   });
 });
