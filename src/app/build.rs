@@ -22,7 +22,6 @@ use crate::admin::Admin;
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
-use crate::api::passwords::UserPasswords;
 use crate::api::state::{ApiState, PublicAddress, Readiness, ReadinessCheck};
 use crate::apprtc;
 use crate::apprtc::gateway::AppRtcGateway;
@@ -170,6 +169,7 @@ impl Gateways {
             limits.kept_buffers.clone(),
             sources,
             reporter.clone(),
+            opened.admission.clone(),
         );
         let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
         flows::attach(&io, &cast, &multiconnection);
@@ -232,7 +232,7 @@ impl Opened {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
             rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
-        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone())
+        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone(), self.admission.clone())
     }
 
     fn multiconnection_gateway(&self, ledger: &Ledger, password_checks: &PasswordChecks) -> MultiConnectionGateway {
@@ -308,9 +308,11 @@ impl Opened {
         let Config { credentials, cast, http, .. } = &self.config;
         let state = ApiState {
             directory: self.directory.clone(),
+            store: self.store.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
-            passwords: UserPasswords::new(self.relay.reports()),
+            passwords: self.passwords.clone(),
+            admission: self.admission.clone(),
             ice,
             limiter: limits.credentials.clone(),
             ice_limiter: ClientLimiter::per_minute(credentials.ice.rate),

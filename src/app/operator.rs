@@ -12,9 +12,11 @@ impl App {
             cast: self.cast.clone(),
             apprtc: self.apprtc.clone(),
             multiconnection: self.multiconnection.clone(),
+            allocations: self.relay.live_allocations(),
             directory: self.directory.clone(),
             store: self.store.clone(),
             overview: self.overview_parts(),
+            realm: self.config.relay.realm.clone(),
         })
     }
 

@@ -13,12 +13,14 @@ use super::signals::ReloadSignal;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
+use crate::hooks::event::{Event, Events};
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, RealmMismatches};
+use crate::users::usage::ReachedQuota;
+use crate::users::{Directory, RealmMismatches, scope_name};
 
 /// How often [`Monitor`] checks.
 const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +43,8 @@ struct Monitor {
     /// The secret that signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
     other_realms: RealmMismatches,
+    /// The directory's, when casts were last compared with it.
+    users_revision: u64,
 }
 
 impl App {
@@ -81,6 +85,7 @@ impl App {
         tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
+        tasks.spawn(directory.clone().keep_usage(store.clone(), tell_of_quota(Events::default())));
         if let Ok(control) = control {
             tasks.spawn(control.serve(asks));
         }
@@ -102,7 +107,7 @@ impl App {
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
         directory.watch_clock(clock);
-        let signing = directory.signing_secret();
+        let (signing, users_revision) = (directory.signing_secret(), directory.revision());
         let renewed_clock = clock;
         let mut monitor = Monitor {
             relay,
@@ -116,11 +121,15 @@ impl App {
             renewed_clock,
             signing,
             other_realms,
+            users_revision,
         };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
+        let directory = monitor.directory.clone();
         admin.stop();
         monitor.stop(config.drain).await;
+        // The relay has ended, so nothing more is relayed.
+        directory.write_usage(&store).await;
         io.close().await;
         drop(stopping);
         if ended.is_none() {
@@ -166,6 +175,11 @@ impl Monitor {
             self.signing = signing;
             self.cast.renew_credentials();
         }
+        let revision = self.directory.revision();
+        if revision != self.users_revision {
+            self.users_revision = revision;
+            self.cast.follow_users();
+        }
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");
         }
@@ -205,6 +219,12 @@ impl Monitor {
         }
         refusals.log_last(Instant::now());
         self.reporter.log_last(Instant::now());
+    }
+}
+
+fn tell_of_quota(events: Events) -> impl Fn(ReachedQuota) {
+    move |ReachedQuota { scope, name, bytes, quota }| {
+        events.tell(Event::QuotaReached { scope: scope_name(scope).to_owned(), user: name.into(), bytes, quota });
     }
 }
 

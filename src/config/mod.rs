@@ -49,11 +49,12 @@ mod settings;
 mod sources;
 mod tls;
 mod topics;
+mod usage;
 
 pub use admin::AdminConfig;
 pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
-pub use cast::CastConfig;
+pub use cast::{CastAccess, CastConfig};
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use frame_ancestors::FrameAncestors;
@@ -70,3 +71,4 @@ pub use setting_rows::SettingRow;
 pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 pub use topics::Config;
+pub use usage::{UsageConfig, UsageName};

@@ -7,6 +7,7 @@ use super::overview_parts::OverviewParts;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::relay::LiveAllocations;
 use crate::users::{Directory, Store};
 
 /// What an operator sees and does. Clones share it.
@@ -18,15 +19,22 @@ pub struct OperatorParts {
     pub cast: CastGateway,
     pub apprtc: AppRtcGateway,
     pub multiconnection: MultiConnectionGateway,
+    pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
     pub overview: OverviewParts,
+    /// The realm that passwords are set for.
+    pub realm: String,
 }
 
 impl Operator {
     #[must_use]
     pub fn new(parts: OperatorParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 }
 

@@ -14,6 +14,7 @@ mod handle;
 mod logins;
 mod operators;
 mod state;
+mod usage;
 
 pub use handle::Directory;
 pub use logins::Login;

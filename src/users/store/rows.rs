@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub users: Vec<(String, SnapshotUser)>,
     /// Names whose credentials in a scope are refused.
     pub revoked: Vec<(String, Scope)>,
+    /// Bytes that users may relay in a month.
+    pub quotas: Vec<(Scope, String, u64)>,
     pub operators: Vec<(String, SnapshotOperator)>,
 }
 
