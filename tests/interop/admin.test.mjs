@@ -1,7 +1,7 @@
 // /admin: who gets in, what ends a session, and what a stranger, a page of another origin and a thief of cookies can't do.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { PASSWORD, addOperator, ask, leave, openEvents, own, signIn } from './support/admin.mjs';
+import { PASSWORD, addOperator, ask, eventsOverHttp2, leave, openEvents, own, signIn } from './support/admin.mjs';
 import { freePort } from './support/ports.mjs';
 import { startServer, withServer } from './support/server.mjs';
 import { until } from './support/wait.mjs';
@@ -244,6 +244,11 @@ describe('events', () => {
       await until('the stream ends', () => stream.ended);
     }
     assert.equal((await ask(server, 'GET', 'now', { session: other })).status, 200);
+  });
+
+  test('a stream goes over HTTP/2, too', async () => {
+    const text = await eventsOverHttp2(server, await signIn(server), 'casts', /(event: now\n[^]*){3}/);
+    assert.match(text, /^event: casts\ndata: \{"rows":\[\]\}$/m);
   });
 
   test('four streams of a session and sixteen of all', async () => {

@@ -1,5 +1,6 @@
 // Operators at /admin: requests with every header under the test's control, and event streams.
 import { request as plainRequest } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { request } from 'node:https';
 import { connect } from 'node:tls';
 import { until, within } from './wait.mjs';
@@ -86,6 +87,20 @@ export function openEvents(server, session, view = 'now', where = {}) {
     asked.on('error', reject);
     asked.end();
   });
+}
+
+// The first events of a stream over HTTP/2, which browsers use: resolves to their text once it has `pattern`.
+export async function eventsOverHttp2(server, session, view, pattern) {
+  const connection = connectHttp2(`https://127.0.0.1:${server.httpsPort}`, { rejectUnauthorized: false });
+  try {
+    const stream = connection.request({ ':path': `/admin/api/events?view=${view}`, ...own(session) }).setEncoding('utf8');
+    let text = '';
+    stream.on('data', (chunk) => (text += chunk));
+    await until(`${pattern} over HTTP/2`, () => pattern.test(text));
+    return text;
+  } finally {
+    connection.destroy();
+  }
 }
 
 // Sends a whole request, and closes the connection without waiting for the answer.
