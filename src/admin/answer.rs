@@ -82,11 +82,8 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut error = json!({"code": self.code(), "message": self.message()});
-        let wait = match self {
-            Self::TooManyAttempts(wait) => Some(retry_after::seconds(wait)),
-            Self::Busy => Some(1),
-            _ => None,
-        };
+        let wait = if let Self::TooManyAttempts(wait) = self { Some(retry_after::seconds(wait)) } else { None };
+        let wait = wait.or_else(|| (self == Self::Busy).then_some(1));
         if let Some(wait) = wait {
             error["retryAfter"] = json!(wait);
         }

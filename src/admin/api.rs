@@ -1,19 +1,17 @@
 //! What the API shows.
 
+use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{self, Refusal};
 use super::handle::Admin;
 use super::views::View;
-use crate::http::response_bytes;
-use crate::limits::waiting_bytes::Account;
 use crate::operator::rows::{MAX_PAGE_ROWS, PageRequest};
 use crate::operator::{Operator, log};
 
@@ -26,10 +24,10 @@ type Asked<T> = Result<Query<T>, QueryRejection>;
 /// The lists. All of them need a session.
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
-        .route("/admin/api/now", get(|admin, account| view(admin, account, View::Now)))
-        .route("/admin/api/casts", get(|admin, account| view(admin, account, View::Casts)))
-        .route("/admin/api/calls", get(|admin, account| view(admin, account, View::Calls)))
-        .route("/admin/api/rooms", get(|admin, account| view(admin, account, View::Rooms)))
+        .route("/admin/api/now", get(|admin| view(admin, View::Now)))
+        .route("/admin/api/casts", get(|admin| view(admin, View::Casts)))
+        .route("/admin/api/calls", get(|admin| view(admin, View::Calls)))
+        .route("/admin/api/rooms", get(|admin| view(admin, View::Rooms)))
         .route("/admin/api/allocations", get(allocations))
         .route("/admin/api/users", get(users))
         .route("/admin/api/usage", get(usage))
@@ -46,13 +44,9 @@ impl Admin {
     }
 }
 
-async fn view(State(admin): State<Admin>, account: Option<Extension<Account>>, view: View) -> Answer {
+async fn view(State(admin): State<Admin>, view: View) -> Answer {
     let json = admin.0.views().ok_or(Refusal::Busy)?.json(view).await?;
-    let response = ([(header::CONTENT_TYPE, "application/json")], json.to_string()).into_response();
-    Ok(match account {
-        Some(Extension(account)) => response_bytes::count_body(response, &account),
-        None => response,
-    })
+    Ok(([(header::CONTENT_TYPE, "application/json")], json.to_string()).into_response())
 }
 
 async fn allocations(State(admin): State<Admin>, request: Asked<PageRequest>) -> Answer {

@@ -1,7 +1,7 @@
 //! Server-sent events: a page sees what happens without asking.
 //!
 //! A task of each stream computes nothing that others show as well, and waits for no reader: what a reader does not take is bounded by
-//! [`MAX_WAITING_EVENTS`] and by the bytes of its connection's account, and then the stream ends. It ends with its session, too, and when
+//! `MAX_WAITING_EVENTS` and by the bytes of its connection's account, and then the stream ends. It ends with its session, too, and when
 //! the server stops.
 
 use std::sync::Arc;
@@ -60,8 +60,7 @@ pub(super) async fn stream(
         view: query.view,
         shown: None,
         last_line: query.after,
-        events,
-        account: account.map(|Extension(account)| account),
+        sink: EventSink { events, account: account.map(|Extension(account)| account) },
     };
     tokio::spawn(stream.run());
     let body = stream::unfold(waiting, |mut waiting: mpsc::Receiver<Bytes>| async {
@@ -111,22 +110,27 @@ struct EventStream {
     /// What was sent last of the view.
     shown: Option<Arc<str>>,
     last_line: u64,
+    sink: EventSink,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Where the reader takes events.
+struct EventSink {
     events: mpsc::Sender<Bytes>,
     /// That of the connection.
     account: Option<Account>,
-    stopping: watch::Receiver<bool>,
 }
 
 impl EventStream {
     async fn run(mut self) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tick = 0;
+        let mut tick = 0_u64;
         let ended = loop {
-            let closed = self.events.clone();
+            let reader = self.sink.events.clone();
             tokio::select! {
                 _ = self.stopping.wait_for(|stopping| *stopping) => break Ended::Server,
-                () = closed.closed() => break Ended::Reader,
+                () = reader.closed() => break Ended::Reader,
                 _ = interval.tick() => {}
             }
             if let Err(ended) = self.tick(tick).await {
@@ -135,7 +139,7 @@ impl EventStream {
             tick += 1;
         };
         if matches!(ended, Ended::Session) {
-            self.send("signed-out", "{}").ok();
+            self.sink.send("signed-out", "{}").ok();
         }
     }
 
@@ -143,14 +147,14 @@ impl EventStream {
         if !self.admin.0.is_live(self.session) {
             return Err(Ended::Session);
         }
-        if tick % TICKS_OF_COMMENT == 0 {
-            self.send_text(":\n\n".to_owned())?;
+        if tick.is_multiple_of(TICKS_OF_COMMENT) {
+            self.sink.send_text(":\n\n".to_owned())?;
         }
-        if tick % View::Now.interval() == 0 {
+        if tick.is_multiple_of(View::Now.interval()) {
             let now = self.json(View::Now).await?;
-            self.send(View::Now.name(), &now)?;
+            self.sink.send(View::Now.name(), &now)?;
         }
-        if tick % self.view.interval() == 0 {
+        if tick.is_multiple_of(self.view.interval()) {
             match self.view {
                 View::Now => {}
                 View::Log => self.send_log()?,
@@ -168,7 +172,7 @@ impl EventStream {
     async fn send_view(&mut self) -> Result<(), Ended> {
         let json = self.json(self.view).await?;
         if self.shown.as_deref() != Some(&*json) {
-            self.send(self.view.name(), &json)?;
+            self.sink.send(self.view.name(), &json)?;
             self.shown = Some(json);
         }
         Ok(())
@@ -177,12 +181,14 @@ impl EventStream {
     fn send_log(&mut self) -> Result<(), Ended> {
         let lines = log::kept().after(self.last_line);
         for lines in lines.chunks(MAX_LINES_OF_EVENT) {
-            self.send(View::Log.name(), &json!({"lines": lines}).to_string())?;
+            self.sink.send(View::Log.name(), &json!({"lines": lines}).to_string())?;
             self.last_line = lines.last().map_or(self.last_line, |line| line.n);
         }
         Ok(())
     }
+}
 
+impl EventSink {
     fn send(&self, event: &str, json: &str) -> Result<(), Ended> {
         self.send_text(format!("event: {event}\ndata: {json}\n\n"))
     }
@@ -208,5 +214,41 @@ struct CountedEvent {
 impl AsRef<[u8]> for CountedEvent {
     fn as_ref(&self) -> &[u8] {
         self.text.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
+
+    fn sink(account: &Account) -> (EventSink, mpsc::Receiver<Bytes>) {
+        let (events, reader) = mpsc::channel(MAX_WAITING_EVENTS);
+        (EventSink { events, account: Some(account.clone()) }, reader)
+    }
+
+    #[test]
+    fn what_a_reader_takes_counts_until_it_is_written() {
+        let ledger = Ledger::default();
+        let (sink, mut reader) = sink(&ledger.open(None));
+        assert!(sink.send("now", "{}").is_ok());
+        let event = reader.try_recv().unwrap();
+        assert_eq!((&event[..], ledger.bytes()), (&b"event: now\ndata: {}\n\n"[..], event.len()));
+        drop(event);
+        assert_eq!(ledger.bytes(), 0);
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_is_dropped() {
+        let ledger = Ledger::default();
+        let account = ledger.open(None);
+        let (slow, _reader) = sink(&account);
+        assert!((0..MAX_WAITING_EVENTS).all(|_| slow.send("now", "{}").is_ok()) && !account.is_closed());
+        assert!(slow.send("now", "{}").is_err() && account.is_closed());
+
+        let account = ledger.open(None);
+        let (large, _reader) = sink(&account);
+        let json = "x".repeat(MAX_CLIENT_BYTES / 2);
+        assert!(large.send("allocations", &json).is_ok() && large.send("allocations", &json).is_err() && account.is_closed());
     }
 }

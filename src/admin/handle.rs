@@ -27,14 +27,16 @@ pub struct AdminParts {
     pub base: BasePath,
     /// The origin that people type, if it is set.
     pub public_origin: Option<String>,
-    /// The address of `/admin` over HTTPS, if it is known, without the base path's last slash.
-    pub secure_url: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    pub secure_url: SecureUrl,
     pub directory: Directory,
     pub password_checks: PasswordChecks,
     pub reports: GuessReports,
     pub checks: Checks,
     pub settings: Vec<SettingRow>,
 }
+
+/// The address of `/admin` over HTTPS, if it is known, for a client that used this host.
+pub type SecureUrl = Box<dyn Fn(Option<&str>) -> Option<String> + Send + Sync>;
 
 pub(super) struct Inner {
     pub(super) parts: AdminParts,

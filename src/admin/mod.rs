@@ -5,7 +5,7 @@
 //!   [`Operator`](crate::operator::Operator) shows and does.
 //! - Outputs: the page, JSON, and server-sent events.
 //! - Invariants: nothing is served over plain HTTP, nor to networks that `CASTWAY_ADMIN_ALLOW` leaves out, for which `/admin` does not
-//!   exist. Every route but `state` and `sign-in` passes [`session`], which demands a session, and of each change that it comes from a page
+//!   exist. Every route but `state` and `sign-in` passes `session`, which demands a session, and of each change that it comes from a page
 //!   of this server. No route answers with a header that lets another origin read it. Wrong passwords are throttled before a password is
 //!   checked. Sessions, streams and the bytes that wait for a reader are bounded.
 //!
@@ -27,4 +27,4 @@ mod sessions;
 mod sign_in;
 mod views;
 
-pub use handle::{Admin, AdminParts};
+pub use handle::{Admin, AdminParts, SecureUrl};

@@ -23,11 +23,12 @@ use crate::users::credentials::unix_seconds;
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// Headers of every answer under `/admin`.
-const HEADERS: [(HeaderName, &str); 4] = [
+const HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 /// What a browser may do with an answer of the API that somebody opens as a page.
 const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -98,7 +99,7 @@ async fn state(State(admin): State<Admin>, Extension(client): Extension<ClientIn
     answer::json(&json!({
         "available": why.is_none(),
         "why": why,
-        "secureUrl": (parts.secure_url)(),
+        "secureUrl": (parts.secure_url)(client.host.as_deref()),
         "operator": operator,
         "csrf": csrf,
         "version": env!("CARGO_PKG_VERSION"),

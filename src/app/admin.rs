@@ -3,9 +3,10 @@
 use super::open::Opened;
 use super::server::App;
 use crate::addresses::interfaces;
-use crate::admin::{Admin, AdminParts};
+use crate::admin::{Admin, AdminParts, SecureUrl};
 use crate::check::Checks;
 use crate::config::without_last_slash;
+use crate::http::own_address;
 use crate::users::PasswordChecks;
 
 impl Opened {
@@ -24,18 +25,23 @@ impl Opened {
         })
     }
 
-    /// The address of `/admin` over HTTPS, as far as the server knows it: that of the setting, or of its certificate.
-    fn secure_url(&self) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
-        let public = self.config.http.public_url.clone().filter(|url| url.scheme() == "https");
-        let public = public.map(|url| without_last_slash(&url));
+    /// The address of `/admin` over HTTPS for a client that used this host, as far as the server knows it: that of the setting, or of its
+    /// certificate.
+    fn secure_url(&self) -> SecureUrl {
+        let public = self.config.http.public_url.clone();
         let secure = self.certificates.clone().zip(self.https_port);
-        Box::new(move || {
+        Box::new(move |asked| {
             let own = || {
                 let (certificates, port) = secure.as_ref()?;
-                let host = certificates.current().hosts().into_iter().next()?;
+                let asked = asked.and_then(own_address::parsed_host);
+                let host = asked.and_then(|asked| certificates.current().host_for(asked.clone()).or(Some(asked)))?;
                 Some(interfaces::origin("https", &host, *port))
             };
-            public.clone().or_else(own).map(|origin| format!("{origin}/admin"))
+            let origin = match &public {
+                Some(url) if url.scheme() == "https" => Some(without_last_slash(url)),
+                _ => own(),
+            };
+            origin.map(|origin| format!("{origin}/admin"))
         })
     }
 }

@@ -47,7 +47,7 @@ use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
-use crate::operator::overview::RelayedRate;
+use crate::operator::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::socketio;

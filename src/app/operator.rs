@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::server::App;
-use crate::operator::overview::OverviewParts;
-use crate::operator::{Operator, OperatorParts};
+use crate::operator::{Operator, OperatorParts, OverviewParts};
 
 impl App {
     /// What an operator sees and does.

@@ -24,7 +24,7 @@ use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionGateway;
-use crate::operator::overview::RelayedRate;
+use crate::operator::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;

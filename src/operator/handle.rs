@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::overview::OverviewParts;
+use super::overview_parts::OverviewParts;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;

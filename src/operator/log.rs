@@ -3,7 +3,7 @@
 //! - Owner: the process, whose log is one ([`kept`]).
 //! - Inputs: the events of `tracing`, through [`LogLayer`].
 //! - Outputs: [`LogLine`]s with ascending numbers.
-//! - Invariants: at most [`MAX_LINES`] lines and [`MAX_BYTES`] of text are kept; control characters and those that turn the direction of
+//! - Invariants: at most `MAX_LINES` lines and `MAX_BYTES` of text are kept; control characters and those that turn the direction of
 //!   writing are escaped, so that no value forges a line.
 
 use std::collections::VecDeque;

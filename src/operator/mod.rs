@@ -16,8 +16,12 @@ mod handle;
 mod ids;
 pub mod log;
 pub mod overview;
+mod overview_parts;
+mod relayed_rate;
 pub mod rows;
 mod sessions;
 
 pub use error::ActError;
 pub use handle::{Operator, OperatorParts};
+pub use overview_parts::{LastCheck, OverviewParts};
+pub use relayed_rate::RelayedRate;
