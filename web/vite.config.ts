@@ -80,7 +80,7 @@ export default defineConfig({
     // The built-in minifier writes strings as template literals, even in ES5 output.
     minify: 'terser',
     reportCompressedSize: false,
-    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call'), check: page('check'), missing: page('404') } },
+    rolldownOptions: { input: { index: page('index'), tv: page('tv'), cast: page('cast'), call: page('call'), check: page('check'), admin: page('admin'), missing: page('404') } },
   },
   plugins: [
     partials(),
@@ -101,7 +101,7 @@ export default defineConfig({
     proxy: {
       '/socket.io': { target: server, ws: true },
       '/ws': { target: server, ws: true },
-      '^/(api|v1alpha|join|message|leave|report|check)/': server,
+      '^/(api|v1alpha|join|message|leave|report|check|admin/api)/': server,
       '^/r(/|$)': { target: server, bypass: () => '/call.html' },
     },
   },
