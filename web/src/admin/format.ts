@@ -40,9 +40,11 @@ export function parseBytes(text: string): number | null {
   return Number.isSafeInteger(Math.round(value)) ? Math.round(value) : null;
 }
 
-/** As `lib/figures.ts` writes a bit rate. */
+/** As `lib/figures.ts` writes a bit rate; a server has larger ones. */
 export function rate(kbps: number): string {
-  return kbps >= 1000 ? `${number(kbps / 1000, 1)} Mbit/s` : `${Math.round(kbps)} kbit/s`;
+  if (kbps < 1000) return `${Math.round(kbps)} kbit/s`;
+  const [value, name] = kbps < 1e6 ? [kbps / 1000, 'Mbit/s'] : [kbps / 1e6, 'Gbit/s'];
+  return `${number(value, value < 99.95 ? 1 : 0)} ${name}`;
 }
 
 export const percent = (part: number) => `${number(part * 100, part > 0 && part < 0.0995 ? 1 : 0)} %`;

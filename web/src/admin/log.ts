@@ -128,7 +128,7 @@ export function logView(): View {
     name: 'log', title: a.viewLog, stream: 'log', load, everySeconds: 5,
     element: make(
       'div', {},
-      card(a.blocked, bans, make('div', { class: 'buttons' }, button(`${a.block} …`, { id: 'block' }, () => block(null, reload)))),
+      card(a.blocked, bans, make('div', { class: 'buttons' }, button(a.blockTitle, { id: 'block' }, () => block(null, reload)))),
       card(a.throttled, throttled),
       lines.element,
     ),
