@@ -76,10 +76,9 @@ export function allocationsView(): View {
     reload();
   });
   return {
-    name: 'allocations', title: a.viewAllocations, stream: 'allocations', load,
-    element: make('div', {}, make('div', { class: 'tools' }, find), list.element, pager.element),
     // The stream has the first rows of all; this view may show others.
-    take: (event) => event === 'allocations' && reload(),
+    name: 'allocations', title: a.viewAllocations, stream: 'now', load, everySeconds: 5,
+    element: make('div', {}, make('div', { class: 'tools' }, find), list.element, pager.element),
   };
 }
 

@@ -16,7 +16,8 @@ class Lines {
   readonly element: HTMLElement;
   private readonly list = make('ol', { class: 'lines-of-log', reversed: '' });
   private readonly none = make('p', { class: 'nothing' });
-  private last = 0;
+  last = 0;
+  private lastTime = 0;
   private count = 0;
   private search = '';
   private onlyWarnings = false;
@@ -43,9 +44,9 @@ class Lines {
   }
 
   add(lines: LogLine[]): void {
+    const newest = lines[lines.length - 1];
     // The numbers begin anew with the server.
-    const newest = lines.length ? lines[lines.length - 1]!.n : this.last;
-    if (newest < this.last) this.clear();
+    if (newest && newest.n < this.last && newest.at > this.lastTime) this.clear();
     lines.forEach((line) => line.n > this.last && this.prepend(line));
     while (this.count > MAX_LINES) {
       this.list.lastElementChild!.remove();
@@ -56,7 +57,7 @@ class Lines {
 
   private clear(): void {
     this.list.textContent = '';
-    this.last = this.count = 0;
+    this.last = this.lastTime = this.count = 0;
   }
 
   private prepend({ n, at, level, text }: LogLine): void {
@@ -65,6 +66,7 @@ class Lines {
     this.judge(item);
     this.list.prepend(item);
     this.last = n;
+    this.lastTime = at;
     this.count++;
   }
 
@@ -118,7 +120,7 @@ export function logView(): View {
   });
   const load = async () => {
     const asked = newest.ask(() => Promise.all([look<Rows<BanRow>>('bans'), look<Rows<ThrottledRow>>('throttled')]));
-    const { lines: given } = await look<{ lines: LogLine[] }>('log?after=0');
+    const { lines: given } = await look<{ lines: LogLine[] }>(`log?after=${lines.last}`);
     lines.add(given);
     await asked;
   };
