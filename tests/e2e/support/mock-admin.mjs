@@ -93,7 +93,7 @@ const part = (rows, query) => {
 };
 
 // Starts it: {url, data, posts, tell, close}. `data` may be changed; `posts` has what was asked for, and `tell(event, data)` sends an event.
-export async function startMockAdmin(data = FULL()) {
+export async function startMockAdmin(data = FULL(), port = 0) {
   const posts = [];
   const streams = new Set();
   const looks = {
@@ -134,16 +134,17 @@ export async function startMockAdmin(data = FULL()) {
       return response.writeHead(404, { 'content-type': 'application/json' }).end('{}');
     }
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
   const tell = (event, body) => streams.forEach((stream) => stream.write(`event: ${event}\ndata: ${JSON.stringify(body)}\n\n`));
   const beat = setInterval(() => tell('now', data.now), 2000);
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     data, posts, tell,
+    // Twice is as good as once.
     close: async () => {
       clearInterval(beat);
       server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await new Promise((resolve) => server.close(() => resolve()));
     },
   };
 }
