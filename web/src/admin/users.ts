@@ -16,6 +16,8 @@ const PAGE_ROWS = 50;
 
 const isStored = ({ kind }: UserRow) => kind === 'user' || kind === 'operator';
 const mayRelay = ({ kind }: UserRow) => kind === 'user' || kind === 'signed';
+/** Strangers' names of scope *clients* have no quota: they are free for everybody. */
+const mayHaveQuota = (row: UserRow) => row.kind === 'user' || (row.kind === 'signed' && row.scope === 'anyone');
 const nameOf = (row: UserRow) => (row.kind === 'others' ? a.kindOthers : isolated(row.name));
 
 function nameLines(row: UserRow): (Line | false)[] {
@@ -116,7 +118,7 @@ function actions(reload: () => void): Action<UserRow>[] {
     { name: 'disable', label: a.disable, of: nameOf, ends: true, offered: (row) => isStored(row) && row.enabled, act: (row) => disable(row, reload) },
     { name: 'enable', label: a.enable, of: nameOf, offered: (row) => isStored(row) && !row.enabled, act: (row) => enable(row, reload) },
     { name: 'password', label: a.newPassword, of: nameOf, offered: isStored, act: (row) => newPassword(row, reload) },
-    { name: 'quota', label: a.setQuota, of: nameOf, offered: mayRelay, act: (row) => setQuota(row, reload) },
+    { name: 'quota', label: a.setQuota, of: nameOf, offered: mayHaveQuota, act: (row) => setQuota(row, reload) },
     { name: 'usage', label: a.usage, of: nameOf, offered: (row) => row.kind !== 'operator', act: (row) => void showUsage(row) },
     {
       name: 'block', label: a.block, of: nameOf, ends: true, offered: mayRelay,
