@@ -126,7 +126,7 @@ browserTest('an operator closes a call and a room', {}, async (fixture, server) 
 
   await turnTo(page, 'rooms');
   const clients = [await connectMulti(server, 'initiator', { headers: { 'user-agent': AGENT } })];
-  fixture.onClose(() => closeAll(clients.map(({ socket }) => socket)));
+  fixture.onClose(async () => closeAll(clients.map(({ socket }) => socket)));
   await clients[0].ask('open-room', room(MARKUP));
   await until('the room comes', () => row(page, 'rooms').count(), (count) => count === 1);
   await act(page, row(page, 'rooms'), 'close');
@@ -138,8 +138,8 @@ browserTest('an operator finds an allocation, and ends it', {}, async (fixture, 
   const browser = await fixture.browser(DEVICES);
   const page = await signedIn(browser, server, { view: 'allocations' });
   const credentials = async (name) => {
-    const { username, credential } = (await (await fetch(`${server.url}/turn?username=${encodeURIComponent(name)}`)).json()).iceServers.at(-1);
-    return { username, password: credential };
+    const { username, password } = await (await fetch(`${server.url}/turn?username=${encodeURIComponent(name)}`)).json();
+    return { username, password };
   };
   const allocations = new Allocations(server);
   fixture.onClose(async () => allocations.close());
