@@ -211,6 +211,7 @@ browserTest('an operator blocks and unblocks, makes a key for a check, and reads
 
   await turnTo(page, 'check');
   await page.locator('#new-key').click();
+  await page.locator('#check-key').waitFor();
   const link = await page.locator('#check-key a').getAttribute('href');
   assert.match(link, /\/check\?k=\w+/);
   assert.equal(await page.locator('#check-key .qr').getAttribute('data-url'), link);

@@ -15,6 +15,7 @@ const TIZEN = 'Mozilla/5.0 (SMART-TV; LINUX; Tizen 6.5) AppleWebKit/537.36 (KHTM
 const EDGE = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36 Edg/138.0.0.0';
 const party = (address, name = null, user = null, agent = FIREFOX) => ({ address, name, user, agent });
 const media = (path, kbps, loss, rttMs) => ({ path, kbps, loss, rttMs });
+const verdict = (code, title, text, fix = '', command = '') => ({ verdict: { code, side: 'server', command, en: { title, text, fix }, zh: { title, text, fix } } });
 const NONE = media(null, null, null, null);
 
 // Everything that a server may have to show, with names that try to break the page.
@@ -62,8 +63,8 @@ export const FULL = () => ({
   ],
   throttled: [{ address: '198.51.100.66', kind: 'code', wait: 48 }],
   checks: [
-    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: { verdict: { code: 'fine', title: 'Everything works from there', text: 'Each path to the relay works.', fix: '', command: '' } } },
-    { at: now() - 90_000, kind: 'cast', address: '203.0.113.9', result: { verdict: { code: 'udp_closed', title: 'UDP does not reach the relay', text: 'Nothing from you reached UDP 3478; TCP did.', fix: 'Open UDP 3478 in the machine’s firewall and in the cloud’s security group.', command: 'sudo nft insert rule inet filter input udp dport 3478 accept' } } },
+    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: verdict('fine', 'Everything works from there', 'Each path to the relay works.') },
+    { at: now() - 90_000, kind: 'cast', address: '203.0.113.9', result: verdict('udp_closed', 'UDP does not reach the relay', 'Nothing from you reached UDP 3478; TCP did.', 'Open UDP 3478 in the machine’s firewall.', 'sudo nft insert rule inet filter input udp dport 3478 accept') },
   ],
   log: Array.from({ length: 60 }, (_, index) => ({
     n: index + 1, at: Date.now() - (60 - index) * 17_000, level: index % 9 === 4 ? 'WARN' : index % 20 === 7 ? 'ERROR' : 'INFO',

@@ -24,7 +24,7 @@ const COLUMNS: Column<AllocationRow>[] = [
     name: 'user', label: a.user, heads: true,
     show: (cell, row) => showLines(cell, [row.user ? clientLine(row.user) : { text: a.anonymous, hint: true }, { text: a.scope(row.scope), hint: true }]),
   },
-  { name: 'client', label: a.client, show: (cell, row) => showLines(cell, [{ text: row.client }, { text: a.overTransport(row.transport), hint: true }]) },
+  { name: 'client', label: a.client, show: (cell, row) => showLines(cell, [{ text: hostOf(row.client) }, { text: a.overTransport(row.client.replace(/^.*:/, ''), row.transport), hint: true }]) },
   { name: 'relayed', label: a.relayed, show: (cell, row) => showLines(cell, addressLines(row.relayed, row.relayed.length)) },
   { name: 'peers', label: a.peers, show: (cell, row) => showLines(cell, addressLines(row.peers, row.peerCount)) },
   {

@@ -1,5 +1,6 @@
 import { copyText, setText, show } from '../lib/dom';
 import { drawQr } from '../lib/qr';
+import { asVerdict } from '../lib/verdict';
 import { announce } from './announce';
 import { change, look, Newest } from './api';
 import { button, make } from './build';
@@ -26,14 +27,12 @@ interface Key {
 
 const KINDS: Record<string, string> = { check: a.checkKindCheck, cast: a.checkKindCast, call: a.checkKindCall };
 
-/** The verdict in a result: its title and its sentence. */
-function verdictLines(result: unknown): Line[] {
-  const verdict = (result as { verdict?: Record<string, unknown> } | null)?.verdict;
-  const text = (name: string) => (verdict && typeof verdict[name] === 'string' ? shown(verdict[name] as string) : '');
-  const [title, sentence, fix, command] = [text('title') || text('code'), text('text'), text('fix'), text('command')];
-  const lines: Line[] = [{ text: title || a.none }];
-  [sentence, fix, command].forEach((more) => more && lines.push({ text: more, hint: true }));
-  return lines;
+/** The verdict in a result, in the language of the page. */
+function verdictLines(result: unknown): (Line | null)[] {
+  const verdict = asVerdict((result as { verdict?: unknown } | null)?.verdict);
+  if (!verdict) return [{ text: a.none }];
+  const { title, text, fix, command } = verdict;
+  return [{ text: shown(title) }, ...[text, fix, command].map((more) => (more ? { text: shown(more), hint: true } : null))];
 }
 
 const COLUMNS: Column<CheckRow>[] = [

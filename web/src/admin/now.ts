@@ -37,9 +37,10 @@ class Fact {
 function showCertificate(fact: Fact, certificate: Now['certificate']): void {
   if (!certificate) return fact.set(null, a.nowCertificateNone, '');
   const { names, daysLeft, trusted, problem } = certificate;
-  const bad = daysLeft < 7 || !trusted || Boolean(problem);
-  const more = [shown(names.join(', ')), trusted ? '' : a.nowCertificateUntrusted, problem ? shown(problem) : ''].filter(Boolean).join(' · ');
-  fact.set(bad ? 'bad' : 'good', a.nowCertificateDays(daysLeft), more);
+  const days = a.nowCertificateDays(daysLeft);
+  const wrong = trusted ? problem && shown(problem) : a.nowCertificateUntrusted;
+  const more = [shown(names.join(', ')), wrong ? days : ''].filter(Boolean).join(' · ');
+  fact.set(wrong || daysLeft < 7 ? 'bad' : 'good', wrong || days, more);
 }
 
 function showCheck(fact: Fact, check: Now['lastCheck']): void {

@@ -147,7 +147,7 @@ export const en = {
   received: (bytes: string) => `${bytes} received`,
   expires: 'Expires',
   expiresIn: (time: string) => `in ${time}`,
-  overTransport: (transport: string) => `over ${transport.toUpperCase()}`,
+  overTransport: (port: string, transport: string) => `port ${port}, over ${transport.toUpperCase()}`,
   scope: (scope: string) => `scope ${scope}`,
   anonymous: 'no name',
   allocationOf: (user: string, client: string) => `the allocation of ${user} at ${client}`,

@@ -149,7 +149,7 @@ export const zh: AdminText = {
   received: (bytes) => `接收 ${bytes}`,
   expires: '到期',
   expiresIn: (time) => `${time}后`,
-  overTransport: (transport) => `通过 ${transport.toUpperCase()}`,
+  overTransport: (port, transport) => `端口 ${port}，通过 ${transport.toUpperCase()}`,
   scope: (scope) => `范围 ${scope}`,
   anonymous: '无名',
   allocationOf: (user, client) => `${user}在 ${client} 的分配`,

@@ -121,7 +121,7 @@ function actions(reload: () => void): Action<UserRow>[] {
     { name: 'quota', label: a.setQuota, of: nameOf, offered: mayHaveQuota, act: (row) => setQuota(row, reload) },
     { name: 'usage', label: a.usage, of: nameOf, offered: (row) => row.kind !== 'operator', act: (row) => void showUsage(row) },
     {
-      name: 'block', label: a.block, of: nameOf, ends: true, offered: mayRelay,
+      name: 'block', label: a.block, of: nameOf, offered: mayRelay,
       act: (row) => block([{ target: `user:${row.name}`, label: a.blockUser(isolated(row.name)) }], reload),
     },
   ];
