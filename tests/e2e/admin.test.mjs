@@ -51,6 +51,19 @@ browserTest('the page is off until there is an operator, signs in, and ends with
   await shows(other, 'casts');
   const cookies = await page.context().cookies();
   assert.deepEqual(cookies.map(({ name, path, httpOnly, secure: https, sameSite }) => [name, path, httpOnly, https, sameSite]), [['castway_admin', '/admin', true, true, 'Strict']]);
+
+  // A session has four streams. A fifth tab asks instead, says so, and is live as soon as there is room.
+  const tabs = [];
+  for (let count = 0; count < 3; count += 1) {
+    tabs.push(await page.context().newPage());
+    await tabs[count].goto(`${secure(server)}/admin#casts`);
+    await shows(tabs[count], 'casts');
+    if (count < 2) await tabs[count].locator('#live[data-tone=good]').waitFor();
+  }
+  await until('it says that it is not live', () => text(tabs[2], '#live'), (now) => /Not live/.test(now));
+  await tabs[0].close();
+  await tabs[2].locator('#live[data-tone=good]').waitFor();
+
   await page.locator('#sign-out').click();
   await page.locator('#sign-in-card').waitFor();
   await other.locator('#sign-in-card').waitFor();

@@ -78,8 +78,9 @@ export class List<R> {
     const focus = this.focus();
     const next: Record<string, Shown<R>> = Object.create(null);
     const ids = inOrder.map(idOf);
+    // First of all: the other rows would have to move, and whatever moves loses the focus for a moment.
+    this.ids.forEach((id) => ids.indexOf(id) < 0 && this.shown[id]!.element.remove());
     inOrder.forEach((row, at) => (next[ids[at]!] = this.place(row, ids[at]!, at)));
-    this.ids.forEach((id) => !next[id] && this.shown[id]!.element.remove());
     this.shown = next;
     this.ids = ids;
     show(this.table, ids.length > 0);
