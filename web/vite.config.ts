@@ -101,7 +101,7 @@ export default defineConfig({
     proxy: {
       '/socket.io': { target: server, ws: true },
       '/ws': { target: server, ws: true },
-      '^/(api|v1alpha|join|message|leave|report|check)/': server,
+      '^/(api|v1alpha|join|message|leave|report|check|admin/api)/': server,
       '^/r(/|$)': { target: server, bypass: () => '/call.html' },
     },
   },

@@ -6,6 +6,7 @@ import { newKey } from '../interop/support/check.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { DEVICES, inState, joinCall, launch, openSource, openTv, until } from './support/browser.mjs';
 import { DEAD_RELAY } from './support/dead-relay.mjs';
+import { startMockAdmin } from './support/mock-admin.mjs';
 import { startDowngradingProxy } from './support/downgrade.mjs';
 import { startPlainCast } from './support/plain-caster.mjs';
 
@@ -16,6 +17,7 @@ mkdirSync(out, { recursive: true });
 const server = await startServer();
 const proxy = await startDowngradingProxy(server.url);
 const unreachable = await startServer(DEAD_RELAY);
+const operators = await startMockAdmin();
 const browser = await launch(DEVICES);
 const errorIs = (page, id) => until(id, () => page.locator('#notice').getAttribute('data-error'), (error) => error === id);
 
@@ -360,6 +362,18 @@ try {
     await page.locator('#start-check').click();
     await page.locator('#digits').waitFor();
   });
+  for (const view of ['now', 'casts', 'calls', 'rooms', 'allocations', 'users', 'check', 'log', 'settings']) {
+    await each(`admin-${view}`, async (page) => {
+      await page.goto(`${operators.url}/admin#${view}`);
+      await page.locator('#view[data-loaded]').waitFor();
+      if (view === 'check') await page.locator('#new-key').click();
+    });
+  }
+  await each('admin-dialog', async (page) => {
+    await page.goto(`${operators.url}/admin#casts`);
+    await page.locator('[data-act=block]').first().click();
+  });
+  await each('admin-insecure', open('/admin'));
   await tv.close();
   const stale = await (await browser.newContext({ viewport: { width: 1280, height: 720 } })).newPage();
   await stale.goto(`${server.url}/tv`);
@@ -375,6 +389,7 @@ try {
   await browser.close();
   await proxy.close();
   await unreachable.close();
+  await operators.close();
   await server.close();
 }
 console.log(out);

@@ -41,7 +41,7 @@ const ofSetup = (id) => (/^netns\/healthy-/.test(id) ? 2 : /^netns\/fault-/.test
 const costOf = (id, cost) => COSTS[id] ?? ofSetup(id) ?? cost;
 // Files that run for more than 40 s, the longest first. If one of them began last, it would be the only one at the end.
 const LONGEST = [
-  'e2e/multi', 'e2e/call', 'netns/one-port', 'interop/unfinished-crowds', 'netns/doctor-firewall', 'netns/fault-udp-closed', 'interop/refusals', 'e2e/code', 'e2e/looks', 'e2e/failure', 'e2e/one-port',
+  'e2e/multi', 'e2e/call', 'netns/one-port', 'interop/unfinished-crowds', 'netns/doctor-firewall', 'netns/fault-udp-closed', 'interop/refusals', 'e2e/code', 'e2e/looks', 'e2e/admin-looks', 'e2e/admin', 'e2e/failure', 'e2e/one-port',
   'netns/dual-stack', 'e2e/policy', 'e2e/cast', 'e2e/caster-page', 'e2e/under-a-path', 'interop/tls', 'interop/sessions', 'netns/check', 'e2e/examples', 'netns/turn-clients', 'e2e/old-tv', 'e2e/websocket', 'netns/classroom',
   'interop/one-host-port', 'interop/refused-for-now', 'interop/collider', 'interop/clock', 'interop/kept-memory', 'interop/multi-original', 'interop/multi', 'e2e/foreign-origin',
   'netns/nat', 'netns/fault-external-address', 'netns/fault-visitor', 'interop/rooms', 'netns/firewall', 'netns/fault-proxy', 'interop/unread', 'interop/passwords', 'netns/self-test',

@@ -46,16 +46,23 @@ type Plain = { [K in keyof Text]: Text[K] extends string ? K : never }[keyof Tex
 
 /** Sets the text of every element with `data-t`, the label of every element with `data-t-label`, and the link to the other language. */
 export function translate(title: Plain): void {
+  translateWith(t as { [K in Plain]: string }, t[title]);
+}
+
+/** The same with the texts of one page. */
+export function translateWith(all: Record<string, unknown>, title: string): void {
   document.documentElement.lang = TAGS[language];
-  document.title = t[title];
+  document.title = title;
   const texts = document.querySelectorAll('[data-t]');
-  for (let i = 0; i < texts.length; i++) texts[i]!.textContent = t[texts[i]!.getAttribute('data-t') as Plain];
+  for (let i = 0; i < texts.length; i++) texts[i]!.textContent = all[texts[i]!.getAttribute('data-t')!] as string;
   const labels = document.querySelectorAll('[data-t-label]');
   for (let i = 0; i < labels.length; i++) {
-    labels[i]!.setAttribute('aria-label', t[labels[i]!.getAttribute('data-t-label') as Plain]);
+    labels[i]!.setAttribute('aria-label', all[labels[i]!.getAttribute('data-t-label')!] as string);
   }
   const link = document.getElementById('language') as HTMLAnchorElement | null;
-  if (link) offerOther(link);
+  if (!link) return;
+  offerOther(link);
+  addEventListener('hashchange', () => offerOther(link));
 }
 
 function offerOther(link: HTMLAnchorElement): void {
