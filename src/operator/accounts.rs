@@ -9,8 +9,8 @@ use super::error::ActError;
 use super::handle::Operator;
 use super::rows::{MAX_PAGE_ROWS, Page, PageRequest};
 use crate::turn::Scope;
-use crate::users::usage::{UsageOwner, day_name, month_name};
-use crate::users::{PasswordKeys, StoreError, UsageRecord, UserName, check_requested, generate_password, scope_named};
+use crate::users::usage::{UsageOwner, UsageRecord, day_name, month_name};
+use crate::users::{PasswordKeys, StoreError, UserName, check_requested, generate_password, scope_named};
 
 /// A user: one of the database, or a name that a key or another issuer has signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,5 +32,5 @@ pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
     CheckKind, DATABASE_FILE_NAME, KeptCheck, MAX_USAGE_ROWS, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError,
-    UsageRecord, UserInfo,
+    UserInfo,
 };

@@ -61,7 +61,7 @@ impl Server {
         store.set_enabled(&"mallory".parse().unwrap(), false, now).await.unwrap();
         store.remove(&"removed".parse().unwrap(), now).await.unwrap();
         let directory = Directory::open(&store, &config.credentials).await.unwrap();
-        let follower = tokio::spawn(directory.clone().follow(store));
+        let follower = tokio::spawn(directory.clone().follow(store.clone()));
 
         let relay = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay);
@@ -70,6 +70,7 @@ impl Server {
         let external = ExternalAddresses::new(&config.relay.external, bound, None);
         let state = ApiState {
             directory: directory.clone(),
+            store,
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
             limiter: ClientLimiter::per_minute(config.credentials.rate),
             ice_limiter: ClientLimiter::per_minute(config.credentials.ice.rate),
