@@ -22,6 +22,7 @@ mod metrics;
 mod operator;
 pub mod passwords;
 pub mod router;
+mod sign_in;
 pub mod state;
 pub mod turn_credentials;
 mod usage;

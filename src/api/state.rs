@@ -8,13 +8,13 @@ use ipnet::IpNet;
 
 use super::keys::ApiKeys;
 use super::metric_families::MetricsSource;
-use super::passwords::UserPasswords;
 use crate::addresses::ice_servers::IceServers;
+use crate::admission::Admission;
 use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
 use crate::limits::rate::ClientLimiter;
 use crate::tls::Certificates;
-use crate::users::{Directory, Store};
+use crate::users::{Directory, Store, UserPasswords};
 
 #[derive(Debug)]
 pub struct ApiState {
@@ -25,6 +25,7 @@ pub struct ApiState {
     /// The API keys of `credentials`.
     pub keys: ApiKeys,
     pub passwords: UserPasswords,
+    pub admission: Admission,
     pub ice: IceServers,
     /// The rate limit of `/turn`; the cast gateway, which issues credentials too, shares it.
     pub limiter: ClientLimiter,

@@ -189,7 +189,7 @@ impl CredentialRequest {
         let of_key = || api.directory.trusted_scope(username).ok_or(ApiError::Forbidden);
         let by_password = || {
             let password = self.password.as_ref().ok_or(ApiError::NotSignedIn)?;
-            api.passwords.check(&api.directory, username, password, from, now)
+            Ok(api.passwords.check(&api.directory, username, password, from, now)?)
         };
         match api.credentials.access {
             TurnAccess::Open if api.keys.any_is_known(&self.keys, from, now) => of_key(),

@@ -1,6 +1,9 @@
 //! Hands all parts to the operator.
 
+use std::time::Instant;
+
 use super::server::App;
+use crate::operator::overview::OverviewParts;
 use crate::operator::{Operator, OperatorParts};
 
 impl App {
@@ -13,7 +16,21 @@ impl App {
             allocations: self.relay.live_allocations(),
             directory: self.directory.clone(),
             store: self.store.clone(),
+            overview: self.overview_parts(),
             realm: self.config.relay.realm.clone(),
         })
+    }
+
+    fn overview_parts(&self) -> OverviewParts {
+        let warnings = self.warnings();
+        OverviewParts {
+            relay: self.relay.stats_reader(),
+            certificates: self.certificates.clone(),
+            checks: self.checks.clone(),
+            rate: self.relayed_rate.clone(),
+            start: Instant::now(),
+            warnings: Box::new(move || warnings.list()),
+            last_check: Default::default(),
+        }
     }
 }

@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::error::CliError;
 use super::installation::Given;
-use super::{credentials, data_folder, doctor, end, secret, sessions, usage, user};
+use super::{credentials, data_folder, doctor, end, secret, sessions, status, usage, user};
 use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.
@@ -53,6 +53,8 @@ pub(super) enum Command {
     Health,
     /// Say why casts don't work and what to do: settings, ports, name, certificate, relay, firewall, and a check from outside
     Doctor(doctor::Arguments),
+    /// Say how much goes on: TVs, casts, calls, rooms, allocations, Mbit/s, the certificate and the last check
+    Status(status::Arguments),
     /// List what runs now: casts, calls, rooms, and allocations of the relay
     Sessions(sessions::Arguments),
     /// End a cast, a call, a room, an allocation, or all that a user has

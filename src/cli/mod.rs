@@ -34,6 +34,7 @@ mod scope;
 mod secret;
 mod sessions;
 mod shared_settings;
+mod status;
 mod systemd_env_file;
 mod table;
 mod trusted_file;

@@ -107,7 +107,7 @@ mod tests {
         let row = ["cast-1".to_owned(), "客厅的电视机在这里".to_owned(), "short".to_owned()];
         assert_eq!(fitted_table(columns, std::slice::from_ref(&row), 24), "ID      NAME       TV\ncast-1  客厅的电…  short");
         let narrow = fitted_table(columns, &[row], 4);
-        assert!(narrow.ends_with("cast-1  客…  sho…"), "ids stay whole: {narrow}");
+        assert!(narrow.ends_with("cast-1  客…   sho…"), "ids stay whole: {narrow}");
     }
 
     #[test]

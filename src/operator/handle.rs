@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::overview::OverviewParts;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;
@@ -21,6 +22,7 @@ pub struct OperatorParts {
     pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
+    pub overview: OverviewParts,
     /// The realm that passwords are set for.
     pub realm: String,
 }

@@ -31,6 +31,10 @@ pub struct ListedAllocation {
     pub peer_count: usize,
     pub since: Instant,
     pub expires: Instant,
+    /// Bytes of payload from the client to its peers.
+    pub sent: u64,
+    /// Bytes of payload from its peers to the client.
+    pub received: u64,
 }
 
 impl ListedAllocation {
@@ -48,6 +52,8 @@ impl ListedAllocation {
             peer_count: peers.iter().flatten().count() + permitted.count(),
             since: allocation.since,
             expires: allocation.expires,
+            sent: allocation.delivery.traffic.sent(),
+            received: allocation.delivery.traffic.received(),
         }
     }
 

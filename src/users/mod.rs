@@ -18,19 +18,23 @@ pub mod kept_checks;
 mod leases;
 mod name;
 mod password;
+pub mod password_checks;
 mod realm_mismatches;
 mod scope;
 mod store;
 pub mod usage;
+mod user_passwords;
 
 pub use credentials::Credentials;
 pub use directory::{Directory, Login};
 pub use kept_checks::KeptChecks;
 pub use name::{NameError, UserName, check_requested};
-pub use password::{PasswordError, PasswordKeys, generate_password, looks_generated};
+pub use password::{OperatorPassword, PasswordError, PasswordKeys, generate_password, looks_generated};
+pub use password_checks::{Busy, PasswordChecks};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
-    CheckKind, DATABASE_FILE_NAME, KeptCheck, MAX_USAGE_ROWS, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError,
-    UserInfo,
+    CheckKind, DATABASE_FILE_NAME, KeptCheck, MAX_USAGE_ROWS, OpenError, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator,
+    SnapshotUser, Store, StoreError, UserInfo,
 };
+pub use user_passwords::{PasswordRefusal, UserPasswords};

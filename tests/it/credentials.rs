@@ -8,19 +8,20 @@ use std::time::{Duration, SystemTime};
 use axum::middleware;
 use castway::addresses::external::ExternalAddresses;
 use castway::addresses::ice_servers::{AdvertisedPort, IceServers, UrlTransport};
+use castway::admission::Admission;
 use castway::api;
 use castway::api::keys::ApiKeys;
 use castway::api::metric_families::MetricsSource;
-use castway::api::passwords::UserPasswords;
 use castway::api::state::{ApiState, PublicAddress, ReadinessCheck};
 use castway::config::{Config, Settings};
+use castway::hooks::authorize::Authorizer;
 use castway::http::client_info;
 use castway::limits::guesses::GuessReports;
 use castway::limits::rate::ClientLimiter;
 use castway::turn::Scope;
 use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use castway::users::credentials::{h_a1_md5, verify};
-use castway::users::{Directory, PasswordKeys, Store, UserName, generate_password};
+use castway::users::{Directory, PasswordKeys, Store, UserName, UserPasswords, generate_password};
 use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -75,6 +76,7 @@ impl Server {
             limiter: ClientLimiter::per_minute(config.credentials.rate),
             ice_limiter: ClientLimiter::per_minute(config.credentials.ice.rate),
             keys: ApiKeys::new(config.credentials.api_keys.clone(), &GuessReports::default()),
+            admission: Admission::of_anyone(Authorizer::default()),
             passwords: UserPasswords::new(&GuessReports::default()),
             credentials: config.credentials,
             public: PublicAddress {

@@ -3,6 +3,7 @@
 mod end;
 mod new_code;
 mod sessions;
+mod status;
 mod usage;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::control::Ask;
 #[must_use]
 pub fn all(operator: &Operator) -> Vec<Box<dyn Ask>> {
     vec![
+        Box::new(status::StatusAsk(operator.clone())),
         Box::new(sessions::SessionsAsk(operator.clone())),
         Box::new(end::EndAsk(operator.clone())),
         Box::new(new_code::NewCodeAsk(operator.clone())),

@@ -31,6 +31,8 @@ mod guessing;
 mod habits;
 pub mod input;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod own_address;
 #[cfg(test)]
 mod policy;

@@ -14,7 +14,7 @@ use crate::turn::Scope;
 use crate::users::credentials::{self, TimeLimitedUsername};
 use crate::users::former_clocks::FormerClocks;
 use crate::users::leases::CredentialLeases;
-use crate::users::store::{SecretInfo, Snapshot, SnapshotUser};
+use crate::users::store::{SecretInfo, Snapshot, SnapshotOperator, SnapshotUser};
 use crate::users::usage::{Usage, UsageOwner};
 
 /// The time between two lines in the log about credentials of other issuers that live longer than our own.
@@ -47,6 +47,7 @@ pub(super) struct IndexedSnapshot {
     /// Newest first.
     pub(super) secrets: Vec<SecretInfo>,
     pub(super) users: HashMap<String, SnapshotUser>,
+    pub(super) operators: HashMap<String, SnapshotOperator>,
     /// The realm of one of the users.
     pub(super) usual_realm: String,
     /// The scopes in which a name is revoked.
@@ -63,6 +64,7 @@ impl From<Snapshot> for IndexedSnapshot {
             secrets: snapshot.secrets,
             usual_realm: snapshot.users.first().map(|(_, user)| user.realm.clone()).unwrap_or_default(),
             users: snapshot.users.into_iter().collect(),
+            operators: snapshot.operators.into_iter().collect(),
             revoked,
         }
     }
@@ -79,10 +81,13 @@ impl IndexedSnapshot {
         matches!(owner, UsageOwner::User { scope, name } if self.has_user(*scope, name))
     }
 
-    /// Whether the user of this scope and name was disabled, removed, or given another scope.
+    /// Whether the user of this scope and name was disabled, removed, or given another scope, or the name is an operator's.
     pub(super) fn is_refused(&self, scope: Scope, name: &str) -> bool {
         let revoked = self.revoked.get(name).is_some_and(|scopes| scopes.contains(&scope));
+        // As with a user's name, a stranger who uses it is not that operator.
+        let is_operator = scope == Scope::Anyone && self.operators.contains_key(name);
         revoked
+            || is_operator
             || self.users.get(name).is_some_and(|user| match (scope, user.scope) {
                 (Scope::Clients, Scope::Clients) | (Scope::Anyone, Scope::Anyone) => !user.enabled,
                 // The password of such a user may be public, and gives nobody access to anyone.

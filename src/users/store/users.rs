@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::connection::Store;
 use super::error::StoreError;
+use super::operators::has_operator;
 use super::rows::{UserInfo, before, seconds};
 use crate::turn::Scope;
 use crate::users::credentials::CLOCK_SLACK;
@@ -17,9 +18,12 @@ impl Store {
     /// Adds a user. A removed user of the same name and scope is no longer remembered.
     ///
     /// # Errors
-    /// `Exists`, `Database`.
+    /// `Exists`, `OperatorExists`, `Database`.
     pub async fn add(&self, name: &UserName, keys: &PasswordKeys, scope: Scope, now: SystemTime) -> Result<(), StoreError> {
         let mut transaction = self.begin_write().await?;
+        if has_operator(&mut transaction, name).await? {
+            return Err(StoreError::OperatorExists(name.to_string()));
+        }
         let added = sqlx::query(
             "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, typed_h_a1_md5, typed_h_a1_sha256, created_at,
                                 updated_at, scope)
