@@ -222,6 +222,7 @@ test('a crash loses what was relayed since the last write, and never counts twic
   const server = await startServer({});
   try {
     await server.addUser(ALICE.username, ALICE.password);
+    let total = 0;
     await withAllocations(server, async (allocations) => {
       const [a, b] = await allocations.pair(ALICE);
       const before = 2 * (await exchange(a, b, [1200, 30_000]));
@@ -236,9 +237,10 @@ test('a crash loses what was relayed since the last write, and never counts twic
       const [c, d] = await allocations.pair(ALICE);
       const more = 2 * (await exchange(c, d, [500]));
       await counted(server, { alice: kept + more });
-      assert.equal((await server.stop()).code, 0);
-      assert.deepEqual(named(await usage(server)), { alice: kept + more });
+      total = kept + more;
     });
+    assert.equal((await server.stop()).code, 0);
+    assert.deepEqual(named(await usage(server)), { alice: total });
   } finally {
     await server.close();
   }
