@@ -15,8 +15,7 @@ use super::keys::bearer;
 use super::state::ApiState;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
-use crate::users::UsageRecord;
-use crate::users::usage::{day_name, month_name};
+use crate::users::usage::{UsageRecord, day_name, month_name};
 
 /// With `user=NAME` only the rows of this name, with `months=1` by month instead of by day. Responds 200 with `{"rows":[{"period","scope","name","bytes"}]}`, the newest first. The key comes as a bearer token alone: a query string
 /// ends up in logs.

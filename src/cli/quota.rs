@@ -72,7 +72,7 @@ pub(super) async fn run(store: &Store, Arguments { name, quota, scope }: &Argume
     let found = quotas.iter().find(|(of, named, _)| *of == scope && named == name);
     let month = month_of(day_of(SystemTime::now()));
     let rows = store.usage_by_month(Some(name)).await?;
-    let of_name = |row: &&crate::users::UsageRecord| row.period == month && row.owner.scope_name() == scope_name(scope);
+    let of_name = |row: &&crate::users::usage::UsageRecord| row.period == month && row.owner.scope_name() == scope_name(scope);
     let used = figures::bytes(rows.iter().find(of_name).map_or(0, |row| row.bytes));
     print(match found {
         Some((_, _, bytes)) => format!("{name} has relayed {used} of {} in this month.", figures::bytes(*bytes)),

@@ -18,8 +18,8 @@ use super::table::{Column, fitted_table};
 use crate::config::Config;
 use crate::control::client::{self, ANSWER_TIMEOUT, AskError};
 use crate::turn::Scope;
-use crate::users::usage::{UsageOwner, UsageTotals, day_name, day_of, month_name, with_current};
-use crate::users::{MAX_USAGE_ROWS, Store, UsageRecord, scope_named};
+use crate::users::usage::{UsageOwner, UsageRecord, UsageTotals, day_name, day_of, month_name, with_current};
+use crate::users::{MAX_USAGE_ROWS, Store, scope_named};
 
 const HELP_NOTE: &str = "\
 Bytes are those of payloads, in both directions, by day or month of UTC. Users of the database have rows of their own, and at most 1000 \

@@ -9,8 +9,8 @@ use super::error::ActError;
 use super::handle::Operator;
 use super::rows::{MAX_PAGE_ROWS, Page, PageRequest};
 use crate::turn::Scope;
-use crate::users::usage::{UsageOwner, day_name, month_name};
-use crate::users::{PasswordKeys, StoreError, UsageRecord, UserName, check_requested, generate_password, scope_named};
+use crate::users::usage::{UsageOwner, UsageRecord, day_name, month_name};
+use crate::users::{PasswordKeys, StoreError, UserName, check_requested, generate_password, scope_named};
 
 /// A user: one of the database, or a name that a key or another issuer has signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct UsageRow {
     pub bytes: u64,
 }
 
+/// The kind of an operator's row.
+const OPERATOR: &str = "operator";
+
 impl Operator {
     /// By name; the row of all others is the last one.
     ///
@@ -66,17 +69,23 @@ impl Operator {
             let kind = if owner == UsageOwner::Others { "others" } else { "signed" };
             rows.entry(owner).or_insert_with(|| UserRow { kind: kind.to_owned(), enabled: true, ..UserRow::default() });
         }
+        let mut found: Vec<(UsageOwner, UserRow)> = rows.into_iter().collect();
+        // An operator relays nothing.
+        for operator in parts.store.operators().await.map_err(failed)? {
+            let owner = UsageOwner::User { scope: Scope::OwnAddress, name: operator.name.into() };
+            found.push((owner, UserRow { kind: OPERATOR.to_owned(), enabled: operator.enabled, ..UserRow::default() }));
+        }
         let search = request.search.trim().to_lowercase();
-        let mut found: Vec<(UsageOwner, UserRow)> =
-            rows.into_iter().filter(|(owner, _)| owner.name().to_lowercase().contains(&search)).collect();
+        found.retain(|(owner, _)| owner.name().to_lowercase().contains(&search));
         found.sort_by(|(one, _), (other, _)| sort_key(one).cmp(&sort_key(other)));
         let total = found.len();
         let limit = if request.limit == 0 { MAX_PAGE_ROWS } else { request.limit.min(MAX_PAGE_ROWS) };
         let page = found.into_iter().skip(request.offset).take(limit).map(|(owner, row)| {
             let totals = usage.totals(&owner);
+            let scope = if row.kind == OPERATOR { "" } else { owner.scope_name() };
             UserRow {
                 name: owner.name().to_owned(),
-                scope: owner.scope_name().to_owned(),
+                scope: scope.to_owned(),
                 allocations: allocations.get(&owner).copied().unwrap_or_default(),
                 today: totals.today,
                 month: totals.month,

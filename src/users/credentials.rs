@@ -26,6 +26,9 @@ const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 const OWN_ADDRESS_KEY_LABEL: &[u8] = b"castway/scope/own-address/1";
 /// Users of scope own-address have names that begin so. Other names are not tried with the key of that scope.
 pub const OWN_ADDRESS_USER_PREFIX: &str = "check-";
+/// The users of this server's tests of its own relay: at the start and every now and then, and by `castway doctor`.
+pub const SELF_TEST_USER: &str = "castway self-test";
+pub const DOCTOR_USER: &str = "castway-doctor";
 /// Digits of an expiry in milliseconds, as JavaScript's `Date.now()` has them; in seconds it would be after the year 33,000.
 const MILLISECOND_DIGITS: usize = 13;
 

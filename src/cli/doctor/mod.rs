@@ -34,7 +34,7 @@ use super::error::CliError;
 use super::installation::Installation;
 use super::output::{is_colored, print_json, print_styled};
 use crate::control::client::ANSWER_TIMEOUT;
-use crate::users::credentials::unix_seconds;
+use crate::users::credentials::{DOCTOR_USER, unix_seconds};
 
 const HELP_NOTE: &str = "\
 Marks: ✔ works, ! should be changed, ✘ keeps casts from working (exit status 1), ? could not be found out.
@@ -188,7 +188,7 @@ impl Output {
 
 /// Credentials for the relay's test.
 fn credentials(folder: &mut DataFolder, scope: &str) -> Option<Credentials> {
-    let question = json!({ "ask": "credentials", "name": "castway-doctor", "scope": scope });
+    let question = json!({ "ask": "credentials", "name": DOCTOR_USER, "scope": scope });
     let answer = folder.ask(question, ANSWER_TIMEOUT).ok()?;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
     Some(Credentials { username: text("username")?, password: text("password")? })

@@ -66,7 +66,6 @@ fn snapshot() -> Snapshot {
             user("shut", Clients, false),
         ],
         revoked: vec![("removed".into(), Anyone), ("former".into(), Clients)],
-        quotas: Vec::new(),
         ..Snapshot::default()
     }
 }

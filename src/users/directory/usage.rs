@@ -7,8 +7,8 @@ use super::handle::Directory;
 use crate::turn::{Scope, UserAccount};
 #[cfg(doc)]
 use crate::users::store::MAX_USAGE_ROWS;
-use crate::users::store::{Store, StoreError, UsageRecord};
-use crate::users::usage::{ReachedQuota, Usage, UsageOwner, with_current};
+use crate::users::store::{Store, StoreError};
+use crate::users::usage::{ReachedQuota, Usage, UsageOwner, UsageRecord, with_current};
 
 impl Directory {
     /// The account of a user who begins to have allocations.

@@ -30,8 +30,7 @@ pub use database_file::{DATABASE_FILE_NAME, OpenError};
 pub use error::StoreError;
 pub use rows::{OperatorInfo, SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, UserInfo};
 pub(in crate::users) use snapshot::ChangeWatcher;
-pub(in crate::users) use usage::UsageDelta;
-pub use usage::{MAX_USAGE_ROWS, UsageRecord};
+pub use usage::MAX_USAGE_ROWS;
 
 #[cfg(test)]
 mod tests;

@@ -7,30 +7,12 @@ use super::error::StoreError;
 use super::rows::scope;
 use crate::turn::Scope;
 use crate::users::scope::scope_name;
-use crate::users::usage::{UsageOwner, UsageTotals, month_of};
+use crate::users::usage::{UsageDelta, UsageOwner, UsageRecord, UsageTotals, month_of};
 
 /// Rows of an answer.
 pub const MAX_USAGE_ROWS: i64 = 10_000;
 /// SQLite has no larger number.
 const MAX_BYTES: u64 = i64::MAX as u64;
-
-/// What was relayed for an owner on a day.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageDelta {
-    /// Since 1970, UTC.
-    pub day: i64,
-    pub owner: UsageOwner,
-    pub bytes: u64,
-}
-
-/// What was relayed for an owner in a period.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageRecord {
-    /// The day or the month since 1970, UTC.
-    pub period: i64,
-    pub owner: UsageOwner,
-    pub bytes: u64,
-}
 
 impl Store {
     /// Adds to days and months, all or nothing.

@@ -7,8 +7,8 @@
 //!   the last write, a minute at most. Days and months are those of UTC by the server's clock when the bytes are collected; a clock that is
 //!   set never makes less of a row. No packet and no request waits for the disk.
 //!
-//! Users of the database have rows of their own. Names that a key or another issuer has signed have, too, at most
-//! [`MAX_SIGNED_NAMES_PER_DAY`](table::MAX_SIGNED_NAMES_PER_DAY) on a day, under the part of the name that
+//! Users of the database have rows of their own. Names that a key or another issuer has signed have, too, at most 1000 on a day
+//! (`table::MAX_SIGNED_NAMES_PER_DAY`), under the part of the name that
 //! [`UsageName`] takes. All others are in one row.
 
 mod calendar;
@@ -19,7 +19,7 @@ mod table;
 
 pub use calendar::{day_name, day_of, month_name, month_of};
 pub use handle::Usage;
-pub use owner::{ReachedQuota, UsageOwner, UsageTotals, with_current};
+pub use owner::{ReachedQuota, UsageDelta, UsageOwner, UsageRecord, UsageTotals, with_current};
 
 #[cfg(doc)]
 use crate::config::UsageName;

@@ -1,4 +1,4 @@
-//! [`UsageOwner`]: under what traffic is kept. PURE.
+//! [`UsageOwner`]: under what traffic is kept, and rows of it. PURE.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -6,14 +6,13 @@ use std::collections::HashMap;
 use super::calendar::month_of;
 use crate::turn::Scope;
 use crate::users::scope::scope_name;
-use crate::users::store::UsageRecord;
 
 /// Whose traffic a row has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UsageOwner {
     /// A user of the database, or a name that a key or another issuer has signed, or the part of it that the rule of the settings takes.
     User { scope: Scope, name: Box<str> },
-    /// All that have no row of their own: strangers, checks, and names beyond the most of a day.
+    /// All that have no row of their own: strangers, checks, the tests of this server by itself, and names beyond the most of a day.
     Others,
 }
 
@@ -42,6 +41,24 @@ impl UsageOwner {
 pub struct UsageTotals {
     pub today: u64,
     pub month: u64,
+}
+
+/// What was relayed for an owner on a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageDelta {
+    /// Since 1970, UTC.
+    pub day: i64,
+    pub owner: UsageOwner,
+    pub bytes: u64,
+}
+
+/// What was relayed for an owner in a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRecord {
+    /// The day or the month since 1970, UTC.
+    pub period: i64,
+    pub owner: UsageOwner,
+    pub bytes: u64,
 }
 
 /// A user who has used up the quota of the month.

@@ -11,9 +11,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::calendar::month_of;
-use super::owner::{ReachedQuota, UsageOwner, UsageTotals};
+use super::owner::{ReachedQuota, UsageDelta, UsageOwner, UsageTotals};
 use crate::turn::UserAccount;
-use crate::users::store::UsageDelta;
 
 /// Signed names that get a row on a day. An issuer with random names would fill the database otherwise.
 pub(super) const MAX_SIGNED_NAMES_PER_DAY: usize = 1000;
