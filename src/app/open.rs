@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::facts::PublicNames;
+use super::hooks::Hooks;
 use super::listeners::TcpListeners;
 use super::self_test::{Parts, SelfTest};
 use crate::addresses::external::ExternalAddresses;
@@ -46,6 +47,8 @@ pub(super) struct Opened {
     pub(super) self_test: SelfTest,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    /// Requests to the operator's own servers.
+    pub(super) hooks: Hooks,
 }
 
 impl Opened {
@@ -80,6 +83,7 @@ impl Opened {
         let record =
             config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
+        let hooks = Hooks::new(&config.hooks);
         Ok(Self {
             config,
             listeners,
@@ -95,6 +99,7 @@ impl Opened {
             relay,
             descriptors,
             clock,
+            hooks,
         })
     }
 

@@ -186,7 +186,8 @@ async fn connect_to_one(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 /// The connection ends when its sender is dropped.
 async fn handshake(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<Body>, PostError> {
     let mut builder = http1::Builder::new();
-    let (sender, connection) = builder.max_buf_size(MAX_ANSWER_BYTES).handshake(TokioIo::new(stream)).await.map_err(PostError::Http)?;
+    let (sender, connection) =
+        builder.max_buf_size(MAX_ANSWER_BYTES).handshake(TokioIo::new(stream)).await.map_err(PostError::Http)?;
     tokio::spawn(connection);
     Ok(sender)
 }
