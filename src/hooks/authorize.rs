@@ -12,6 +12,7 @@ use super::error::PostError;
 use super::question::read_answer;
 pub use super::question::{Answer, Question, SeatKind};
 use super::questions::{Asking, Ending, Place, Questions};
+use crate::config::secret::Secret;
 use crate::config::{AskedSeats, AuthorizeConfig};
 use crate::limits::ip_prefix;
 use crate::limits::log_interval::LogInterval;
@@ -115,7 +116,7 @@ impl Inner {
         let (sender, answered) = watch::channel(None);
         let request_key = Question::request_key(&json);
         let asking = Asking {
-            json: json.into(),
+            json: Secret::new(json.into()),
             // A request that ends by then is known to be unanswered, and not only to have waited.
             until: begun + self.limit.mul_f32(0.95),
             waiter: Arc::new(sender),
@@ -169,7 +170,7 @@ impl Inner {
 
     async fn send(self: Arc<Self>, asking: Asking<Waiter>) {
         let limit = asking.until.saturating_duration_since(Instant::now());
-        let answer = self.target.post(asking.json.clone(), limit).await;
+        let answer = self.target.post(asking.json.expose().clone(), limit).await;
         let (outcome, ending) = match read(answer) {
             Ok(Answer::Allowed) => (Outcome::Answered(Answer::Allowed), Ending::Yes),
             Ok(answer) => (Outcome::Answered(answer), Ending::Other),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 
 use super::question::Key;
+use crate::config::secret::Secret;
 
 pub(super) const MAX_REQUESTS: usize = 16;
 /// Requests of one address. Others have the rest.
@@ -33,7 +34,8 @@ const DOWN_TIME: Duration = Duration::from_secs(3);
 /// A question on its way; `T` names who waits for its answer.
 #[derive(Debug, Clone)]
 pub(super) struct Asking<T> {
-    pub(super) json: Bytes,
+    /// It has the token in it.
+    pub(super) json: Secret<Bytes>,
     pub(super) until: Instant,
     pub(super) waiter: T,
     /// The client that asks.
@@ -221,7 +223,7 @@ impl<T: Clone> Questions<T> {
 }
 
 fn bytes<T>(asking: &Asking<T>) -> usize {
-    asking.json.len() + QUESTION_OVERHEAD_BYTES
+    asking.json.expose().len() + QUESTION_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

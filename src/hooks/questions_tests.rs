@@ -12,7 +12,7 @@ fn asking(client: IpAddr, name: u32, now: Instant) -> Asking<u32> {
     let mut key = [0; 32];
     key[..4].copy_from_slice(&name.to_be_bytes());
     Asking {
-        json: Bytes::from_static(b"{}"),
+        json: Secret::new(Bytes::from_static(b"{}")),
         until: now + 2 * SECOND,
         waiter: name,
         client,
@@ -73,7 +73,8 @@ fn an_address_has_a_share_of_the_places_that_wait() {
 #[test]
 fn questions_that_wait_are_bounded_in_bytes() {
     let (mut questions, now) = (Questions::default(), Instant::now());
-    let long = |name: u32| Asking { json: vec![b'x'; 32 * 1024].into(), ..asking(client((name % 200) as u8), name, now) };
+    let long =
+        |name: u32| Asking { json: Secret::new(vec![b'x'; 32 * 1024].into()), ..asking(client((name % 200) as u8), name, now) };
     let waits = (0..200).filter(|name| questions.ask(long(*name), now) == Place::Waits(())).count();
     assert!((30..=32).contains(&waits), "{waits}");
 }
