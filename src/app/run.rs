@@ -14,12 +14,14 @@ use super::signals::ReloadSignal;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
+use crate::hooks::event::{Event, Events};
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, RealmMismatches};
+use crate::users::usage::ReachedQuota;
+use crate::users::{Directory, RealmMismatches, scope_name};
 
 /// How often [`Monitor`] checks.
 const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ struct Monitor {
     /// The secret that signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
     other_realms: RealmMismatches,
+    /// The directory's, when casts were last compared with it.
+    users_revision: u64,
 }
 
 impl App {
@@ -55,6 +59,7 @@ impl App {
     /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let asks = self.asks();
+        self.open_admin();
         let Self {
             config,
             mut listeners,
@@ -72,6 +77,8 @@ impl App {
             reporter,
             self_test,
             hooks,
+            admin,
+            relayed_rate,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -84,6 +91,7 @@ impl App {
         tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
+        tasks.spawn(directory.clone().keep_usage(store.clone(), tell_of_quota(hooks.webhooks.events())));
         if let Ok(control) = control {
             tasks.spawn(control.serve(asks));
         }
@@ -100,12 +108,13 @@ impl App {
 
         tasks.spawn(self_test.keep_testing());
         tasks.spawn(hooks.webhooks.clone().run());
+        tasks.spawn(relayed_rate.keep_sampling(relay.stats_reader()));
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
         directory.watch_clock(clock);
-        let signing = directory.signing_secret();
+        let (signing, users_revision) = (directory.signing_secret(), directory.revision());
         let renewed_clock = clock;
         let mut monitor = Monitor {
             relay,
@@ -120,10 +129,15 @@ impl App {
             renewed_clock,
             signing,
             other_realms,
+            users_revision,
         };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
+        let directory = monitor.directory.clone();
+        admin.stop();
         monitor.stop(config.drain).await;
+        // The relay has ended, so nothing more is relayed.
+        directory.write_usage(&store).await;
         io.close().await;
         drop(stopping);
         if ended.is_none() {
@@ -173,6 +187,11 @@ impl Monitor {
             self.signing = signing;
             self.cast.renew_credentials();
         }
+        let revision = self.directory.revision();
+        if revision != self.users_revision {
+            self.users_revision = revision;
+            self.cast.follow_users();
+        }
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");
         }
@@ -212,6 +231,12 @@ impl Monitor {
         }
         refusals.log_last(Instant::now());
         self.reporter.log_last(Instant::now());
+    }
+}
+
+fn tell_of_quota(events: Events) -> impl Fn(ReachedQuota) {
+    move |ReachedQuota { scope, name, bytes, quota }| {
+        events.tell(Event::QuotaReached { scope: scope_name(scope).to_owned(), user: name.into(), bytes, quota });
     }
 }
 

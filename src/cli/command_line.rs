@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::error::CliError;
 use super::installation::Given;
-use super::{credentials, data_folder, doctor, secret, user};
+use super::{credentials, data_folder, doctor, end, secret, sessions, status, usage, user};
 use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.
@@ -53,6 +53,14 @@ pub(super) enum Command {
     Health,
     /// Say why casts don't work and what to do: settings, ports, name, certificate, relay, firewall, and a check from outside
     Doctor(doctor::Arguments),
+    /// Say how much goes on: TVs, casts, calls, rooms, allocations, Mbit/s, the certificate and the last check
+    Status(status::Arguments),
+    /// List what runs now: casts, calls, rooms, and allocations of the relay
+    Sessions(sessions::Arguments),
+    /// End a cast, a call, a room, an allocation, or all that a user has
+    End(end::Arguments),
+    /// List what users have relayed, by day or month
+    Usage(usage::Arguments),
     /// Answer the questions of another command about a data folder, with the rights of its owner
     #[command(name = data_folder::COMMAND, hide = true)]
     DataFolder { folder: PathBuf },

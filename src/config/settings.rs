@@ -76,6 +76,13 @@ pub struct Settings {
     /// https://*.example.org (any subdomain); none: no site may
     #[arg(long, env = "CASTWAY_FRAME_ANCESTORS", value_name = "LIST", global = true, hide_env_values = true)]
     pub frame_ancestors: Option<String>,
+    /// Comma-separated list of addresses or networks from which operators may use /admin; any: all
+    #[arg(long, env = "CASTWAY_ADMIN_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
+    pub admin_allow: Option<String>,
+    /// Serve /admin although the path of CASTWAY_PUBLIC_URL shares its origin with other applications, whose pages could act as the
+    /// operator: true or false
+    #[arg(long, env = "CASTWAY_ADMIN_UNDER_PATH", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub admin_under_path: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP; over TCP with and without TLS
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
@@ -241,6 +248,16 @@ pub struct Settings {
     /// Lifetime of the credentials from /v1alpha/iceconfig and /v1alpha/turn, at most CASTWAY_TTL
     #[arg(long, env = "CASTWAY_ICE_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ice_ttl: Option<String>,
+    /// Under which name the traffic of names is kept that a key or another issuer signs: whole, none (all in one row), before:TEXT or
+    /// after:TEXT (the part before or after the first TEXT)
+    #[arg(long, env = "CASTWAY_USAGE_NAME", value_name = "RULE", global = true, hide_env_values = true)]
+    pub usage_name: Option<String>,
+    /// How long the traffic of each user and day is kept
+    #[arg(long, env = "CASTWAY_USAGE_DAYS", value_name = "DAYS", global = true, hide_env_values = true)]
+    pub usage_days: Option<String>,
+    /// How long the traffic of each user and month is kept
+    #[arg(long, env = "CASTWAY_USAGE_MONTHS", value_name = "MONTHS", global = true, hide_env_values = true)]
+    pub usage_months: Option<String>,
     /// Another address for Collider, AppRTC's WebSocket signaling, in addition to the main port, e.g. [::]:8089
     #[arg(long, env = "CASTWAY_COLLIDER_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub collider_addr: Option<String>,
@@ -266,6 +283,9 @@ pub struct Settings {
     /// Let a second caster take a TV over from the first: true or false
     #[arg(long, env = "CASTWAY_TAKEOVER", value_name = "BOOL", global = true, hide_env_values = true)]
     pub takeover: Option<String>,
+    /// Who may cast: anyone, or users, who sign in with the name and password of a user of this server
+    #[arg(long, env = "CASTWAY_CAST_ACCESS", value_name = "WHO", global = true, hide_env_values = true)]
+    pub cast_access: Option<String>,
     /// Number of wrong codes or room passwords per minute after which an address has to wait; raise it where many casters share
     /// an address
     #[arg(long, env = "CASTWAY_WRONG_CODES", value_name = "COUNT", global = true, hide_env_values = true)]
@@ -338,6 +358,8 @@ impl Settings {
             metrics_allow: text("127.0.0.0/8,::1"),
             cors_origins: text("*"),
             frame_ancestors: text("self"),
+            admin_allow: text("any"),
+            admin_under_path: text("false"),
             turn_addr: text("[::]:3478"),
             allocation_default_address_family: text("ipv4"),
             turn_http: text("false"),
@@ -377,6 +399,9 @@ impl Settings {
             ice_access: text("open"),
             ice_rate: text("2000"),
             ice_ttl: text("86400"),
+            usage_name: text("whole"),
+            usage_days: text("62"),
+            usage_months: text("24"),
             max_calls: text("10000"),
             call_rate: text("1200"),
             call_sockets: text("300"),
@@ -384,6 +409,7 @@ impl Settings {
             new_code: text("after-idle"),
             grace: text("60"),
             takeover: text("true"),
+            cast_access: text("anyone"),
             wrong_codes: text("20"),
             max_bitrate: text("0"),
             max_rooms: text("10000"),

@@ -24,6 +24,8 @@ pub enum GuessKind {
     RoomPassword,
     /// The password of RTCMultiConnection's admin page.
     AdminPassword,
+    /// The password of an operator, at `/admin`.
+    OperatorPassword,
     /// The API key of `/turn` and `/v1alpha`.
     ApiKey,
     /// The key or the digits of `/check`.
@@ -39,10 +41,11 @@ pub enum GuessKind {
 
 impl GuessKind {
     /// All kinds, in the order of the variants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Code,
         Self::RoomPassword,
         Self::AdminPassword,
+        Self::OperatorPassword,
         Self::ApiKey,
         Self::CheckKey,
         Self::UserPassword,
@@ -53,7 +56,7 @@ impl GuessKind {
     /// Whether a client beyond its limit may still try once in a while, because these protocols can't tell it how long to wait.
     pub(super) const fn allows_retries(self) -> bool {
         match self {
-            Self::Code | Self::RoomPassword | Self::AdminPassword | Self::CheckKey => false,
+            Self::Code | Self::RoomPassword | Self::AdminPassword | Self::OperatorPassword | Self::CheckKey => false,
             Self::ApiKey | Self::UserPassword | Self::TurnPassword | Self::TurnPasswordUdp => true,
         }
     }
@@ -65,6 +68,7 @@ impl GuessKind {
             Self::Code => "code",
             Self::RoomPassword => "room_password",
             Self::AdminPassword => "admin_password",
+            Self::OperatorPassword => "operator_password",
             Self::ApiKey => "api_key",
             Self::CheckKey => "check_key",
             Self::UserPassword => "user_password",

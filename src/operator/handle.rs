@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::overview::OverviewParts;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::relay::LiveAllocations;
 use crate::users::{Directory, Store};
 
 /// What an operator sees and does. Clones share it.
 #[derive(Clone)]
-#[expect(dead_code, reason = "the lists come next")]
 pub struct Operator(pub(super) Arc<OperatorParts>);
 
 /// The parts of the server that an operator looks at and acts on.
@@ -18,14 +19,22 @@ pub struct OperatorParts {
     pub cast: CastGateway,
     pub apprtc: AppRtcGateway,
     pub multiconnection: MultiConnectionGateway,
+    pub allocations: LiveAllocations,
     pub directory: Directory,
     pub store: Store,
+    pub overview: OverviewParts,
+    /// The realm that passwords are set for.
+    pub realm: String,
 }
 
 impl Operator {
     #[must_use]
     pub fn new(parts: OperatorParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 }
 

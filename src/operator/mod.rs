@@ -7,9 +7,15 @@
 //!   the log with the name of the operator.
 
 pub mod accounts;
+mod allocations;
+pub mod asks;
 pub mod bans;
+mod end;
 mod error;
 mod handle;
+mod ids;
+pub mod log;
+pub mod overview;
 pub mod rows;
 mod sessions;
 

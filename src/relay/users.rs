@@ -3,11 +3,12 @@
 //! The engine verifies requests with [`CredentialSource`]; the shards also ask, when [`RelayUsers::revision`] has changed, which
 //! users of their allocations may stay.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
 use crate::turn::codec::integrity::PasswordAlgorithm;
-use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserKeys};
+use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserAccount, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
@@ -40,6 +41,10 @@ impl CredentialSource for Directory {
 
     fn is_leased(&self, username: &str) -> bool {
         Self::is_leased(self, username)
+    }
+
+    fn account(&self, scope: Scope, user: &str) -> Arc<UserAccount> {
+        Self::account(self, scope, user)
     }
 
     fn authenticated(&self, username: &str) {

@@ -51,7 +51,7 @@ impl Engine {
         if is_forged || !self.is_outside(peer, scope) {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
-        self.relay_to_client(relayed, peer, 0..bytes.len(), now)
+        self.relay_to_client(relayed, peer, None, 0..bytes.len(), now)
     }
 
     /// The client's stream has ended. No message can come over its five-tuple any more, so its allocation ends too, unless it is
@@ -93,6 +93,21 @@ impl Engine {
         let allocations = self.allocations.iter().filter(|(_, allocation)| is_users(allocation));
         let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
         for id in ids {
+            self.end(id);
+        }
+    }
+
+    /// Adds what was relayed to the accounts of the users, and ends the allocations of those who may relay no more. To be called every few
+    /// seconds. Visits every allocation.
+    pub fn settle_accounts(&mut self) {
+        let mut exhausted = Vec::new();
+        for (id, allocation) in self.allocations.iter() {
+            allocation.delivery.settle();
+            if allocation.user.account.is_exhausted() {
+                exhausted.push(id);
+            }
+        }
+        for id in exhausted {
             self.end(id);
         }
     }

@@ -27,6 +27,7 @@ impl Shard {
     fn handle_message(&mut self, message: ShardMessage, now: Instant) {
         match message {
             ShardMessage::CheckUsers => self.revoke_refused_users(),
+            ShardMessage::SettleAccounts => self.engine.settle_accounts(),
             ShardMessage::Addresses(addresses) => {
                 Arc::make_mut(&mut self.context.settings).set_addresses(&addresses);
                 self.context.policy.neighbours.clone_from(&addresses.neighbours);
@@ -40,6 +41,8 @@ impl Shard {
             ShardMessage::Restarted { shard } => self.moved_clients.retain(|_, other| *other != shard),
             ShardMessage::DisplaceAllocation(allocation) => self.engine.displace(allocation),
             ShardMessage::Displace(stream) => self.close_stream(stream, CloseReason::Displaced, now),
+            ShardMessage::ListAllocations(request) => self.begin_listing(request),
+            ShardMessage::EndAllocations(request) => self.end_allocations(request),
             ShardMessage::Handover(handover) => self.handle_handover(handover, now),
         }
     }

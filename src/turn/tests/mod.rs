@@ -29,6 +29,8 @@ mod guessing;
 mod habits;
 pub mod input;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod own_address;
 #[cfg(test)]
 mod policy;

@@ -68,13 +68,15 @@ impl Follower {
         !jumps.is_empty()
     }
 
-    /// Forgets retired secrets and removed users once no credentials depend on them. A removed user is remembered for the longest
+    /// Forgets old traffic, and retired secrets and removed users once no credentials depend on them. A removed user is remembered for the longest
     /// configurable lifetime, and for ever if another issuer may sign credentials that live for ever.
     pub(super) async fn purge(&self, now: SystemTime) -> Result<(), StoreError> {
         let directory = &*self.directory;
         // A clock that is wrongly years ahead must not make the server forget what credentials of before still depend on.
         let now = directory.former_clocks.earliest(now);
         self.store.purge(directory.longest, now).await?;
+        let (first_day, first_month) = directory.usage.kept_since(now);
+        self.store.prune_usage(first_day, first_month).await?;
         let longest = match directory.longest_foreign {
             None if !directory.configured.is_empty() => return Ok(()),
             foreign => foreign.unwrap_or_default().max(LONGEST_TTL),
@@ -85,7 +87,8 @@ impl Follower {
     pub(super) async fn poll(&mut self) {
         match self.changed().await {
             Ok(changed) => {
-                if let Some(snapshot) = changed {
+                if let Some(mut snapshot) = changed {
+                    self.directory.usage.set_quotas(std::mem::take(&mut snapshot.quotas));
                     tracing::debug!(users = snapshot.users.len(), secrets = snapshot.secrets.len(), "users reloaded");
                     let snapshot = Arc::new(IndexedSnapshot::from(snapshot));
                     let before = self.directory.snapshot.swap(Arc::clone(&snapshot));

@@ -26,7 +26,9 @@ impl Directory {
     /// # Errors
     /// `StoreError::Database`.
     pub async fn open(store: &Store, config: &CredentialsConfig) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(DirectoryState::new(store.snapshot().await?, config))))
+        let directory = Self(Arc::new(DirectoryState::new(store.snapshot().await?, config)));
+        directory.load_usage(store).await?;
+        Ok(directory)
     }
 
     /// Follows the database and never returns; abort the task to end it. Logs when reading begins to fail and when it works again.
@@ -120,7 +122,7 @@ impl Directory {
     }
 
     /// Whether the relay refuses `name` in `scope`, and ends its allocations: the user of this scope and name was disabled, removed, or
-    /// given another scope.
+    /// given another scope, or the name is an operator's.
     pub fn is_refused(&self, scope: Scope, name: &str) -> bool {
         self.0.snapshot.load().is_refused(scope, name)
     }
@@ -141,6 +143,14 @@ impl Directory {
         let realm = user.map_or(&*snapshot.usual_realm, |user| &user.realm);
         let right = password::has_key(name, realm, password, &user.map_or([0; 32], |user| user.prepared.sha256));
         user.filter(|user| right && user.enabled).map(|user| user.scope)
+    }
+
+    /// A number that changes with the password of the enabled user of this name; `None`: there is no such user. Without `key` it tells nothing
+    /// of the password.
+    pub fn password_stamp(&self, name: &str, key: &[u8; 32]) -> Option<u64> {
+        let snapshot = self.0.snapshot.load();
+        let user = snapshot.users.get(name).filter(|user| user.enabled)?;
+        Some(credentials::stamp(key, name, &user.prepared.sha256))
     }
 
     /// Whether `user` is an enabled administrator with this password. Takes tens of milliseconds and 19 MiB whatever the answer,

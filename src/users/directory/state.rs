@@ -14,7 +14,8 @@ use crate::turn::Scope;
 use crate::users::credentials::{self, TimeLimitedUsername};
 use crate::users::former_clocks::FormerClocks;
 use crate::users::leases::CredentialLeases;
-use crate::users::store::{SecretInfo, Snapshot, SnapshotUser};
+use crate::users::store::{SecretInfo, Snapshot, SnapshotOperator, SnapshotUser};
+use crate::users::usage::{Usage, UsageOwner};
 
 /// The time between two lines in the log about credentials of other issuers that live longer than our own.
 const LONG_LIFE_LOG_INTERVAL: Duration = Duration::from_secs(86_400);
@@ -29,6 +30,7 @@ pub(super) struct DirectoryState {
     /// Longest lifetime of credentials that configured secrets sign; `None`: no limit.
     pub(super) longest_foreign: Option<Duration>,
     pub(super) leases: CredentialLeases,
+    pub(super) usage: Usage,
     pub(super) former_clocks: FormerClocks,
     /// By how many seconds the clock was set, for each time that the follower has not applied to the database yet.
     pub(super) jumps: Mutex<Vec<i64>>,
@@ -45,6 +47,7 @@ pub(super) struct IndexedSnapshot {
     /// Newest first.
     pub(super) secrets: Vec<SecretInfo>,
     pub(super) users: HashMap<String, SnapshotUser>,
+    pub(super) operators: HashMap<String, SnapshotOperator>,
     /// The realm of one of the users.
     pub(super) usual_realm: String,
     /// The scopes in which a name is revoked.
@@ -61,16 +64,30 @@ impl From<Snapshot> for IndexedSnapshot {
             secrets: snapshot.secrets,
             usual_realm: snapshot.users.first().map(|(_, user)| user.realm.clone()).unwrap_or_default(),
             users: snapshot.users.into_iter().collect(),
+            operators: snapshot.operators.into_iter().collect(),
             revoked,
         }
     }
 }
 
 impl IndexedSnapshot {
-    /// Whether the user of this scope and name was disabled, removed, or given another scope.
+    /// Whether this is a user of the database, enabled or not.
+    pub(super) fn has_user(&self, scope: Scope, name: &str) -> bool {
+        self.users.get(name).is_some_and(|user| user.scope == scope)
+    }
+
+    /// The same for an owner of traffic.
+    pub(super) fn is_stored(&self, owner: &UsageOwner) -> bool {
+        matches!(owner, UsageOwner::User { scope, name } if self.has_user(*scope, name))
+    }
+
+    /// Whether the user of this scope and name was disabled, removed, or given another scope, or the name is an operator's.
     pub(super) fn is_refused(&self, scope: Scope, name: &str) -> bool {
         let revoked = self.revoked.get(name).is_some_and(|scopes| scopes.contains(&scope));
+        // As with a user's name, a stranger who uses it is not that operator.
+        let is_operator = scope == Scope::Anyone && self.operators.contains_key(name);
         revoked
+            || is_operator
             || self.users.get(name).is_some_and(|user| match (scope, user.scope) {
                 (Scope::Clients, Scope::Clients) | (Scope::Anyone, Scope::Anyone) => !user.enabled,
                 // The password of such a user may be public, and gives nobody access to anyone.
@@ -83,13 +100,16 @@ impl IndexedSnapshot {
 }
 
 impl DirectoryState {
-    pub(super) fn new(snapshot: Snapshot, config: &CredentialsConfig) -> Self {
+    pub(super) fn new(mut snapshot: Snapshot, config: &CredentialsConfig) -> Self {
+        let usage = Usage::new(config.usage.clone(), SystemTime::now());
+        usage.set_quotas(std::mem::take(&mut snapshot.quotas));
         Self {
             snapshot: ArcSwap::from_pointee(snapshot.into()),
             configured: config.static_auth_secrets.clone(),
             longest: config.ttl,
             longest_foreign: config.max_foreign_ttl,
             leases: CredentialLeases::default(),
+            usage,
             former_clocks: FormerClocks::default(),
             jumps: Mutex::default(),
             last_poll: ArcSwap::from_pointee(Instant::now()),

@@ -4,6 +4,10 @@
 pub enum StoreError {
     #[error("there is a user {0:?} already")]
     Exists(String),
+    #[error("there is an operator {0:?} already")]
+    OperatorExists(String),
+    #[error("{0:?} is an operator, who has no credentials for the relay and is no administrator of RTCMultiConnection")]
+    IsOperator(String),
     #[error("there is no user {0:?}")]
     NoUser(String),
     #[error("there is no secret {0}")]

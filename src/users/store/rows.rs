@@ -74,6 +74,30 @@ pub struct Snapshot {
     pub users: Vec<(String, SnapshotUser)>,
     /// Names whose credentials in a scope are refused.
     pub revoked: Vec<(String, Scope)>,
+    /// Bytes that users may relay in a month.
+    pub quotas: Vec<(Scope, String, u64)>,
+    pub operators: Vec<(String, SnapshotOperator)>,
+}
+
+/// Somebody who may sign in at `/admin`.
+#[derive(Debug, Clone)]
+pub struct SnapshotOperator {
+    pub enabled: bool,
+    /// The password hash (PHC).
+    pub hash: Secret<String>,
+    /// Changes with each password, and each time that the operator is disabled or enabled.
+    pub stamp: u64,
+}
+
+/// An operator as `castway user list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct OperatorInfo {
+    pub name: String,
+    pub enabled: bool,
+    /// Always true: users don't have the field.
+    pub operator: bool,
+    /// UTC, as `2025-01-31T23:59:59Z`.
+    pub created: String,
 }
 
 #[derive(Clone)]

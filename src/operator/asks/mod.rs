@@ -1,0 +1,29 @@
+//! What commands ask about an operator's lists and acts, through the control socket; one question in each file.
+
+mod end;
+mod new_code;
+mod sessions;
+mod status;
+mod usage;
+
+use std::sync::Arc;
+
+use super::handle::Operator;
+use crate::control::Ask;
+
+/// All questions.
+#[must_use]
+pub fn all(operator: &Operator) -> Vec<Box<dyn Ask>> {
+    vec![
+        Box::new(status::StatusAsk(operator.clone())),
+        Box::new(sessions::SessionsAsk(operator.clone())),
+        Box::new(end::EndAsk(operator.clone())),
+        Box::new(new_code::NewCodeAsk(operator.clone())),
+        Box::new(usage::UsageAsk(operator.clone())),
+    ]
+}
+
+/// The text of a field.
+fn text(question: &serde_json::Value, field: &str) -> Arc<str> {
+    question[field].as_str().unwrap_or_default().into()
+}
