@@ -95,7 +95,7 @@ impl World {
 }
 
 fn member(host: u8) -> Member {
-    Member { address: [192, 0, 2, host].into(), user: Some(format!("cast-{host}")), host: None, reached: None }
+    Member { address: [192, 0, 2, host].into(), user: Some(format!("cast-{host}")), signed_in: None, host: None, reached: None }
 }
 
 fn report(outcome: Outcome) -> Report {

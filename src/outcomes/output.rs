@@ -57,6 +57,8 @@ pub struct Began {
     pub name: String,
     pub caster: Option<IpAddr>,
     pub tv: Option<IpAddr>,
+    /// The caster, if it has signed in.
+    pub user: Option<String>,
 }
 
 /// A cast or call that has ended.

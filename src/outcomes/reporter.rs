@@ -121,10 +121,10 @@ impl Reporter {
         }
     }
 
-    fn tell_began(&self, kind: Kind, Began { record, name, caster, tv }: Began) {
+    fn tell_began(&self, kind: Kind, Began { record, name, caster, tv, user }: Began) {
         let id = self.name(record);
         self.0.events.tell(match kind {
-            Kind::Cast => Event::CastStarted { id, code: name, tv, caster, user: None },
+            Kind::Cast => Event::CastStarted { id, code: name, tv, caster, user },
             Kind::Call => Event::CallStarted { id, room: name, members: caster.into_iter().chain(tv).collect() },
         });
     }

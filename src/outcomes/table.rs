@@ -73,7 +73,8 @@ impl<T> Outcomes<T> {
         let id = RecordId(self.next);
         self.next += 1;
         let address = |member: &Option<Member>| Some(member.as_ref()?.address);
-        let began = Began { record: id, name: name.clone(), caster: address(&caster), tv: address(&tv) };
+        let user = caster.as_ref().and_then(|caster| caster.signed_in.clone());
+        let began = Began { record: id, name: name.clone(), caster: address(&caster), tv: address(&tv), user };
         self.outputs.push_back(Output::Report(Reported::Began(began)));
         self.records.insert(id, Record::new(id, self.kind, name, [caster, tv], now));
         self.update(id, now, |record, evidence, _| record.open_watches(evidence.watch, now));

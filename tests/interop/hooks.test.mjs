@@ -25,7 +25,7 @@ afterEach(closeAll);
 
 const signature = (timestamp, body) => `sha256=${createHmac('sha256', SECRET).update(`${timestamp}.${body}`).digest('hex')}`;
 
-// A server of the operator. `answer(count, event)` says what it answers to the request: a status, a promise of one, or [status, headers].
+// A server of the operator. `answer(count, json)` says what it answers to the request: a status, a promise of one, or [status, headers, body].
 class Receiver {
   requests = [];
 
@@ -34,8 +34,8 @@ class Receiver {
     const serve = async (request, response) => {
       const body = Buffer.concat(await request.toArray()).toString();
       receiver.requests.push({ path: request.url, headers: request.headers, body, event: JSON.parse(body) });
-      const [status, headers] = [await answer(receiver.requests.length, JSON.parse(body))].flat();
-      response.writeHead(status, headers).end();
+      const [status, headers, text] = [await answer(receiver.requests.length, JSON.parse(body))].flat();
+      response.writeHead(status, headers).end(text);
     };
     receiver.http = tls ? createSecureServer(tls, serve) : createServer(serve);
     receiver.http.listen(port, '127.0.0.1');
@@ -171,6 +171,20 @@ test('a receiver that hangs holds up neither casts nor other receivers nor the e
   await Promise.all([other, hanging].map((one) => one.close()));
 });
 
+test('a user who signs in to cast is told', async () => {
+  const receiver = await Receiver.start();
+  await withServer(hooks(receiver.url, { CASTWAY_CAST_ACCESS: 'users' }), async (server) => {
+    await server.addUser('alice');
+    const tv = await connect(server, { label: 'TV' });
+    const { code } = await tv.ask('TV_INIT');
+    const caster = await connect(server, { label: 'caster' });
+    assert.equal((await caster.ask('JOIN_ROOM', code, { auth: { name: 'alice', password: 'alice-password-1' } })).ok, true);
+    const began = await until('the start', () => receiver.events[0]);
+    assert.deepEqual([began.event, began.user], ['cast_started', 'alice']);
+  });
+  await receiver.close();
+});
+
 test('what ends with the server is told before its end', async () => {
   const receiver = await Receiver.start();
   await withServer(hooks(receiver.url, { CASTWAY_DRAIN: '0' }), async (server) => {
@@ -202,6 +216,37 @@ test('a certificate that can not be reloaded, and a connection that failed, are 
   });
   await receiver.close();
   authority.close();
+});
+
+test('the operator’s server decides who may cast and call, and nobody may while it is down', async () => {
+  const decide = (token) => (token?.startsWith('good') ? { allow: true } : { allow: false, reason: 'Please sign in first.' });
+  const receiver = await Receiver.start({ answer: (_, { token }) => [200, {}, JSON.stringify(decide(token))] });
+  const settings = { CASTWAY_AUTHORIZE_URL: receiver.url, CASTWAY_WEBHOOK_SECRET: SECRET, CASTWAY_AUTHORIZE: 'caster,call' };
+  await withServer(settings, async (server) => {
+    const tv = await connect(server, { label: 'TV' });
+    const { code } = await tv.ask('TV_INIT');
+    assert.equal(receiver.requests.length, 0, 'TVs are not asked about');
+    const caster = await connect(server, { label: 'caster' });
+    const join = (token) => caster.ask('JOIN_ROOM', code, { username: 'Ada', auth: { token } });
+    const refused = await join('bad-token');
+    assert.deepEqual([refused.ok, refused.error.code], [false, 'refused']);
+    assert.match(refused.error.message, /Please sign in first\./);
+    assert.equal((await join('good-token')).ok, true);
+    const { headers, body, event } = receiver.requests[1];
+    assert.deepEqual([event.kind, event.code, event.name, event.user, event.token, event.address], ['caster', code, 'Ada', null, 'good-token', '127.0.0.1']);
+    assert.equal(headers['x-castway-signature'], signature(headers['x-castway-timestamp'], body));
+    const call = async (query) => (await (await fetch(`${server.url}/join/meeting${query}`, { method: 'POST' })).json()).result;
+    assert.notEqual(await call(''), 'SUCCESS');
+    assert.equal(await call('?token=good-call'), 'SUCCESS');
+    assert.deepEqual(receiver.events.slice(2).map(({ kind, room, token }) => [kind, room, token]), [['call', 'meeting', null], ['call', 'meeting', 'good-call']]);
+    await receiver.close();
+    caster.leave();
+    const other = await connect(server, { label: 'another caster' });
+    const answer = await other.ask('JOIN_ROOM', code, { username: 'Bea', auth: { token: 'good-too' } });
+    assert.deepEqual([answer.ok, answer.error.code], [false, 'unavailable']);
+    assert.equal(await server.metric('castway_authorizations_total{result="down"}'), 1);
+    assert.equal(/good-|bad-|hidden/.test(server.log), false, 'no token and no path is logged');
+  });
 });
 
 test('a start is refused with a URL that a request must not go to, or without a secret, and shows neither', async () => {
