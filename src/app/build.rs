@@ -87,6 +87,7 @@ impl App {
             clock,
             public_names,
             self_test,
+            hooks,
             ..
         } = opened;
         Ok(Self {
@@ -117,6 +118,7 @@ impl App {
             ledger,
             password_checks,
             control,
+            hooks,
         })
     }
 }
@@ -163,7 +165,7 @@ impl Gateways {
             names: RandomState::new(),
         };
         let sources = Sources { watch: opened.watch.clone(), facts: opened.facts() };
-        let reporter = Reporter::new(KeptReports::new(&opened.store));
+        let reporter = Reporter::new(KeptReports::new(&opened.store), opened.hooks.webhooks.events());
         let cast = opened.cast_gateway(issuer, &limits.ledger, &sources, &reporter);
         let multiconnection = opened.multiconnection_gateway(&limits.ledger, &limits.password_checks);
         let apprtc = AppRtcGateway::new(
@@ -295,6 +297,7 @@ impl Opened {
             reports: self.relay.reports().clone(),
             certificates: self.certificates.clone(),
             reporter: gateways.reporter.clone(),
+            hooks: self.hooks.clone(),
         };
         sources.into_metrics()
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::facts::PublicNames;
+use super::hooks::Hooks;
 use super::listeners::TcpListeners;
 use super::self_test::{Parts, SelfTest};
 use crate::addresses::external::ExternalAddresses;
@@ -16,7 +17,6 @@ use crate::clock::WallClock;
 use crate::config::secret::Secret;
 use crate::config::{Config, without_last_slash};
 use crate::diagnosis::watch::Watch;
-use crate::hooks::authorize::Authorizer;
 use crate::ingress::Listener;
 use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, DescriptorPools};
@@ -51,6 +51,8 @@ pub(super) struct Opened {
     pub(super) self_test: SelfTest,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    /// Requests to the operator's own servers.
+    pub(super) hooks: Hooks,
 }
 
 impl Opened {
@@ -77,7 +79,8 @@ impl Opened {
         let (relay, descriptors) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
         let passwords = UserPasswords::new(relay.reports());
         let sign_in = SignIn::new(directory.clone(), passwords.clone(), sign_in_key, config.credentials.ttl);
-        let admission = Admission::new(config.cast.access, sign_in, Authorizer::default());
+        let hooks = Hooks::new(&config.hooks);
+        let admission = Admission::new(config.cast.access, sign_in, hooks.authorizer.clone());
         let public_names = PublicNames::new(external.clone(), config.http.public_url.as_ref(), certificates.clone());
         let parts = Parts {
             directory: directory.clone(),
@@ -107,6 +110,7 @@ impl Opened {
             relay,
             descriptors,
             clock,
+            hooks,
         })
     }
 

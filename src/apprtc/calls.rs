@@ -63,8 +63,9 @@ impl CallReports {
     pub(super) fn handle(&mut self, event: CallEvent, now: Instant) {
         match event {
             CallEvent::Began { room, members } => {
-                let of_call =
-                    |member: &CallMember| Some(Member { address: member.address, user: None, host: None, reached: None });
+                let of_call = |member: &CallMember| {
+                    Some(Member { address: member.address, user: None, signed_in: None, host: None, reached: None })
+                };
                 let record = self.outcomes.begin(masked(&room), of_call(&members[0]), of_call(&members[1]), now);
                 let names = members.map(|member| (room.clone(), member.client));
                 for (name, role) in names.iter().zip(Role::ALL) {

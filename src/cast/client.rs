@@ -102,7 +102,8 @@ impl Client {
     /// The client, for those who follow its cast.
     pub(super) fn member(&self, issuer: &dyn Issuer) -> Member {
         let Self { from, host, reached, .. } = self;
-        Member { address: *from, user: Some(issuer.user(&username(self.id))), host: host.clone(), reached: *reached }
+        let signed_in = self.user.as_ref().map(|user| user.name.clone());
+        Member { address: *from, user: Some(issuer.user(&username(self.id))), signed_in, host: host.clone(), reached: *reached }
     }
 
     /// The argument of an `RTCPeerConnection`.

@@ -68,6 +68,11 @@ impl World {
                     happened.ended.push(ended);
                     continue;
                 }
+                Output::Report(Reported::Began(began)) => {
+                    assert_eq!(began.caster, Some([192, 0, 2, 1].into()));
+                    assert!(began.tv.is_none_or(|tv| tv == IpAddr::from([192, 0, 2, 2])), "it may be away");
+                    continue;
+                }
                 Output::Forgotten(_) => "forgotten".to_owned(),
             };
             happened.texts.push(text);
@@ -90,7 +95,7 @@ impl World {
 }
 
 fn member(host: u8) -> Member {
-    Member { address: [192, 0, 2, host].into(), user: Some(format!("cast-{host}")), host: None, reached: None }
+    Member { address: [192, 0, 2, host].into(), user: Some(format!("cast-{host}")), signed_in: None, host: None, reached: None }
 }
 
 fn report(outcome: Outcome) -> Report {

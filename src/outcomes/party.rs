@@ -43,6 +43,8 @@ pub struct Member {
     pub address: IpAddr,
     /// The user of its TURN credentials, without the expiry; `None`: not known.
     pub user: Option<String>,
+    /// The user who signed in.
+    pub signed_in: Option<String>,
     /// The name by which it reached this server.
     pub host: Option<String>,
     /// The address of this machine that its connection came to; `None` behind a proxy.
