@@ -323,6 +323,23 @@ test('a call is joined after the answer only, and Collider serves nobody who has
     assert.equal(await two.message(), 'hello');
     for (const socket of [one, two, stranger]) socket.socket.close();
 
+    // A caller that hangs up while it waits has no seat. It may take the server a moment to see that.
+    operator.hold('call');
+    let rounds = 0;
+    await until('a caller that hung up is given up', async () => {
+      const [abort, name, asked] = [new AbortController(), `given-up-${(rounds += 1)}`, operator.of('call').length];
+      const hung = fetch(`${server.url}/join/${name}`, { method: 'POST', signal: abort.signal }).catch(() => null);
+      await until('the question', () => operator.of('call').length > asked);
+      abort.abort();
+      await hung;
+      for (let i = 0; i < 5; i += 1) await fetch(`${server.url}/healthz`);
+      await operator.release({ allow: true });
+      operator.decide = () => ({ allow: true });
+      const next = await (await join(name, { query: '?token=another' })).json();
+      operator.hold('call');
+      return next.params.is_initiator === 'true';
+    });
+
     operator.decide = () => 500;
     const down = await join('another');
     assert.deepEqual([down.status, (await down.json()).error.code], [503, 'unavailable']);
