@@ -83,6 +83,7 @@ impl App {
             clock,
             public_names,
             self_test,
+            hooks,
             ..
         } = opened;
         Ok(Self {
@@ -109,6 +110,7 @@ impl App {
             ice,
             proxies,
             control,
+            hooks,
         })
     }
 }
@@ -152,7 +154,7 @@ impl Gateways {
             names: RandomState::new(),
         };
         let sources = Sources { watch: opened.watch.clone(), facts: opened.facts() };
-        let reporter = Reporter::new(KeptReports::new(&opened.store));
+        let reporter = Reporter::new(KeptReports::new(&opened.store), opened.hooks.webhooks.events());
         let cast = opened.cast_gateway(issuer, &limits.ledger, &sources, &reporter);
         let multiconnection = opened.multiconnection_gateway(&limits.ledger);
         let apprtc = AppRtcGateway::new(
@@ -284,6 +286,7 @@ impl Opened {
             reports: self.relay.reports().clone(),
             certificates: self.certificates.clone(),
             reporter: gateways.reporter.clone(),
+            hooks: self.hooks.clone(),
         };
         sources.into_metrics()
     }

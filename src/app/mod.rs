@@ -28,6 +28,7 @@ mod checks;
 mod cors;
 mod facts;
 mod flows;
+mod hooks;
 mod kept_reports;
 mod listeners;
 mod memory;

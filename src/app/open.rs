@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::facts::PublicNames;
+use super::hooks::Hooks;
 use super::listeners::TcpListeners;
 use super::self_test::{Parts, SelfTest};
 use crate::addresses::external::ExternalAddresses;
@@ -51,6 +52,8 @@ pub(super) struct Opened {
     pub(super) self_test: SelfTest,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    /// Requests to the operator's own servers.
+    pub(super) hooks: Hooks,
 }
 
 impl Opened {
@@ -89,6 +92,7 @@ impl Opened {
         let record =
             config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
+        let hooks = Hooks::new(&config.hooks);
         Ok(Self {
             config,
             listeners,
@@ -106,6 +110,7 @@ impl Opened {
             relay,
             descriptors,
             clock,
+            hooks,
         })
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, anyhow};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::hooks::CertificateAlarm;
 use super::memory;
 use super::server::App;
 use super::signals::ReloadSignal;
@@ -26,6 +27,9 @@ const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
 /// only end that much earlier or later.
 const MAX_STEPS_SECONDS: u64 = 60;
 
+/// How long the end waits for webhooks to be told what has happened.
+const WEBHOOKS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Checks at intervals what reports no changes by itself: the relay, the clock, the signing secret, and users.
 struct Monitor {
     relay: Relay,
@@ -35,6 +39,7 @@ struct Monitor {
     apprtc: AppRtcGateway,
     reporter: Reporter,
     certificates: Option<Certificates>,
+    certificate_alarm: CertificateAlarm,
     clock: WallClock,
     /// The clock when clients last got new credentials because the clock was set.
     renewed_clock: WallClock,
@@ -68,6 +73,7 @@ impl App {
             public_names,
             reporter,
             self_test,
+            hooks,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -95,6 +101,7 @@ impl App {
         }));
 
         tasks.spawn(self_test.keep_testing());
+        tasks.spawn(hooks.webhooks.clone().run());
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
@@ -110,6 +117,7 @@ impl App {
             apprtc,
             reporter,
             certificates,
+            certificate_alarm: CertificateAlarm::new(hooks.webhooks.events()),
             clock,
             renewed_clock,
             signing,
@@ -125,6 +133,7 @@ impl App {
             server.await.ok();
         }
         tasks.shutdown().await;
+        hooks.webhooks.finish(WEBHOOKS_TIMEOUT).await;
         store.close().await;
         tracing::info!("stopped");
         ended.map_or(Ok(()), Err)
@@ -157,6 +166,9 @@ impl Monitor {
         log_wrong_guesses(self.relay.reports());
         self.relay.refusals().log(Instant::now());
         self.reporter.log(Instant::now());
+        if let Some(certificates) = &self.certificates {
+            self.certificate_alarm.check(certificates, Instant::now(), SystemTime::now());
+        }
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         self.follow_clock(Instant::now(), SystemTime::now());
         let signing = self.directory.signing_secret();

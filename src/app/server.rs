@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use socketioxide::SocketIo;
 
 use super::facts::PublicNames;
+use super::hooks::Hooks;
 use super::listeners::TcpListeners;
 use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
@@ -54,6 +55,7 @@ pub struct App {
     pub(super) proxies: ProxySightings,
     /// Through it commands ask this server; a sentence says why it is missing.
     pub(super) control: Result<ControlSocket, String>,
+    pub(super) hooks: Hooks,
 }
 
 impl App {

@@ -288,6 +288,28 @@ pub struct Settings {
     /// Maximum number of RTCMultiConnection users from one address; raise it where many users share an address
     #[arg(long, env = "CASTWAY_MULTI_MAX_PER_ADDRESS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub multi_max_per_address: Option<String>,
+    /// Comma-separated list of URLs that are told by a POST when a cast or call begins or ends, a user's quota is reached, a certificate
+    /// can't be renewed or a check fails; https, or http to this machine
+    #[arg(long, env = "CASTWAY_WEBHOOK_URL", value_name = "LIST", global = true, hide_env_values = true)]
+    pub webhook_url: Option<String>,
+    /// Secret of at least 16 characters that signs the requests to CASTWAY_WEBHOOK_URL and CASTWAY_AUTHORIZE_URL
+    #[arg(long, env = "CASTWAY_WEBHOOK_SECRET", value_name = "SECRET", global = true, hide_env_values = true)]
+    pub webhook_secret: Option<String>,
+    /// File with this secret instead, in one line; read at the start
+    #[arg(long, env = "CASTWAY_WEBHOOK_SECRET_FILE", value_name = "FILE", global = true, hide_env_values = true)]
+    pub webhook_secret_file: Option<String>,
+    /// URL of your own server, which is asked who may be a TV, a caster or a caller; https, or http to this machine
+    #[arg(long, env = "CASTWAY_AUTHORIZE_URL", value_name = "URL", global = true, hide_env_values = true)]
+    pub authorize_url: Option<String>,
+    /// Comma-separated list of what CASTWAY_AUTHORIZE_URL is asked about: tv, caster, call
+    #[arg(long, env = "CASTWAY_AUTHORIZE", value_name = "LIST", global = true, hide_env_values = true)]
+    pub authorize: Option<String>,
+    /// What becomes of those that CASTWAY_AUTHORIZE_URL can't be asked about: refuse or allow
+    #[arg(long, env = "CASTWAY_AUTHORIZE_DOWN", value_name = "WHAT", global = true, hide_env_values = true)]
+    pub authorize_down: Option<String>,
+    /// Let CASTWAY_WEBHOOK_URL and CASTWAY_AUTHORIZE_URL lead to private addresses: true or false
+    #[arg(long, env = "CASTWAY_HOOKS_PRIVATE", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub hooks_private: Option<String>,
     /// How long running casts get to end when the server stops
     #[arg(long, env = "CASTWAY_DRAIN", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub drain: Option<String>,
@@ -301,7 +323,7 @@ pub struct Settings {
 
 impl Settings {
     /// The fields whose values are secrets. Each has a field with `_file` at its end that names a file with them.
-    pub const SECRETS: [&str; 2] = ["static_auth_secret", "api_keys"];
+    pub const SECRETS: [&str; 3] = ["static_auth_secret", "api_keys", "webhook_secret"];
 
     /// The default of each setting that has a fixed one. The reader falls back to these texts, the help shows them, and a test
     /// compares `.env.example` with them.
@@ -372,6 +394,9 @@ impl Settings {
             multi_grace: text("20"),
             multi_max_users: text("10000"),
             multi_max_per_address: text("1000"),
+            authorize: text("tv,caster,call"),
+            authorize_down: text("refuse"),
+            hooks_private: text("false"),
             drain: text("5"),
             log: text("info"),
             log_format: text("text"),

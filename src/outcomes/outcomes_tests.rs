@@ -68,6 +68,10 @@ impl World {
                     happened.ended.push(ended);
                     continue;
                 }
+                Output::Report(Reported::Began(began)) => {
+                    assert_eq!((began.caster, began.tv), (Some([192, 0, 2, 1].into()), Some([192, 0, 2, 2].into())));
+                    continue;
+                }
                 Output::Forgotten(_) => "forgotten".to_owned(),
             };
             happened.texts.push(text);

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::output::{Kind, Output, RecordId};
+use super::output::{Began, Kind, Output, RecordId, Reported};
 use super::party::{Member, PageReport, ReportRefusal, Role, report_bytes};
 use super::record::{Evidence, Record};
 use crate::diagnosis::observation::FactsSource;
@@ -67,6 +67,9 @@ impl<T> Outcomes<T> {
     pub fn begin(&mut self, name: String, caster: Option<Member>, tv: Option<Member>, now: Instant) -> RecordId {
         let id = RecordId(self.next);
         self.next += 1;
+        let address = |member: &Option<Member>| Some(member.as_ref()?.address);
+        let began = Began { record: id, name: name.clone(), caster: address(&caster), tv: address(&tv) };
+        self.outputs.push_back(Output::Report(Reported::Began(began)));
         self.records.insert(id, Record::new(id, self.kind, name, [caster, tv], now));
         self.update(id, now, |record, evidence, _| record.open_watches(evidence.watch, now));
         id

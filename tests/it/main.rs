@@ -8,6 +8,7 @@ mod control;
 mod credentials;
 mod doctor;
 mod external;
+mod hooks;
 mod layers;
 mod metrics;
 mod port;
