@@ -17,7 +17,6 @@ use crate::clock::WallClock;
 use crate::config::secret::Secret;
 use crate::config::{Config, without_last_slash};
 use crate::diagnosis::watch::Watch;
-use crate::hooks::authorize::Authorizer;
 use crate::ingress::Listener;
 use crate::limits::descriptor_limit;
 use crate::limits::descriptors::{self, DescriptorPools};
@@ -77,9 +76,10 @@ impl Opened {
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
         let (relay, descriptors) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
+        let hooks = Hooks::new(&config.hooks);
         let passwords = UserPasswords::new(relay.reports());
         let sign_in = SignIn::new(directory.clone(), passwords.clone(), sign_in_key, config.credentials.ttl);
-        let admission = Admission::new(config.cast.access, sign_in, Authorizer::default());
+        let admission = Admission::new(config.cast.access, sign_in, hooks.authorizer.clone());
         let public_names = PublicNames::new(external.clone(), config.http.public_url.as_ref(), certificates.clone());
         let parts = Parts {
             directory: directory.clone(),
@@ -92,7 +92,6 @@ impl Opened {
         let record =
             config.settings.expose().server_record(relay.listening(), https_port, &std::env::current_dir().unwrap_or_default());
         store.record(&record, now).await?;
-        let hooks = Hooks::new(&config.hooks);
         Ok(Self {
             config,
             listeners,
