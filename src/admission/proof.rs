@@ -27,7 +27,7 @@ impl Proof {
     /// own there.
     ///
     /// # Errors
-    /// [`TooLong`].
+    /// `TooLong`.
     pub fn read(auth: &Value) -> Result<Option<Self>, TooLong> {
         let text = |name: &str, max| match auth.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()) {
             Some(text) if text.len() > max => Err(TooLong),

@@ -45,10 +45,8 @@ pub(super) async fn sign_in(
             ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
         }
         Err(refusal) => {
-            let status = match refusal {
-                AdmissionRefusal::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
-                _ => StatusCode::UNAUTHORIZED,
-            };
+            let throttled = matches!(refusal, AdmissionRefusal::TooManyAttempts { .. });
+            let status = if throttled { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::UNAUTHORIZED };
             failed(status, refusal.code(), &refusal.to_string(), refusal.retry_after())
         }
     }

@@ -77,9 +77,9 @@ impl Opened {
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
         let (relay, descriptors) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
+        let hooks = Hooks::new(&config.hooks);
         let passwords = UserPasswords::new(relay.reports());
         let sign_in = SignIn::new(directory.clone(), passwords.clone(), sign_in_key, config.credentials.ttl);
-        let hooks = Hooks::new(&config.hooks);
         let admission = Admission::new(config.cast.access, sign_in, hooks.authorizer.clone());
         let public_names = PublicNames::new(external.clone(), config.http.public_url.as_ref(), certificates.clone());
         let parts = Parts {

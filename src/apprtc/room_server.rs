@@ -113,10 +113,8 @@ async fn admit(
 
 /// 403, or 503 if the operator's server does not answer, with `{"result": "ERROR", "params", "error": {"code", "message"}}`.
 fn not_admitted(refusal: &AdmissionRefusal) -> Response {
-    let status = match refusal {
-        AdmissionRefusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::FORBIDDEN,
-    };
+    let is_down = *refusal == AdmissionRefusal::Unavailable;
+    let status = if is_down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
     let error = json!({"code": refusal.code(), "message": refusal.to_string()});
     let mut response = answer(status, &json!({"result": "ERROR", "params": {"messages": []}, "error": error}));
     if let Some(seconds) = refusal.retry_after() {

@@ -128,6 +128,8 @@ fn digest<'a>(texts: impl Iterator<Item = Option<&'a [u8]>>) -> Key {
 
 /// Reads the body of an answer; `None`: it is none.
 pub(super) fn read_answer(body: &[u8]) -> Option<Answer> {
+    // serde would take an array for a struct.
+    let body = Some(body.trim_ascii()).filter(|body| body.starts_with(b"{"))?;
     let Answered { allow, reason } = serde_json::from_slice(body).ok()?;
     let reason = reason.map(|reason| {
         let shown = reason.chars().filter(|character| !character.is_control()).take(MAX_REASON_CHARS);
@@ -204,9 +206,16 @@ mod tests {
         assert_eq!(reason(" \u{1b} "), Some(Answer::Refused(None)));
         let Some(Answer::Refused(Some(long))) = reason(&"界".repeat(5000)) else { panic!("a reason") };
         assert_eq!(long.chars().count(), MAX_REASON_CHARS);
-        for none in
-            ["", "true", "{}", r#"{"allow": "true"}"#, r#"{"allow": 1}"#, r#"{"allow": true"#, r#"{"allow":true,"reason":7}"#]
-        {
+        for none in [
+            "",
+            "true",
+            "{}",
+            "[true]",
+            r#"{"allow": "true"}"#,
+            r#"{"allow": 1}"#,
+            r#"{"allow": true"#,
+            r#"{"allow":true,"reason":7}"#,
+        ] {
             assert_eq!(read_answer(none.as_bytes()), None, "{none}");
         }
     }

@@ -34,7 +34,7 @@ async function withAlice(settings, body) {
 }
 
 test('a password or a token proves a caster, in the handshake or in the event, for all clients', () =>
-  withAlice({ CASTWAY_TURN_RATE: '10000' }, async (server) => {
+  withAlice({ CASTWAY_CREDENTIALS_RATE: '10000' }, async (server) => {
     const { status, body, headers } = await signIn(server, alice, 'https://other.example');
     assert.equal(status, 200);
     assert.equal(headers.get('access-control-allow-origin'), 'https://other.example');
@@ -73,7 +73,7 @@ test('a password or a token proves a caster, in the handshake or in the event, f
   }));
 
 test('a name, a cookie, a query and a wrong token prove nothing, and wrong passwords are throttled', () =>
-  withAlice({ CASTWAY_TURN_RATE: '10000' }, async (server) => {
+  withAlice({ CASTWAY_CREDENTIALS_RATE: '10000' }, async (server) => {
     const { token } = (await signIn(server, alice)).body;
     const tv = await connect(server, { label: 'TV' });
     const { code } = accepted(await tv.ask('TV_INIT'));
