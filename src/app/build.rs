@@ -18,10 +18,10 @@ use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
 use super::server::App;
 use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
+use crate::admin::Admin;
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
-use crate::api::passwords::UserPasswords;
 use crate::api::state::{ApiState, PublicAddress, Readiness, ReadinessCheck};
 use crate::apprtc;
 use crate::apprtc::gateway::AppRtcGateway;
@@ -47,6 +47,7 @@ use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::operator::overview::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::socketio;
@@ -70,7 +71,8 @@ impl App {
         let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
         let (proxies, password_checks) = (limits.requests.proxies.clone(), limits.password_checks.clone());
         let ledger = limits.ledger.clone();
-        let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
+        let admin = opened.admin(&limits.password_checks, &checks);
+        let dispatchers = opened.dispatchers(signaling, api, &apprtc, &admin, limits);
         let control = ControlSocket::bind(&opened.config.data_dir);
         opened.self_test.test_relay().await;
         let Opened {
@@ -108,6 +110,8 @@ impl App {
             reporter,
             self_test,
             checks,
+            relayed_rate: RelayedRate::default(),
+            admin,
             ice,
             proxies,
             ledger,
@@ -168,6 +172,7 @@ impl Gateways {
             limits.kept_buffers.clone(),
             sources,
             reporter.clone(),
+            opened.admission.clone(),
         );
         let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
         flows::attach(&io, &cast, &multiconnection);
@@ -230,7 +235,7 @@ impl Opened {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
             rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
-        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone())
+        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone(), self.admission.clone())
     }
 
     fn multiconnection_gateway(&self, ledger: &Ledger, password_checks: &PasswordChecks) -> MultiConnectionGateway {
@@ -306,9 +311,11 @@ impl Opened {
         let Config { credentials, cast, http, .. } = &self.config;
         let state = ApiState {
             directory: self.directory.clone(),
+            store: self.store.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
-            passwords: UserPasswords::new(self.relay.reports()),
+            passwords: self.passwords.clone(),
+            admission: self.admission.clone(),
             ice,
             limiter: limits.credentials.clone(),
             ice_limiter: ClientLimiter::per_minute(credentials.ice.rate),
@@ -340,12 +347,19 @@ impl Opened {
         Some(HttpsPort { redirect, permanent })
     }
 
-    fn dispatchers(&self, signaling: socketio::Server, api: Router, apprtc: &AppRtcGateway, limits: SharedLimits) -> Dispatchers {
+    fn dispatchers(
+        &self,
+        signaling: socketio::Server,
+        api: Router,
+        apprtc: &AppRtcGateway,
+        admin: &Admin,
+        limits: SharedLimits,
+    ) -> Dispatchers {
         let SharedLimits { ledger, requests, .. } = limits;
         let (http, unidentified) = (&self.config.http, UnidentifiedLimit::new(self.descriptors.unidentified.most()));
         let (own_origin, https) = (self.public_origin(), self.https());
         let collider = router::collider_port(apprtc.clone(), http, requests.clone());
-        let main = MainPort { signaling, api, apprtc: apprtc.clone(), own_origin, https };
+        let main = MainPort { signaling, api, apprtc: apprtc.clone(), own_origin, https, admin: admin.clone() };
         let main = router::main_port(main, http, requests);
         Dispatchers {
             main: self.dispatcher(main, &ledger, &unidentified),

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod admin;
 mod asks;
 mod bans;
 mod build;
@@ -42,5 +43,6 @@ mod server;
 pub mod signals;
 mod startup_report;
 pub mod telemetry;
+mod warnings;
 
 pub use server::App;

@@ -1,6 +1,9 @@
 //! Hands all parts to the operator.
 
+use std::time::Instant;
+
 use super::server::App;
+use crate::operator::overview::OverviewParts;
 use crate::operator::{Operator, OperatorParts};
 
 impl App {
@@ -16,6 +19,21 @@ impl App {
             reports: self.relay.reports().clone(),
             trusted_proxies: self.config.http.trusted_proxies.clone(),
             external: self.external.clone(),
+            overview: self.overview_parts(),
+            realm: self.config.relay.realm.clone(),
         })
+    }
+
+    fn overview_parts(&self) -> OverviewParts {
+        let warnings = self.warnings();
+        OverviewParts {
+            relay: self.relay.stats_reader(),
+            certificates: self.certificates.clone(),
+            checks: self.checks.clone(),
+            rate: self.relayed_rate.clone(),
+            start: Instant::now(),
+            warnings: Box::new(move || warnings.list()),
+            last_check: Default::default(),
+        }
     }
 }

@@ -13,6 +13,7 @@ use tower::util::option_layer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::cors;
+use crate::admin::{self, Admin};
 use crate::apprtc::collider;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::config::HttpConfig;
@@ -47,6 +48,7 @@ pub(super) struct MainPort {
     /// The origin that people type, if it is set.
     pub(super) own_origin: Option<String>,
     pub(super) https: Option<HttpsPort>,
+    pub(super) admin: Admin,
 }
 
 /// The HTTPS port.
@@ -56,16 +58,21 @@ pub(super) struct HttpsPort {
     pub(super) permanent: bool,
 }
 
-/// All routes on the HTTP ports. A request passes the layers from the last one to the first: the base path, HSTS, the client's address, CORS, bans, body
-/// limits, the redirect to HTTPS, the check of WebSocket handshakes, Collider's paths under `/socket.io`, and the origin's check.
+/// All routes on the HTTP ports. A request passes the layers from the last one to the first: the base path, HSTS, the client's address,
+/// `/admin`, CORS, bans, body limits, the redirect to HTTPS, the check of WebSocket handshakes, Collider's paths under `/socket.io`, and the origin's check.
 pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: RequestGuards) -> Router {
-    let MainPort { signaling, api, apprtc, own_origin, https } = services;
+    let MainPort { signaling, api, apprtc, own_origin, https, admin } = services;
     let allowed = cors::allowed_origins(&config.cors, own_origin);
     let pages = Pages::new(config.base_path.clone(), config.frame_ancestors.clone());
     let routes = collider::on_the_main_port(&apprtc, api.merge(pages.calls()), pages.router());
     let collider = routes.clone();
     let permanent = https.as_ref().is_some_and(|https| https.permanent);
     let redirect = https.map(|https| middleware::from_fn_with_state(Arc::new(https.redirect), redirect::redirect));
+    let operators = admin
+        .router(pages.admin())
+        .layer(option_layer(redirect.clone()))
+        .layer(middleware::from_fn_with_state(guards.unfinished.clone(), request_bodies::limit))
+        .layer(middleware::from_fn_with_state(guards.banned.clone(), banned_clients::refuse));
     // Socket.IO serves all other paths that begin like those of its clients.
     let routes = pages
         .socket_io_clients()
@@ -79,6 +86,8 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
         // This layer is outside of everything that responds: without CORS headers, pages of other origins could not read errors
         // and redirects.
         .layer(cors::layer(&allowed))
+        // No page of another origin may read anything of an operator, so that these routes are outside of that layer.
+        .layer(middleware::from_fn_with_state((admin, operators), admin::routes::first))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
         .layer(middleware::from_fn_with_state((guards.proxies, trusted(config)), proxy_sightings::note))
         .layer(option_layer(hsts(permanent)));

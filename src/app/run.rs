@@ -44,6 +44,8 @@ struct Monitor {
     /// The secret that signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
     other_realms: RealmMismatches,
+    /// The directory's, when casts were last compared with it.
+    users_revision: u64,
 }
 
 impl App {
@@ -53,6 +55,7 @@ impl App {
     /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let asks = self.asks();
+        self.open_admin();
         let Self {
             config,
             mut listeners,
@@ -70,6 +73,8 @@ impl App {
             reporter,
             self_test,
             ledger,
+            admin,
+            relayed_rate,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
@@ -106,12 +111,13 @@ impl App {
         }));
 
         tasks.spawn(self_test.keep_testing());
+        tasks.spawn(relayed_rate.keep_sampling(relay.stats_reader()));
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
         directory.watch_clock(clock);
-        let signing = directory.signing_secret();
+        let (signing, users_revision) = (directory.signing_secret(), directory.revision());
         let renewed_clock = clock;
         let mut monitor = Monitor {
             relay,
@@ -125,10 +131,12 @@ impl App {
             renewed_clock,
             signing,
             other_realms,
+            users_revision,
         };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         let directory = monitor.directory.clone();
+        admin.stop();
         monitor.stop(config.drain).await;
         // The relay has ended, so nothing more is relayed.
         directory.write_usage(&store).await;
@@ -176,6 +184,11 @@ impl Monitor {
         if signing != self.signing {
             self.signing = signing;
             self.cast.renew_credentials();
+        }
+        let revision = self.directory.revision();
+        if revision != self.users_revision {
+            self.users_revision = revision;
+            self.cast.follow_users();
         }
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");

@@ -11,6 +11,7 @@ use super::listeners::TcpListeners;
 use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::IceServers;
+use crate::admin::Admin;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::check::Checks;
@@ -23,6 +24,7 @@ use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::operator::overview::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
@@ -48,6 +50,9 @@ pub struct App {
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
     pub(super) checks: Checks,
+    pub(super) relayed_rate: RelayedRate,
+    /// `/admin`, which serves once [`App::run`] has given it the operator's parts.
+    pub(super) admin: Admin,
     pub(super) public_names: PublicNames,
     pub(super) reporter: Reporter,
     pub(super) self_test: SelfTest,

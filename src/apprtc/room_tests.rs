@@ -93,6 +93,7 @@ impl World {
         std::iter::from_fn(|| self.rooms.poll_output())
             .map(|output| match output {
                 Output::Send { to, message } => format!("{to} < {message}"),
+                Output::SendOperatorBye { to } => format!("{to} < bye of the operator"),
                 Output::Close { socket } => format!("{socket} closed"),
             })
             .collect()
@@ -128,6 +129,8 @@ impl World {
             held += usage.queued.iter().map(|(_, bytes)| bytes).sum::<usize>();
         }
         assert_eq!(rooms.timers.len(), timers, "a timer without its room");
+        assert_eq!(rooms.numbers.len(), rooms.rooms.len(), "a number without its room");
+        assert!(rooms.rooms.values().all(|room| rooms.numbers.name(room.number) == Some(&room.name)));
         assert_eq!(rooms.counts(), total);
         assert!(rooms.rooms.len() <= rooms.max_rooms);
         assert_eq!(rooms.eviction.queued_bytes(), held);
@@ -702,7 +705,14 @@ fn random_histories_keep_the_tables_in_agreement() {
         let socket = if of_room.is_empty() { step } else { of_room[rng.random_range(0..of_room.len())] };
         let (context, rooms, bye) = (world.context(), &mut world.rooms, rng.random_bool(0.1));
         let said = |other| if bye { BYE.to_owned() } else { other };
-        match rng.random_range(0..10) {
+        match rng.random_range(0..11) {
+            10 if rng.random_bool(0.1) => {
+                let number = rooms.listed_after(0, context.now).find(|listed| listed.room == room).map(|listed| listed.number);
+                assert_eq!(
+                    number.and_then(|number| rooms.handle_operator_end(number, context.now)).as_deref(),
+                    number.map(|_| room)
+                );
+            }
             0 | 1 => {
                 if let Ok(joined) = rooms.handle_join(room, rng.random_bool(0.1), context) {
                     known.push((room, joined.client));
@@ -726,7 +736,7 @@ fn random_histories_keep_the_tables_in_agreement() {
         }
         world.assert_tables_agree();
         while let Some(output) = world.rooms.poll_output() {
-            let (Output::Send { to: socket, .. } | Output::Close { socket }) = output;
+            let (Output::Send { to: socket, .. } | Output::SendOperatorBye { to: socket } | Output::Close { socket }) = output;
             assert_eq!(homes[&socket], room);
             outputs += 1;
         }

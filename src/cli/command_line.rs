@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::error::CliError;
 use super::installation::Given;
 use super::output::Json;
-use super::{block, credentials, data_folder, doctor, end, secret, sessions, status, user};
+use super::{block, credentials, data_folder, doctor, end, secret, sessions, status, usage, user};
 use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.
@@ -66,6 +66,8 @@ pub(super) enum Command {
     Unblock(block::Unblock),
     /// List who is blocked, and who has to wait because of wrong guesses
     Blocks(Json),
+    /// List what users have relayed, by day or month
+    Usage(usage::Arguments),
     /// Answer the questions of another command about a data folder, with the rights of its owner
     #[command(name = data_folder::COMMAND, hide = true)]
     DataFolder { folder: PathBuf },

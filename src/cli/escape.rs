@@ -66,7 +66,8 @@ mod tests {
         for hidden in ['\0', '\t', '\u{7f}', '\u{ad}', '\u{200b}', '\u{200d}', '\u{2066}', '\u{3164}', '\u{feff}', '\u{e0041}'] {
             assert_eq!(printable(&hidden.to_string()), format!("\\u{{{:x}}}", u32::from(hidden)));
         }
-        for plain in ["Anna’s TV", "客厅的电视", "Größe", "ภาษาไทย", "तीन", "📱", "عربي", "a\\b"] {
+        for plain in ["Anna’s TV", "客厅的电视", "Größe", "ภาษาไทย", "तीन", "📱", "عربي", "a\\b"]
+        {
             assert_eq!(printable(plain), plain);
         }
     }

@@ -28,6 +28,7 @@ mod health;
 mod installation;
 mod output;
 mod owner;
+mod quota;
 mod run;
 mod running_server;
 mod scope;
@@ -39,6 +40,7 @@ mod systemd_env_file;
 mod table;
 mod trusted_file;
 mod unknown_variables;
+mod usage;
 mod user;
 
 pub use command_line::variables;

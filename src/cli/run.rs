@@ -11,7 +11,9 @@ use super::database::block_on;
 use super::error::CliError;
 use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
-use super::{block, credentials, data_folder, doctor, end, env_file, health, secret, sessions, status, unknown_variables, user};
+use super::{
+    block, credentials, data_folder, doctor, end, env_file, health, secret, sessions, status, unknown_variables, usage, user,
+};
 use crate::app::signals;
 use crate::config::{Config, Settings, variable_of};
 
@@ -87,6 +89,7 @@ fn run_command(line: CommandLine) -> Result<(), CliError> {
             block_on(&installation, credentials::run(&arguments, line.requested_ttl, &installation))
         }
         Some(Command::Secret(command)) => block_on(&installation, secret::run(command, &installation)),
+        Some(Command::Usage(arguments)) => block_on(&installation, usage::run(&arguments, &installation)),
         None | Some(Command::Run | Command::DataFolder { .. }) => Ok(()),
     }
 }

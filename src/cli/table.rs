@@ -35,9 +35,9 @@ pub(super) fn table<const N: usize>(headings: [&'static str; N], rows: &[[String
 /// The same in lines of at most `width` columns: the widest cells are shortened.
 pub(super) fn fitted_table<const N: usize>(columns: [Column; N], rows: &[[String; N]], width: usize) -> String {
     let headings = columns.map(|column| column.heading.to_owned());
-    let lines: Vec<[String; N]> = [&headings].into_iter().chain(rows).map(|row| row.each_ref().map(|cell| printable_part(cell))).collect();
-    let mut widths: [usize; N] =
-        std::array::from_fn(|column| lines.iter().map(|cells| cells[column].width()).max().unwrap_or(0));
+    let lines: Vec<[String; N]> =
+        [&headings].into_iter().chain(rows).map(|row| row.each_ref().map(|cell| printable_part(cell))).collect();
+    let mut widths: [usize; N] = std::array::from_fn(|column| lines.iter().map(|cells| cells[column].width()).max().unwrap_or(0));
     while widths.iter().sum::<usize>() + GAP * (N - 1) > width {
         let can_shrink = (0..N).filter(|column| widths[*column] > columns[*column].least.max(columns[*column].heading.len()));
         let Some(widest) = can_shrink.max_by_key(|column| widths[*column]) else { break };

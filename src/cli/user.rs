@@ -11,6 +11,7 @@ use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
 use super::output::{Json, print, print_json, print_warning};
+use super::quota;
 use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
 use super::table::table;
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Demote(Named),
     /// Change which peers a user's credentials reach; credentials already issued stop working
     Scope(Scoped),
+    /// Show or set how many bytes a user may relay in a month
+    Quota(quota::Arguments),
     /// Remove a user; credentials already issued stop working
     Remove(Named),
     /// Change a user's password; asks for it
@@ -123,6 +126,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
                 store.set_enabled(&name, true, now).await?;
                 print(format_args!("Enabled {name}."))
             }
+            Command::Quota(arguments) => quota::run(store, &arguments).await,
             Command::Promote(Named { name }) => {
                 store.set_admin(&name, true, now).await?;
                 print(format_args!("{name} is an administrator."))

@@ -22,6 +22,7 @@
 //! # Ok::<(), castway::config::Problems>(())
 //! ```
 
+mod admin;
 mod apprtc;
 mod base_path;
 mod cast;
@@ -43,15 +44,17 @@ pub mod secret;
 mod secret_file;
 mod secrets;
 mod server_record;
+mod setting_rows;
 mod settings;
 mod sources;
 mod tls;
 mod topics;
 mod usage;
 
+pub use admin::AdminConfig;
 pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
-pub use cast::CastConfig;
+pub use cast::{CastAccess, CastConfig};
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use frame_ancestors::FrameAncestors;
@@ -64,6 +67,7 @@ pub use port_conflicts::RequiredPorts;
 pub use problems::Problems;
 pub use reader::{VARIABLE_PREFIX, variable_of};
 pub use relay::{Discovery, RelayConfig};
+pub use setting_rows::SettingRow;
 pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 pub use topics::Config;

@@ -76,6 +76,13 @@ pub struct Settings {
     /// https://*.example.org (any subdomain); none: no site may
     #[arg(long, env = "CASTWAY_FRAME_ANCESTORS", value_name = "LIST", global = true, hide_env_values = true)]
     pub frame_ancestors: Option<String>,
+    /// Comma-separated list of addresses or networks from which operators may use /admin; any: all
+    #[arg(long, env = "CASTWAY_ADMIN_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
+    pub admin_allow: Option<String>,
+    /// Serve /admin although the path of CASTWAY_PUBLIC_URL shares its origin with other applications, whose pages could act as the
+    /// operator: true or false
+    #[arg(long, env = "CASTWAY_ADMIN_UNDER_PATH", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub admin_under_path: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP; over TCP with and without TLS
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
@@ -276,6 +283,9 @@ pub struct Settings {
     /// Let a second caster take a TV over from the first: true or false
     #[arg(long, env = "CASTWAY_TAKEOVER", value_name = "BOOL", global = true, hide_env_values = true)]
     pub takeover: Option<String>,
+    /// Who may cast: anyone, or users, who sign in with the name and password of a user of this server
+    #[arg(long, env = "CASTWAY_CAST_ACCESS", value_name = "WHO", global = true, hide_env_values = true)]
+    pub cast_access: Option<String>,
     /// Number of wrong codes or room passwords per minute after which an address has to wait; raise it where many casters share
     /// an address
     #[arg(long, env = "CASTWAY_WRONG_CODES", value_name = "COUNT", global = true, hide_env_values = true)]
@@ -326,6 +336,8 @@ impl Settings {
             metrics_allow: text("127.0.0.0/8,::1"),
             cors_origins: text("*"),
             frame_ancestors: text("self"),
+            admin_allow: text("any"),
+            admin_under_path: text("false"),
             turn_addr: text("[::]:3478"),
             allocation_default_address_family: text("ipv4"),
             turn_http: text("false"),
@@ -375,6 +387,7 @@ impl Settings {
             new_code: text("after-idle"),
             grace: text("60"),
             takeover: text("true"),
+            cast_access: text("anyone"),
             wrong_codes: text("20"),
             max_bitrate: text("0"),
             max_rooms: text("10000"),

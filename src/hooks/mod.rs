@@ -2,4 +2,5 @@
 //!
 //! `event` has what is told. The rest comes with it.
 
+pub mod authorize;
 pub mod event;

@@ -37,17 +37,17 @@ struct Inner {
     connections: Connections<State>,
 }
 
-struct State {
-    rooms: Rooms<Json>,
+pub(super) struct State {
+    pub(super) rooms: Rooms<Json>,
     /// Makes rooms without users.
     new_rooms: Box<dyn Fn() -> Rooms<Json> + Send>,
-    clients: HashMap<ClientId, Client>,
+    pub(super) clients: HashMap<ClientId, Client>,
     /// Events refused because their client has sent too much.
     rate_limited: u64,
 }
 
-struct Client {
-    socket: SocketRef,
+pub(super) struct Client {
+    pub(super) socket: SocketRef,
     budget: ClientBudget,
 }
 
@@ -170,6 +170,10 @@ impl MultiConnectionGateway {
         })
     }
 
+    pub(super) fn connections(&self) -> &Connections<State> {
+        &self.0.connections
+    }
+
     async fn admin_access(&self, from: IpAddr, name: String, password: Secret<String>) -> AdminAccess {
         let Inner { directory, guesses, password_checks, connections: _ } = &*self.0;
         if guesses.blocked_for(from, Instant::now()).is_some() {
@@ -202,7 +206,7 @@ impl DrivenState for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.new_rooms)();
+        self.rooms = (self.new_rooms)().instead_of(&self.rooms);
         for client in clients.into_values() {
             connections::disconnect(client.socket);
         }

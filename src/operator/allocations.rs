@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::handle::Operator;
+use super::ids;
 use super::rows::{AllocationRow, MAX_PAGE_ROWS, Page, PageRequest};
 use crate::relay::AllocationList;
 use crate::turn::ListedAllocation;
 use crate::users::credentials::unix_seconds;
 use crate::users::scope_name;
-
-/// What the id of an allocation begins with.
-pub(super) const ID_PREFIX: &str = "alloc-";
 
 impl Operator {
     /// Allocations of the relay, those with the most bytes first.
@@ -43,7 +41,7 @@ fn contains(allocation: &ListedAllocation, search: &str, text: &mut String) -> b
     text.clear();
     text.extend(allocation.user().chars().flat_map(char::to_lowercase));
     // Texts of a row are separated, so that nothing is found that begins in one and ends in another.
-    let _ = write!(text, "\n{ID_PREFIX}{}\n{}", allocation.number, allocation.client);
+    let _ = write!(text, "\n{}{}\n{}", ids::ALLOCATION, allocation.number, allocation.client);
     allocation.relayed.iter().flatten().for_each(|address| _ = write!(text, "\n{address}"));
     allocation.peers.iter().flatten().for_each(|peer| _ = write!(text, "\n{peer}"));
     text.contains(search)
@@ -57,7 +55,7 @@ fn row(allocation: &ListedAllocation, now: Instant, wall: SystemTime) -> Allocat
     let age = now.saturating_duration_since(allocation.since);
     let left = allocation.expires.saturating_duration_since(now);
     AllocationRow {
-        id: format!("{ID_PREFIX}{}", allocation.number),
+        id: format!("{}{}", ids::ALLOCATION, allocation.number),
         user: allocation.user().to_owned(),
         scope: scope_name(allocation.scope()).to_owned(),
         client: allocation.client,

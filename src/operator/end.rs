@@ -1,15 +1,13 @@
 //! Ends what an operator names: a row by its id, the cast of a code, or all that a user has.
 
-use super::allocations;
 use super::error::ActError;
 use super::handle::Operator;
+use super::ids;
 use super::rows::PartyRow;
+use super::sessions::cast_error;
+use crate::cast::model::OperatorRefusal;
 
-/// What the ids of casts, calls and rooms begin with.
-const CAST_PREFIX: &str = "cast-";
-const CALL_PREFIX: &str = "call-";
-const ROOM_PREFIX: &str = "room-";
-/// Characters of the longest target: a user's name has at most 512.
+/// Characters of the longest target; the longest username of TURN has as many bytes.
 const MAX_TARGET_CHARS: usize = 512;
 
 /// What has ended of a user.
@@ -29,114 +27,81 @@ impl Operator {
     pub async fn end(&self, target: &str, by: &str) -> Result<String, ActError> {
         let target = target.trim();
         if target.is_empty() || target.chars().count() > MAX_TARGET_CHARS {
-            return Err(ActError::Refused("a target is an id such as cast-3, the code of a TV, or the name of a user".to_owned()));
+            return Err(ActError::Refused("name an id such as cast-3, the code of a TV, or a user".to_owned()));
         }
-        if let Some(number) = number(target, CAST_PREFIX) {
-            self.end_cast(number)?;
-            return Ok(done(by, target, format!("Ended the cast {target}.")));
+        if let Some(ended) = self.end_row(target).await {
+            let ended = ended?;
+            tracing::info!(by, id = target, ended, "an operator has ended something");
+            return Ok(format!("Ended {ended} ({target})."));
         }
-        if let Some(number) = number(target, CALL_PREFIX) {
-            self.close_call(number)?;
-            return Ok(done(by, target, format!("Closed the call {target}.")));
+        match self.0.cast.end_cast_of_code(target) {
+            Ok(code) => {
+                tracing::info!(by, tv = %code, "an operator has ended a cast");
+                return Ok(format!("Ended the cast to the TV {code}."));
+            }
+            Err(OperatorRefusal::NoTv) => {}
+            Err(refusal) => return Err(cast_error(refusal)),
         }
-        if let Some(number) = number(target, ROOM_PREFIX) {
-            self.close_room(number)?;
-            return Ok(done(by, target, format!("Closed the room {target}.")));
-        }
-        if let Some(number) = number(target, allocations::ID_PREFIX) {
-            let user = self.end_allocation(number).await?;
-            return Ok(done(by, target, format!("Ended the allocation {target} of the user {user:?}.")));
-        }
-        if self.end_cast_of_code(target)? {
-            // A whole code in the log would let the log's readers cast.
-            return Ok(done(by, "the cast of a code", "Ended the cast of this code.".to_owned()));
-        }
-        match self.end_user(target).await {
-            Some(ended) => Ok(done(by, target, format!("Ended {} of the user {target:?}.", ended.in_words()))),
-            None => Err(ActError::NotFound(format!(
-                "there is no cast, call, room or allocation {target:?}, nor a TV with this code or a user of this name who has \
-                 anything open"
-            ))),
-        }
+        let ended = self.end_user(target).await.in_words().ok_or_else(|| {
+            ActError::NotFound(format!(
+                "{target:?} is neither an id nor the code of a TV, and no user of this name has an allocation, a cast or a call"
+            ))
+        })?;
+        tracing::info!(by, user = target, ended, "an operator has ended what a user has");
+        Ok(format!("Ended {ended} of the user {target:?}."))
     }
 
-    /// Ends an allocation, and returns the name of its user.
-    async fn end_allocation(&self, number: u64) -> Result<String, ActError> {
+    /// Ends the row with this id, and returns what it was; `None`: this is no id.
+    async fn end_row(&self, id: &str) -> Option<Result<String, ActError>> {
+        let gone = || ActError::NotFound(format!("there is no {id} (any more)"));
+        let number = |kind| ids::number(id, kind);
+        if let Some(number) = number(ids::CAST) {
+            return Some(self.0.cast.end_cast(number).map(|code| format!("the cast to the TV {code}")).map_err(cast_error));
+        }
+        if let Some(number) = number(ids::CALL) {
+            return Some(self.0.apprtc.close_call(number).map(|room| format!("the call {room}")).ok_or_else(gone));
+        }
+        if let Some(number) = number(ids::ROOM) {
+            return Some(self.0.multiconnection.close_room(number).map(|room| format!("the room {room}")).ok_or_else(gone));
+        }
+        let number = number(ids::ALLOCATION)?;
         let list = self.0.allocations.list().await;
         let found = list.allocations.iter().find(|(_, allocation)| allocation.number == number);
-        match found {
-            Some(found) if self.0.allocations.end([found]).await == 1 => Ok(found.1.user().to_owned()),
-            None if !list.complete => Err(ActError::Failed("a shard of the relay does not answer, so this was not done".to_owned())),
-            Some(_) | None => {
-                Err(ActError::NotFound(format!("there is no allocation {}{number} (any more)", allocations::ID_PREFIX)))
+        Some(match found {
+            Some(found) if self.0.allocations.end([found]).await == 1 => {
+                Ok(format!("the allocation of the user {:?}", found.1.user()))
             }
-        }
+            None if !list.complete => Err(ActError::Failed("a thread of the relay does not answer; try again".to_owned())),
+            Some(_) | None => Err(gone()),
+        })
     }
 
-    /// Ends everything of the users with this name, whatever the scope of their credentials. `None`: they have nothing.
-    async fn end_user(&self, name: &str) -> Option<Ended> {
-        let mut ended = Ended::default();
+    /// Ends everything of the users with this name, whatever the scope of their credentials.
+    async fn end_user(&self, name: &str) -> Ended {
         let is_users = |party: &PartyRow| party.user.as_deref() == Some(name);
-        for cast in self.casts() {
-            if cast.caster.as_ref().is_some_and(|caster| is_users(caster) || is_users(&cast.tv))
-                && number(&cast.id, CAST_PREFIX).is_some_and(|number| self.end_cast(number).is_ok())
-            {
-                ended.casts += 1;
-            }
-        }
-        for call in self.calls() {
-            if call.members.iter().any(is_users)
-                && number(&call.id, CALL_PREFIX).is_some_and(|number| self.close_call(number).is_ok())
-            {
-                ended.calls += 1;
-            }
-        }
+        let casts =
+            self.casts().into_iter().filter(|row| row.caster.as_ref().is_some_and(|it| is_users(it) || is_users(&row.tv)));
+        let casts = casts.filter_map(|row| self.0.cast.end_cast(ids::number(&row.id, ids::CAST)?).ok()).count();
+        let calls = self.calls().into_iter().filter(|row| row.members.iter().any(is_users));
+        let calls = calls.filter_map(|row| self.0.apprtc.close_call(ids::number(&row.id, ids::CALL)?)).count();
         let list = self.0.allocations.list().await;
-        ended.allocations = self.0.allocations.end(list.allocations.iter().filter(|(_, it)| it.user() == name)).await;
-        (ended.allocations + ended.casts + ended.calls > 0).then_some(ended)
-    }
-
-    fn end_cast(&self, number: u64) -> Result<(), ActError> {
-        Err(ActError::NotFound(format!("there is no cast {CAST_PREFIX}{number} (any more)")))
-    }
-
-    /// Ends the cast to the TV with this code; false: no TV has it.
-    fn end_cast_of_code(&self, _code: &str) -> Result<bool, ActError> {
-        Ok(false)
-    }
-
-    fn close_call(&self, number: u64) -> Result<(), ActError> {
-        Err(ActError::NotFound(format!("there is no call {CALL_PREFIX}{number} (any more)")))
-    }
-
-    fn close_room(&self, number: u64) -> Result<(), ActError> {
-        Err(ActError::NotFound(format!("there is no room {ROOM_PREFIX}{number} (any more)")))
+        let allocations = self.0.allocations.end(list.allocations.iter().filter(|(_, it)| it.user() == name)).await;
+        Ended { allocations, casts, calls }
     }
 }
 
 impl Ended {
-    fn in_words(&self) -> String {
+    /// `None`: nothing has ended.
+    fn in_words(&self) -> Option<String> {
         let counts = [(self.allocations, "allocation"), (self.casts, "cast"), (self.calls, "call")];
         let words = counts.into_iter().filter(|(count, _)| *count > 0);
         let words: Vec<_> = words.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" })).collect();
         match words.as_slice() {
-            [] => "nothing".to_owned(),
-            [one] => one.clone(),
-            [first @ .., last] => format!("{} and {last}", first.join(", ")),
+            [] => None,
+            [one] => Some(one.clone()),
+            [first @ .., last] => Some(format!("{} and {last}", first.join(", "))),
         }
     }
-}
-
-/// The number in an id.
-fn number(id: &str, prefix: &str) -> Option<u64> {
-    let digits = id.strip_prefix(prefix)?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
-}
-
-/// Leaves a line in the log, and returns the sentence.
-fn done(by: &str, what: &str, sentence: String) -> String {
-    tracing::info!(by, what, "an operator has ended something");
-    sentence
 }
 
 #[cfg(test)]
@@ -144,16 +109,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_has_digits_alone() {
-        assert_eq!(number("cast-17", CAST_PREFIX), Some(17));
-        for other in ["cast-", "cast-+1", "cast- 1", "cast-x", "Cast-1", "call-1", "cast-99999999999999999999"] {
-            assert_eq!(number(other, CAST_PREFIX), None, "{other}");
-        }
-    }
-
-    #[test]
     fn what_has_ended_is_a_list() {
-        assert_eq!(Ended { allocations: 1, ..Ended::default() }.in_words(), "1 allocation");
-        assert_eq!(Ended { allocations: 3, casts: 1, calls: 2 }.in_words(), "3 allocations, 1 cast and 2 calls");
+        let words = |allocations, casts, calls| Ended { allocations, casts, calls }.in_words();
+        assert_eq!((words(0, 0, 0), words(1, 0, 0)), (None, Some("1 allocation".to_owned())));
+        assert_eq!(words(3, 1, 2).as_deref(), Some("3 allocations, 1 cast and 2 calls"));
     }
 }

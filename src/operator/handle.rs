@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::overview::OverviewParts;
 use crate::addresses::external::ExternalAddresses;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
@@ -29,12 +30,19 @@ pub struct OperatorParts {
     pub reports: GuessReports,
     pub trusted_proxies: Vec<IpNet>,
     pub external: ExternalAddresses,
+    pub overview: OverviewParts,
+    /// The realm that passwords are set for.
+    pub realm: String,
 }
 
 impl Operator {
     #[must_use]
     pub fn new(parts: OperatorParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
     }
 }
 

@@ -13,6 +13,9 @@ pub mod bans;
 mod end;
 mod error;
 mod handle;
+mod ids;
+pub mod log;
+pub mod overview;
 pub mod rows;
 mod sessions;
 

@@ -13,6 +13,7 @@ use super::party::{Member, PageReport, ReportRefusal, Role, report_bytes};
 use super::record::{Evidence, Record};
 use crate::diagnosis::observation::FactsSource;
 use crate::diagnosis::watch::Watch;
+use crate::operator::rows::MediaRow;
 
 /// Bytes of the reports that are kept. Beyond them the oldest casts forget what their pages said of each ICE server.
 const MAX_KEPT_BYTES: usize = 8 << 20;
@@ -62,6 +63,11 @@ impl<T> Outcomes<T> {
         }
     }
 
+    /// Casts that have not ended.
+    pub fn running(&self) -> usize {
+        self.records.len() - self.ended
+    }
+
     /// A cast begins. `name`: its code, with the middle hidden.
     pub fn begin(&mut self, name: String, caster: Option<Member>, tv: Option<Member>, now: Instant) -> RecordId {
         let id = RecordId(self.next);
@@ -107,6 +113,12 @@ impl<T> Outcomes<T> {
     pub fn end(&mut self, id: RecordId, reason: &'static str, now: Instant) {
         let may_wait = self.ended < MAX_ENDED;
         self.update(id, now, |record, _, _| record.end(reason, may_wait, now));
+    }
+
+    /// How the media go, by the reports of a cast that runs.
+    #[must_use]
+    pub fn media(&self, id: RecordId) -> MediaRow {
+        self.records.get(&id).map(Record::media).unwrap_or_default()
     }
 
     /// The server stops: all casts end for it, without waiting for reports.

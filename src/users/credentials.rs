@@ -128,6 +128,13 @@ fn sign(key: &[u8], username: &str) -> String {
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
+/// The first bytes of HMAC-SHA256 over what is stored of a user's password.
+pub(super) fn stamp(key: &[u8; 32], name: &str, stored: &[u8; 32]) -> u64 {
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    let mac = mac.chain_update(b"stamp").chain_update(stored).chain_update(name).finalize().into_bytes();
+    mac.iter().take(size_of::<u64>()).fold(0, |stamp, &byte| stamp << 8 | u64::from(byte))
+}
+
 /// Whether `given` is the password that `secret` signs `username` with in `scope`, in constant time.
 pub fn verify(secret: &str, scope: Scope, username: &str, given: &str) -> bool {
     same(&password(secret, scope, username), given)

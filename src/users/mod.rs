@@ -25,6 +25,7 @@ mod realm_mismatches;
 mod scope;
 mod store;
 pub mod usage;
+mod user_passwords;
 
 pub use ban::{BanTarget, ProtectedNetworks};
 pub use credentials::Credentials;
@@ -39,3 +40,4 @@ pub use store::{
     CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, MAX_USAGE_ROWS, OpenError, OperatorInfo, SecretInfo, Snapshot,
     SnapshotOperator, SnapshotUser, Store, StoreError, UsageRecord, UserInfo,
 };
+pub use user_passwords::{PasswordRefusal, UserPasswords};

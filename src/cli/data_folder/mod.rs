@@ -167,7 +167,9 @@ fn printable_value(value: Value) -> Value {
     match value {
         Value::String(string) => Value::String(printable_part(&string)),
         Value::Array(values) => values.into_iter().map(printable_value).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (printable_part(&name), printable_value(value))).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (printable_part(&name), printable_value(value))).collect()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }

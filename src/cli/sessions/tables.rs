@@ -153,7 +153,10 @@ mod tests {
             "sent": 312_000_000, "received": 1, "expiresIn": 600,
         });
         for (kind, row) in [
-            (Kind::Casts, json!({ "id": "cast-12345", "code": "E3•••Z", "since": 0, "tv": party, "caster": party, "media": media })),
+            (
+                Kind::Casts,
+                json!({ "id": "cast-12345", "code": "E3•••Z", "since": 0, "tv": party, "caster": party, "media": media }),
+            ),
             (Kind::Calls, json!({ "id": "call-1", "room": hostile, "since": 0, "members": [party, party], "media": media })),
             (Kind::Rooms, json!({ "id": "room-1", "room": hostile, "since": 0, "members": [party], "memberCount": 1 })),
             (Kind::Allocations, allocation),

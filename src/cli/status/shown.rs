@@ -118,12 +118,15 @@ mod tests {
         });
         let shown = Status::read(&status).on_screen(80, false, 1000 + 7500);
         let lines: Vec<_> = shown.lines().collect();
-        assert_eq!(lines[..4], [
-            "Castway 0.2.0, up 3d4h",
-            "Now          12 TVs, 1 cast, 0 calls, 2 rooms, 8 allocations, 12.4 Mbit/s",
-            "             relayed",
-            "Certificate  cast.example.org, 61 days left",
-        ]);
+        assert_eq!(
+            lines[..4],
+            [
+                "Castway 0.2.0, up 3d4h",
+                "Now          12 TVs, 1 cast, 0 calls, 2 rooms, 8 allocations, 12.4 Mbit/s",
+                "             relayed",
+                "Certificate  cast.example.org, 61 days left",
+            ]
+        );
         assert_eq!(lines[4], "Last check   2h5m ago from 198.51.100.9\\u{1b}[2J: All is well\\u{202e}");
         assert!(lines[5].starts_with("Warning      CASTWAY_DOMAIN") && lines.iter().all(|line| line.width() <= 80), "{shown}");
     }

@@ -4,6 +4,8 @@ mod bans;
 mod end;
 mod new_code;
 mod sessions;
+mod status;
+mod usage;
 
 use std::sync::Arc;
 
@@ -14,12 +16,14 @@ use crate::control::Ask;
 #[must_use]
 pub fn all(operator: &Operator) -> Vec<Box<dyn Ask>> {
     vec![
+        Box::new(status::StatusAsk(operator.clone())),
         Box::new(sessions::SessionsAsk(operator.clone())),
         Box::new(end::EndAsk(operator.clone())),
         Box::new(new_code::NewCodeAsk(operator.clone())),
         Box::new(bans::BlockAsk(operator.clone())),
         Box::new(bans::UnblockAsk(operator.clone())),
         Box::new(bans::ThrottledAsk(operator.clone())),
+        Box::new(usage::UsageAsk(operator.clone())),
     ]
 }
 

@@ -158,6 +158,14 @@ impl Directory {
         user.filter(|user| right && user.enabled).map(|user| user.scope)
     }
 
+    /// A number that changes with the password of the enabled user of this name; `None`: there is no such user. Without `key` it tells nothing
+    /// of the password.
+    pub fn password_stamp(&self, name: &str, key: &[u8; 32]) -> Option<u64> {
+        let snapshot = self.0.snapshot.load();
+        let user = snapshot.users.get(name).filter(|user| user.enabled)?;
+        Some(credentials::stamp(key, name, &user.prepared.sha256))
+    }
+
     /// Whether `user` is an enabled administrator with this password. Takes tens of milliseconds and 19 MiB whatever the answer,
     /// so call it outside the runtime's threads.
     pub fn is_admin(&self, user: &str, password: &str) -> bool {

@@ -66,6 +66,7 @@ fn snapshot() -> Snapshot {
             user("shut", Clients, false),
         ],
         revoked: vec![("removed".into(), Anyone), ("former".into(), Clients)],
+        quotas: Vec::new(),
         ..Snapshot::default()
     }
 }

@@ -5,8 +5,10 @@ use std::time::SystemTime;
 
 use super::handle::Directory;
 use crate::turn::{Scope, UserAccount};
-use crate::users::store::{Store, StoreError};
-use crate::users::usage::{ReachedQuota, Usage, UsageOwner};
+#[cfg(doc)]
+use crate::users::store::MAX_USAGE_ROWS;
+use crate::users::store::{Store, StoreError, UsageRecord};
+use crate::users::usage::{ReachedQuota, Usage, UsageOwner, with_current};
 
 impl Directory {
     /// The account of a user who begins to have allocations.
@@ -34,6 +36,17 @@ impl Directory {
     /// What was relayed for whom.
     pub fn usage(&self) -> &Usage {
         &self.0.usage
+    }
+
+    /// Days or months, the newest first: what the database has, with the current one as it is now. Of one user, or of all; at most
+    /// [`MAX_USAGE_ROWS`], and a few more of the current day or month. Reads the disk.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn usage_rows(&self, store: &Store, name: Option<&str>, months: bool) -> Result<Vec<UsageRecord>, StoreError> {
+        let kept = if months { store.usage_by_month(name).await? } else { store.usage_by_day(name).await? };
+        let (day, current) = self.0.usage.current();
+        Ok(with_current(kept, day, current, name, months))
     }
 
     /// Keeps what is relayed in the database, and never returns; abort the task to end it. `reached` is called for each user who reaches

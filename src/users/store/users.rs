@@ -97,6 +97,8 @@ impl Store {
         }
         let update = sqlx::query("UPDATE users SET scope = ?2, updated_at = ?3 WHERE name = ?1").bind(name.as_str());
         update.bind(scope_name(scope)).bind(seconds(now)).execute(&mut *transaction).await?;
+        let quota = sqlx::query("UPDATE OR REPLACE quotas SET scope = ?2 WHERE name = ?1 AND scope = ?3").bind(name.as_str());
+        quota.bind(scope_name(scope)).bind(&former).execute(&mut *transaction).await?;
         let revoke = sqlx::query("INSERT OR REPLACE INTO revoked (name, scope, revoked_at) VALUES (?1, ?2, ?3)");
         revoke.bind(name.as_str()).bind(former).bind(seconds(now)).execute(&mut *transaction).await?;
         restore(&mut transaction, name, scope).await?;
@@ -117,6 +119,8 @@ impl Store {
              SELECT name, scope, ?2 FROM users WHERE name = ?1 UNION SELECT ?1, 'anyone', ?2",
         );
         revoke.bind(name.as_str()).bind(seconds(now)).execute(&mut *transaction).await?;
+        let quota = sqlx::query("DELETE FROM quotas WHERE name = ?1 AND scope = (SELECT scope FROM users WHERE name = ?1)");
+        quota.bind(name.as_str()).execute(&mut *transaction).await?;
         let delete = sqlx::query("DELETE FROM users WHERE name = ?1").bind(name.as_str());
         found(name, delete.execute(&mut *transaction).await?.rows_affected())?;
         transaction.commit().await?;

@@ -56,10 +56,11 @@ impl Usage {
         self.table().totals(owner)
     }
 
-    /// The owners with bytes in this month, or with live allocations.
+    /// The current day, and what each owner with any bytes has relayed on it and in its month.
     #[must_use]
-    pub fn owners(&self) -> Vec<UsageOwner> {
-        self.table().owners().into_iter().collect()
+    pub fn current(&self) -> (i64, HashMap<UsageOwner, UsageTotals>) {
+        let table = self.table();
+        (table.day(), table.current())
     }
 
     /// The bytes that an owner may relay in a month.

@@ -19,7 +19,7 @@ mod table;
 
 pub use calendar::{day_name, day_of, month_name, month_of};
 pub use handle::Usage;
-pub use owner::{ReachedQuota, UsageOwner, UsageTotals};
+pub use owner::{ReachedQuota, UsageOwner, UsageTotals, with_current};
 
 #[cfg(doc)]
 use crate::config::UsageName;

@@ -85,9 +85,11 @@ impl UsageTable {
         UsageTotals { today: totals.today.saturating_add(open), month: totals.month.saturating_add(open) }
     }
 
-    /// The owners with bytes in this month, or with live allocations.
-    pub(super) fn owners(&self) -> HashSet<UsageOwner> {
-        self.totals.keys().chain(self.accounts.keys()).cloned().collect()
+    /// What was relayed today, or in this month, for each owner with anything.
+    pub(super) fn current(&self) -> HashMap<UsageOwner, UsageTotals> {
+        let others = [UsageOwner::Others];
+        let owners = self.totals.keys().chain(self.accounts.keys()).chain(&others);
+        owners.map(|owner| (owner.clone(), self.totals(owner))).filter(|(_, totals)| totals.month > 0).collect()
     }
 
     pub(super) fn quota(&self, owner: &UsageOwner) -> Option<u64> {

@@ -1,0 +1,48 @@
+//! Builds `/admin`.
+
+use super::open::Opened;
+use super::server::App;
+use crate::addresses::interfaces;
+use crate::admin::{Admin, AdminParts};
+use crate::check::Checks;
+use crate::config::without_last_slash;
+use crate::users::PasswordChecks;
+
+impl Opened {
+    pub(super) fn admin(&self, password_checks: &PasswordChecks, checks: &Checks) -> Admin {
+        let http = &self.config.http;
+        Admin::new(AdminParts {
+            config: http.admin.clone(),
+            base: http.base_path.clone(),
+            public_origin: self.public_origin(),
+            secure_url: self.secure_url(),
+            directory: self.directory.clone(),
+            password_checks: password_checks.clone(),
+            reports: self.relay.reports().clone(),
+            checks: checks.clone(),
+            settings: self.config.settings.expose().rows(),
+        })
+    }
+
+    /// The address of `/admin` over HTTPS, as far as the server knows it: that of the setting, or of its certificate.
+    fn secure_url(&self) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
+        let public = self.config.http.public_url.clone().filter(|url| url.scheme() == "https");
+        let public = public.map(|url| without_last_slash(&url));
+        let secure = self.certificates.clone().zip(self.https_port);
+        Box::new(move || {
+            let own = || {
+                let (certificates, port) = secure.as_ref()?;
+                let host = certificates.current().hosts().into_iter().next()?;
+                Some(interfaces::origin("https", &host, *port))
+            };
+            public.clone().or_else(own).map(|origin| format!("{origin}/admin"))
+        })
+    }
+}
+
+impl App {
+    /// Lets operators in.
+    pub(super) fn open_admin(&self) {
+        self.admin.open(self.operator());
+    }
+}
