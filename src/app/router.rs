@@ -71,7 +71,8 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
     let operators = admin
         .router(pages.admin())
         .layer(option_layer(redirect.clone()))
-        .layer(middleware::from_fn_with_state(guards.unfinished.clone(), request_bodies::limit));
+        .layer(middleware::from_fn_with_state(guards.unfinished.clone(), request_bodies::limit))
+        .layer(middleware::from_fn_with_state(guards.banned.clone(), banned_clients::refuse));
     // Socket.IO serves all other paths that begin like those of its clients.
     let routes = pages
         .socket_io_clients()

@@ -22,10 +22,7 @@ pub enum BlockError {
 
 impl From<StoreError> for BlockError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::TooManyBans => Self::Refused(error.to_string()),
-            other => Self::Failed(other),
-        }
+        if matches!(error, StoreError::TooManyBans) { Self::Refused(error.to_string()) } else { Self::Failed(error) }
     }
 }
 

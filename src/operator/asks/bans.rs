@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::text;
 use crate::control::{Answer, Ask};
 use crate::operator::Operator;
 use crate::operator::bans::BY_COMMAND;
@@ -18,7 +17,7 @@ impl Ask for BlockAsk {
     }
 
     fn answer(&self, question: &Value) -> Answer {
-        let (operator, target) = (self.0.clone(), text(question, "target"));
+        let (operator, target) = (self.0.clone(), question["target"].as_str().unwrap_or_default().to_owned());
         let time = question["seconds"].as_u64().map(Duration::from_secs);
         Box::pin(async move {
             let done = operator.block(&target, time, BY_COMMAND).await.map_err(|error| error.to_string())?;
@@ -36,7 +35,7 @@ impl Ask for UnblockAsk {
     }
 
     fn answer(&self, question: &Value) -> Answer {
-        let (operator, target) = (self.0.clone(), text(question, "target"));
+        let (operator, target) = (self.0.clone(), question["target"].as_str().unwrap_or_default().to_owned());
         Box::pin(async move {
             let done = operator.unblock(&target, BY_COMMAND).await.map_err(|error| error.to_string())?;
             Ok(json!({ "done": done }))
