@@ -26,7 +26,7 @@ use crate::config::TurnAccess;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
 use crate::turn::Scope;
-use crate::users::{Credentials, PasswordRefusal, check_requested};
+use crate::users::{Credentials, check_requested};
 
 /// The longest query string.
 const MAX_QUERY_BYTES: usize = 4096;
@@ -189,13 +189,7 @@ impl CredentialRequest {
         let of_key = || api.directory.trusted_scope(username).ok_or(ApiError::Forbidden);
         let by_password = || {
             let password = self.password.as_ref().ok_or(ApiError::NotSignedIn)?;
-            let checked = api.passwords.check(&api.directory, username, password, from, now);
-            checked.map_err(|refusal| match refusal {
-                PasswordRefusal::Wrong if api.directory.is_banned_with_password(username, password.expose()) => {
-                    ApiError::Forbidden
-                }
-                refusal @ (PasswordRefusal::Wrong | PasswordRefusal::TooMany(_)) => refusal.into(),
-            })
+            api.passwords.check(&api.directory, username, password, from, now).map_err(ApiError::from)
         };
         match api.credentials.access {
             TurnAccess::Open if api.keys.any_is_known(&self.keys, from, now) => of_key(),
