@@ -1,7 +1,7 @@
 //! Which clients have to wait because of their wrong guesses, and the way to let one guess again. PURE.
 //!
 //! The tables of wrong guesses know no addresses, only hashes of them. So each client beyond its limit is noted here, in a list of at most
-//! [`MAX_THROTTLED`]; where it is full, the client that waits for the shortest time makes room.
+//! `MAX_THROTTLED`; where it is full, the client that waits for the shortest time makes room.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -196,8 +196,7 @@ fn unknown(name: &str) -> ActError {
 }
 
 fn failed(error: StoreError) -> ActError {
-    match error {
-        StoreError::NoUser(_) => ActError::NotFound(error.to_string()),
-        _ => ActError::Failed(error.to_string()),
-    }
+    let is_unknown = matches!(error, StoreError::NoUser(_));
+    let sentence = error.to_string();
+    if is_unknown { ActError::NotFound(sentence) } else { ActError::Failed(sentence) }
 }

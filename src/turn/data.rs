@@ -233,15 +233,13 @@ impl Engine {
         let (receiver, bytes) = (&allocation.delivery, payload.len());
         let to = allocation.five_tuple;
         let verdict = to_client(&self.bandwidth, &self.shared, receiver, (to, framing), payload, now);
-        match verdict {
-            Verdict::ToClient { .. } if to.transport.is_stream() => {
+        if matches!(verdict, Verdict::ToClient { .. }) {
+            if to.transport.is_stream() {
                 self.stream_payload = Some(StreamPayload { receiver: Arc::clone(receiver), sender, bytes });
-            }
-            Verdict::ToClient { .. } => {
+            } else {
                 receiver.traffic.add_received(bytes);
                 sender.iter().for_each(|sender| sender.traffic.add_sent(bytes));
             }
-            _ => {}
         }
         verdict
     }

@@ -14,6 +14,7 @@ use super::ids::{AllocationId, RelayedAddressId};
 use super::policy::PeerPolicy;
 use super::ports::PortOwner;
 use super::settings::MachineAddresses;
+use super::stream_payload::StreamPayload;
 use super::verdict::{DropReason, Output, Verdict};
 use crate::limits::ip_prefix::canonical;
 
@@ -39,6 +40,12 @@ impl Engine {
             (Class::Indication, _) => Verdict::Drop(DropReason::Indication),
             (Class::Success | Class::Error, _) => Verdict::Drop(DropReason::Response),
         }
+    }
+
+    /// The stream of the client has taken the payload of the last [`Verdict::ToClient`]. The shell says so, since it knows whether the
+    /// stream had room, and only then was the payload relayed.
+    pub fn handle_stream_took_payload(&mut self) {
+        self.stream_payload.take().iter().for_each(StreamPayload::count);
     }
 
     /// A datagram that a relayed socket received from a peer; the payload of the verdict is all of it.

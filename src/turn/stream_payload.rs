@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::delivery::Delivery;
-use super::engine::Engine;
 
 /// A payload, and whose allocations it counts for.
 #[derive(Debug)]
@@ -14,13 +13,10 @@ pub(super) struct StreamPayload {
     pub(super) bytes: usize,
 }
 
-impl Engine {
-    /// The stream of the client has taken the payload of the last verdict, [`super::Verdict::ToClient`].
-    pub fn handle_stream_took_payload(&mut self) {
-        let Some(StreamPayload { receiver, sender, bytes }) = self.stream_payload.take() else { return };
-        receiver.traffic.add_received(bytes);
-        if let Some(sender) = sender {
-            sender.traffic.add_sent(bytes);
-        }
+impl StreamPayload {
+    /// The stream has taken the payload.
+    pub(super) fn count(&self) {
+        self.receiver.traffic.add_received(self.bytes);
+        self.sender.iter().for_each(|sender| sender.traffic.add_sent(self.bytes));
     }
 }

@@ -3,7 +3,7 @@
 //! - Owner: the app makes one [`PasswordChecks`] for the whole process; clones share it.
 //! - Inputs: the work of a check.
 //! - Outputs: its result, or [`Busy`].
-//! - Invariants: at most [`MAX_RUNNING_CHECKS`] run, and at most [`MAX_WAITING_CHECKS`] wait. A client that leaves frees its place in the
+//! - Invariants: at most `MAX_RUNNING_CHECKS` run, and at most `MAX_WAITING_CHECKS` wait. A client that leaves frees its place in the
 //!   queue, and a check that runs keeps its place until it is done. Callers throttle a client's wrong guesses before they ask.
 
 use std::sync::Arc;

@@ -117,12 +117,10 @@ pub(in crate::relay) fn shard_mailbox(waker: PollWaker) -> (ShardMailbox, Mailbo
 impl ShardMailbox {
     /// Sends a message of the server itself. A shard that has ended ignores it.
     pub(in crate::relay) fn send(&self, message: ShardMessage) {
-        let waits = match message {
-            ShardMessage::CheckUsers => self.waiting.check_users.swap(true, Ordering::Relaxed),
-            ShardMessage::SettleAccounts => self.waiting.settle_accounts.swap(true, Ordering::Relaxed),
-            _ => false,
-        };
-        if waits {
+        let is_set = |flag: &AtomicBool| flag.swap(true, Ordering::Relaxed);
+        if matches!(message, ShardMessage::CheckUsers) && is_set(&self.waiting.check_users)
+            || matches!(message, ShardMessage::SettleAccounts) && is_set(&self.waiting.settle_accounts)
+        {
             return;
         }
         let _ = self.sender.send(message);

@@ -102,7 +102,7 @@ fn a_payload_for_a_stream_counts_once_the_stream_has_taken_it() {
     let _ = world.send(&alice, &at_bob, &[0; 1]);
     let _ = world.send(&bob, &at_alice, &[0; 1]);
     world.engine.settle_accounts();
-    (of_alice.take(), of_bob.take());
+    let _ = (of_alice.take(), of_bob.take());
     assert!(matches!(world.send(&bob, &at_alice, &[0; 500]), Verdict::ToClient { .. }));
     world.engine.settle_accounts();
     assert_eq!((of_alice.take(), of_bob.take()), (0, 0), "the stream had no room");
@@ -158,7 +158,8 @@ fn a_shard_that_fails_loses_no_byte() {
 fn a_user_who_may_relay_no_more_loses_the_allocations_and_gets_no_others() {
     let users = Accounted::new();
     let (mut world, mut alice, mut bob) = (world(&users), Client::alice(), Client::bob());
-    (world.allocate(&mut alice), world.allocate(&mut bob));
+    world.allocate(&mut alice);
+    world.allocate(&mut bob);
     users.of("alice").set_exhausted(true);
     world.engine.settle_accounts();
     world.drain_outputs();

@@ -7,20 +7,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::connection::Store;
 use super::error::StoreError;
-use super::rows::seconds;
+use super::rows::{KeptBan, seconds};
 use crate::users::ban::{BanTarget, MAX_BANS};
-
-/// A ban as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptBan {
-    pub id: i64,
-    pub target: String,
-    /// Unix seconds.
-    pub since: i64,
-    /// Unix seconds; `None`: until somebody ends it.
-    pub until: Option<i64>,
-    pub by: String,
-}
 
 impl Store {
     /// Bans `target` for `time`, or without an end, instead of an earlier ban of the same target.
@@ -87,12 +75,6 @@ impl Store {
     /// `Database`.
     pub(in crate::users) async fn forget_ended_bans(&self, now: SystemTime) -> Result<(), StoreError> {
         Ok(end_over(&mut *self.pool.acquire().await?, now).await?)
-    }
-}
-
-impl KeptBan {
-    pub(in crate::users) fn is_in_force(&self, now: SystemTime) -> bool {
-        self.until.is_none_or(|until| until > seconds(now))
     }
 }
 

@@ -23,12 +23,11 @@ mod snapshot;
 mod usage;
 mod users;
 
-pub use bans::KeptBan;
 pub use checks::{CheckKind, KeptCheck};
 pub use connection::Store;
 pub use database_file::{DATABASE_FILE_NAME, OpenError};
 pub use error::StoreError;
-pub use rows::{OperatorInfo, SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, UserInfo};
+pub use rows::{KeptBan, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, UserInfo};
 pub(in crate::users) use snapshot::ChangeWatcher;
 pub use usage::MAX_USAGE_ROWS;
 

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
-use super::bans::KeptBan;
 use crate::config::secret::Secret;
 use crate::turn::Scope;
 use crate::users::credentials::unix_seconds;
@@ -64,6 +63,24 @@ impl FromRow<'_, SqliteRow> for SecretInfo {
             created: row.try_get("created")?,
             retired_at: row.try_get("retired_at")?,
         })
+    }
+}
+
+/// A ban as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBan {
+    pub id: i64,
+    pub target: String,
+    /// Unix seconds.
+    pub since: i64,
+    /// Unix seconds; `None`: until somebody ends it.
+    pub until: Option<i64>,
+    pub by: String,
+}
+
+impl KeptBan {
+    pub(in crate::users) fn is_in_force(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| until > seconds(now))
     }
 }
 
