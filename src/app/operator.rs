@@ -17,6 +17,7 @@ impl App {
             store: self.store.clone(),
             overview: self.overview_parts(),
             realm: self.config.relay.realm.clone(),
+            password_checks: self.password_checks.clone(),
             reports: self.relay.reports().clone(),
             trusted_proxies: self.config.http.trusted_proxies.clone(),
             external: self.external.clone(),

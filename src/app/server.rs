@@ -60,7 +60,6 @@ pub struct App {
     pub(super) ice: IceServers,
     pub(super) proxies: ProxySightings,
     pub(super) ledger: Ledger,
-    #[expect(dead_code, reason = "the sign-in of operators comes next")]
     pub(super) password_checks: PasswordChecks,
     /// Through it commands ask this server; a sentence says why it is missing.
     pub(super) control: Result<ControlSocket, String>,

@@ -144,8 +144,8 @@ impl Operator {
         }
         let (password, realm) = (generate_password(), self.0.realm.clone());
         let (named, chosen) = (user.clone(), password.clone());
-        let keys = tokio::task::spawn_blocking(move || PasswordKeys::new(&named, &realm, &chosen)).await;
-        let keys = keys.map_err(|error| ActError::Failed(error.to_string()))?;
+        let keys = self.0.password_checks.check(move || PasswordKeys::new(&named, &realm, &chosen)).await;
+        let keys = keys.map_err(|busy| ActError::Failed(busy.to_string()))?;
         let keys = keys.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.passwd(&user, &keys, SystemTime::now()).await.map_err(failed)?;
         tracing::info!(by, user = name, "an operator has given a user a new password");

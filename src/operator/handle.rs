@@ -12,7 +12,7 @@ use crate::cast::gateway::CastGateway;
 use crate::limits::guesses::GuessReports;
 use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::relay::LiveAllocations;
-use crate::users::{Directory, Store};
+use crate::users::{Directory, PasswordChecks, Store};
 
 /// What an operator sees and does. Clones share it.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub struct OperatorParts {
     pub overview: OverviewParts,
     /// The realm that passwords are set for.
     pub realm: String,
+    pub password_checks: PasswordChecks,
     /// Wrong guesses, and who is throttled because of them.
     pub reports: GuessReports,
     pub trusted_proxies: Vec<IpNet>,
