@@ -27,6 +27,8 @@ pub enum ApiError {
     TooLarge,
     #[error("An API key is needed: send it as key=… or as a bearer token.")]
     Unauthorized,
+    #[error("An API key is needed as a bearer token: Authorization: Bearer KEY.")]
+    NoBearer,
     /// Unknown and disabled users and wrong passwords get the same answer, so that it does not reveal which names exist.
     #[error("Send the name and the password of a user by HTTP Basic or in a form, or send an API key.")]
     NotSignedIn,
@@ -51,7 +53,7 @@ impl ApiError {
             Self::NoUsername => "AppError",
             Self::BadRequest(_) => "BadRequest",
             Self::TooLarge => "TooLarge",
-            Self::Unauthorized | Self::NotSignedIn => "Unauthorized",
+            Self::Unauthorized | Self::NoBearer | Self::NotSignedIn => "Unauthorized",
             Self::Forbidden => "Forbidden",
             Self::QuotaReached { .. } => "QuotaReached",
             Self::TooManyRequests(_) => "TooManyRequests",
@@ -63,7 +65,7 @@ impl ApiError {
         match self {
             Self::NoUsername | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unauthorized | Self::NotSignedIn => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::NoBearer | Self::NotSignedIn => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::QuotaReached { .. } => StatusCode::FORBIDDEN,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -79,7 +81,7 @@ impl IntoResponse for ApiError {
         let body = Json(json!({ "error": self.name(), "message": self.to_string() }));
         let mut response = (self.status(), [(header::CACHE_CONTROL, "no-store")], body).into_response();
         match self {
-            Self::Unauthorized => {
+            Self::Unauthorized | Self::NoBearer => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
             }
             Self::NotSignedIn => {

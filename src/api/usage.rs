@@ -27,7 +27,10 @@ pub(super) async fn usage(
 ) -> Result<Response, ApiError> {
     api.limiter.check(client.address).map_err(ApiError::TooManyRequests)?;
     let keys: Vec<_> = bearer(&headers).map(|token| Secret::new(token.to_owned())).into_iter().collect();
-    api.keys.check(&keys, client.address, Instant::now())?;
+    api.keys.check(&keys, client.address, Instant::now()).map_err(|refusal| match refusal {
+        ApiError::Unauthorized => ApiError::NoBearer,
+        other => other,
+    })?;
     let query = query.unwrap_or_default();
     let field = |wanted: &str| form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value);
     let months = field("months").is_some_and(|value| matches!(&*value, "1" | "true"));

@@ -172,8 +172,14 @@ impl CastGateway {
         self.0.with(|state, _| state.end_casts_of_former_users(Instant::now()));
     }
 
-    /// Ends the connections and the seats of the clients at these addresses.
+    /// Ends the connections and the seats of the clients at these addresses. Both sides of their casts are told that the operator ended
+    /// them.
     pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.0.with(|state, _| {
+            for id in state.clients_of(&is_one) {
+                state.rooms.handle_operator_end_of(id, Instant::now());
+            }
+        });
         self.0.end_clients(is_one);
     }
 

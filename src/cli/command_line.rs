@@ -54,7 +54,7 @@ pub(super) enum Command {
     Health,
     /// Say why casts don't work and what to do: settings, ports, name, certificate, relay, firewall, and a check from outside
     Doctor(doctor::Arguments),
-    /// Say how much goes on: TVs, casts, calls, rooms, allocations, Mbit/s, the certificate and the last check
+    /// Show what is running: TVs, casts, calls, rooms, allocations, Mbit/s, the certificate and the last check
     Status(status::Arguments),
     /// List what runs now: casts, calls, rooms, and allocations of the relay
     Sessions(sessions::Arguments),
@@ -62,9 +62,9 @@ pub(super) enum Command {
     End(end::Arguments),
     /// List what users have relayed, by day or month
     Usage(usage::Arguments),
-    /// Serve an address, a network or a user no more, and end what it has here
+    /// Block an address, a network or a user, and end what it has here
     Block(block::Block),
-    /// Serve somebody again who was blocked, or let an address guess again that is throttled
+    /// Lift a ban, or let a throttled address guess again
     Unblock(block::Unblock),
     /// List who is blocked, and who has to wait because of wrong guesses
     Blocks(Json),

@@ -124,7 +124,7 @@ impl Operator {
     pub async fn set_enabled(&self, name: &str, enabled: bool, by: &str) -> Result<String, ActError> {
         let user = stored(name)?;
         self.0.store.set_enabled(&user, enabled, SystemTime::now()).await.map_err(failed)?;
-        tracing::info!(by, user = name, enabled, "an operator has enabled or disabled a user");
+        tracing::info!(by, user = name, enabled, "operator enabled or disabled a user");
         Ok(match enabled {
             true => format!("Enabled {name}."),
             false => format!("Disabled {name}. Credentials already issued stop working, until you enable {name} again."),
@@ -148,7 +148,7 @@ impl Operator {
         let keys = keys.map_err(|busy| ActError::Failed(busy.to_string()))?;
         let keys = keys.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.passwd(&user, &keys, SystemTime::now()).await.map_err(failed)?;
-        tracing::info!(by, user = name, "an operator has given a user a new password");
+        tracing::info!(by, user = name, "operator gave a user a new password");
         Ok(password)
     }
 
@@ -167,7 +167,7 @@ impl Operator {
             return Err(ActError::NotFound(format!("there is no user {name:?} of scope {scope:?}")));
         }
         self.0.store.set_quota(named, name, quota).await.map_err(failed)?;
-        tracing::info!(by, user = name, scope, quota, "an operator has set the quota of a user");
+        tracing::info!(by, user = name, scope, quota, "operator set the quota of a user");
         Ok(match quota {
             Some(bytes) => format!("{name} may relay {bytes} bytes in a month."),
             None => format!("{name} has no quota any more."),

@@ -38,23 +38,25 @@ impl Operator {
         }
         if let Some(ended) = self.end_row(target).await {
             let EndedRow { sentence, name } = ended?;
-            tracing::info!(by, id = target, name, "an operator has ended something");
+            tracing::info!(by, id = target, name, "operator ended a session");
             return Ok(sentence);
         }
         match self.0.cast.end_cast_of_code(target) {
             Ok(code) => {
-                tracing::info!(by, name = code, "an operator has ended the cast of a code");
+                tracing::info!(by, name = code, "operator ended the cast of a code");
                 return Ok("Ended the cast of this code.".to_owned());
             }
             Err(OperatorRefusal::NoTv) => {}
             Err(refusal) => return Err(ActError::Refused(refusal.to_string())),
         }
+        // As `castway block` writes a user.
+        let target = target.strip_prefix("user:").unwrap_or(target);
         let ended = self.end_user(target).await.in_words().ok_or_else(|| {
             ActError::NotFound(format!(
                 "{target:?} is neither an id nor the code of a TV, and no user of this name has an allocation, a cast or a call"
             ))
         })?;
-        tracing::info!(by, user = target, ended, "an operator has ended what a user has");
+        tracing::info!(by, user = target, ended, "operator ended what a user has");
         Ok(format!("Ended {ended} of the user {target:?}."))
     }
 

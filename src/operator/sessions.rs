@@ -34,7 +34,7 @@ impl Operator {
     pub fn new_code(&self, id: &str, by: &str) -> Result<String, ActError> {
         let number = ids::number(id, ids::CAST).ok_or_else(|| ActError::NotFound(format!("there is no TV {id:?}")))?;
         let code = self.0.cast.new_code(number).map_err(|refusal| cast_error(refusal, "TV", id))?;
-        tracing::info!(by, tv = id, %code, "an operator has given a TV a new code");
+        tracing::info!(by, tv = id, %code, "operator gave a TV a new code");
         Ok(format!("The TV has the new code {code}."))
     }
 }

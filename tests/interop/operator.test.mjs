@@ -44,7 +44,7 @@ async function refused(...args) {
 }
 
 const rows = async (kind, ...args) => JSON.parse(await said('sessions', kind, '--json', ...args))[kind];
-const acts = (pattern) => until(`a line like ${pattern}`, () => server.log.split('\n').filter((line) => line.includes('an operator has')), (lines) => lines.some((line) => pattern.test(line)));
+const acts = (pattern) => until(`a line like ${pattern}`, () => server.log.split('\n').filter((line) => / operator (ended|gave) /.test(line)), (lines) => lines.some((line) => pattern.test(line)));
 
 test('a cast is listed, ended by its id and by its code, and both sides hear why', async () => {
   const [tv, caster] = [await connect(server, { label: 'TV' }), await connect(server, { label: 'caster' })];

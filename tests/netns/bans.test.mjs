@@ -104,6 +104,8 @@ describe('a ban of an address', () => {
     await pair(tv, 'A', caster, 'A');
     const [otherTv, otherCaster] = [await at(OTHER, 'another TV'), await at(GUEST, 'another caster')];
     await pair(otherTv, 'A', otherCaster, 'A');
+    const [viewer, bannedCaster] = [await at(OTHER, 'a TV with a banned caster'), await at(BANNED, 'the banned caster')];
+    await pair(viewer, 'A', bannedCaster, 'A');
     const member = await connectMulti(server, 'banned-member', { from: BANNED });
     const channels = [];
     for (const local of [BANNED, OTHER]) {
@@ -131,13 +133,15 @@ describe('a ban of an address', () => {
     const ended = Promise.all([
       within(new Promise((resolve) => tv.socket.once('disconnect', resolve)), 'end of the TV'),
       within(new Promise((resolve) => member.socket.once('disconnect', resolve)), 'end of the member'),
-      caster.next('TV_LEFT'),
+      caster.next('CAST_ENDED'),
+      viewer.next('CASTER_LEFT'),
       channels[0].end(),
       within(closed(held), 'end of the HTTP connection'),
       within(closed(relayed), 'end of the relay’s stream'),
     ]);
     assert.equal(await block(BANNED), `Blocked ${BANNED} until somebody unblocks it.`);
-    await ended;
+    const [, , castEnded, casterLeft] = await ended;
+    assert.deepEqual([castEnded.by, casterLeft.reason], ['operator', 'ended_by_operator'], 'both sides hear why');
     assert.equal(channels[1].closed, null);
     await until('the allocations end', live, (now) => now === 1);
 

@@ -58,6 +58,13 @@ impl<P: Send + 'static> Rooms<P> {
         if self.end_cast(code, Ender::Operator, now) { Ok(code) } else { Err(OperatorRefusal::NoCast) }
     }
 
+    /// The client is not served any more: an operator ends the cast that it takes part in.
+    pub fn handle_operator_end_of(&mut self, client: ClientId, now: Instant) {
+        if let Some(code) = self.code_of(client) {
+            self.end_cast(code, Ender::Operator, now);
+        }
+    }
+
     /// `false`: nobody casts.
     fn end_cast(&mut self, code: Code, by: Ender, now: Instant) -> bool {
         let room = self.rooms.get_mut(&code).expect("the caller looked it up");

@@ -124,11 +124,15 @@ fn media(media: &MediaRow) -> (String, String) {
     (media.path.clone().unwrap_or_default(), rate.unwrap_or_default())
 }
 
-/// The address first, since anybody may call himself anything.
+/// The name first, since the address of an IPv6 client fills a column alone. What it called itself is in quotes: anybody may use an
+/// address as a name.
 fn party(party: &PartyRow) -> String {
     let address = party.address.map_or_else(|| "away".to_owned(), |address| address.to_string());
-    let name = party.user.as_ref().or(party.name.as_ref()).or(party.agent.as_ref());
-    name.map_or_else(|| address.clone(), |name| format!("{address} {name}"))
+    let given = party.name.as_ref().or(party.agent.as_ref()).map(|name| format!("\"{name}\""));
+    match party.user.clone().or(given) {
+        Some(name) => format!("{name} {address}"),
+        None => address,
+    }
 }
 
 fn parties(members: &[PartyRow]) -> String {

@@ -23,7 +23,7 @@ export const en = {
 
   // Off
   offOperatorHeading: 'There is no operator yet',
-  offOperator: 'Make one on the server with this command. This page then asks for the password by itself.',
+  offOperator: 'Add one on the server with this command; the page then asks for the password.',
   offSecureHeading: 'This page needs HTTPS',
   offSecure: 'Operators sign in over HTTPS only.',
   offSecureNone: 'Operators sign in over HTTPS only, and this server has no HTTPS of its own. Set CASTWAY_DOMAIN, or publish it behind a proxy that CASTWAY_TRUSTED_PROXIES names.',
