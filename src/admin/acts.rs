@@ -13,7 +13,9 @@ use serde_json::json;
 use super::answer::{self, JsonBody, Refusal};
 use super::handle::Admin;
 use super::sessions::SignedIn;
+use crate::http::client_info::ClientInfo;
 use crate::operator::ActError;
+use crate::users::BanTarget;
 use crate::users::credentials::unix_seconds;
 
 type Answer = Result<Response, Refusal>;
@@ -67,7 +69,17 @@ async fn new_code(State(admin): State<Admin>, Extension(by): By, JsonBody(row): 
     done_answer(&admin, done).await
 }
 
-async fn block(State(admin): State<Admin>, Extension(by): By, JsonBody(block): JsonBody<Block>) -> Answer {
+async fn block(
+    State(admin): State<Admin>,
+    Extension(by): By,
+    Extension(client): Extension<ClientInfo>,
+    JsonBody(block): JsonBody<Block>,
+) -> Answer {
+    let own = client.address.to_canonical();
+    if block.target.parse().is_ok_and(|target| matches!(target, BanTarget::Network(network) if network.contains(&own))) {
+        let why = format!("{} has your own address, {own}; only the command line could let you in again", block.target);
+        return done_answer(&admin, Err(ActError::Refused(why))).await;
+    }
     let time = block.seconds.map(Duration::from_secs);
     let done = admin.operator()?.block(&block.target, time, &by.operator).await;
     done_answer(&admin, done).await

@@ -10,7 +10,7 @@ use super::handle::Operator;
 use super::rows::{MAX_PAGE_ROWS, Page, PageRequest};
 use crate::turn::Scope;
 use crate::users::usage::{UsageOwner, UsageRecord, day_name, month_name};
-use crate::users::{PasswordKeys, StoreError, UserName, check_requested, generate_password, scope_named};
+use crate::users::{OperatorPassword, PasswordKeys, StoreError, UserName, check_requested, generate_password, scope_named};
 
 /// A user: one of the database, or a name that a key or another issuer has signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,9 @@ impl Operator {
     /// [`ActError`].
     pub async fn set_enabled(&self, name: &str, enabled: bool, by: &str) -> Result<String, ActError> {
         let user = stored(name)?;
+        if self.0.store.is_operator(&user).await.map_err(failed)? {
+            return self.set_operator_enabled(&user, enabled, by).await;
+        }
         self.0.store.set_enabled(&user, enabled, SystemTime::now()).await.map_err(failed)?;
         tracing::info!(by, user = name, enabled, "operator enabled or disabled a user");
         Ok(match enabled {
@@ -131,12 +134,30 @@ impl Operator {
         })
     }
 
-    /// Gives a user a generated password, and returns it.
+    async fn set_operator_enabled(&self, operator: &UserName, enabled: bool, by: &str) -> Result<String, ActError> {
+        let operators = self.0.store.operators().await.map_err(failed)?;
+        if !enabled && !operators.iter().any(|other| other.enabled && other.name != operator.as_str()) {
+            return Err(ActError::Refused(format!(
+                "{operator} is the only operator, and nobody could enable anybody here then; on the server, castway user disable {operator} does it"
+            )));
+        }
+        self.0.store.set_operator_enabled(operator, enabled, SystemTime::now()).await.map_err(failed)?;
+        tracing::info!(by, operator = operator.as_str(), enabled, "operator enabled or disabled an operator");
+        Ok(match enabled {
+            true => format!("Enabled the operator {operator}."),
+            false => format!("Disabled the operator {operator}, whose sessions end."),
+        })
+    }
+
+    /// Gives a user or an operator a generated password, and returns it.
     ///
     /// # Errors
     /// [`ActError`].
     pub async fn new_password(&self, name: &str, by: &str) -> Result<String, ActError> {
         let user = stored(name)?;
+        if self.0.store.is_operator(&user).await.map_err(failed)? {
+            return self.new_operator_password(&user, by).await;
+        }
         // No hash for a user that there is not: it takes a while.
         let users = self.0.store.list().await.map_err(failed)?;
         if !users.iter().any(|known| known.name == name) {
@@ -149,6 +170,17 @@ impl Operator {
         let keys = keys.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.passwd(&user, &keys, SystemTime::now()).await.map_err(failed)?;
         tracing::info!(by, user = name, "operator gave a user a new password");
+        Ok(password)
+    }
+
+    async fn new_operator_password(&self, operator: &UserName, by: &str) -> Result<String, ActError> {
+        let password = generate_password();
+        let chosen = password.clone();
+        let hashed = self.0.password_checks.check(move || OperatorPassword::new(&chosen)).await;
+        let hashed = hashed.map_err(|busy| ActError::Failed(busy.to_string()))?;
+        let hashed = hashed.map_err(|error| ActError::Failed(error.to_string()))?;
+        self.0.store.set_operator_password(operator, &hashed, SystemTime::now()).await.map_err(failed)?;
+        tracing::info!(by, operator = operator.as_str(), "operator gave an operator a new password");
         Ok(password)
     }
 

@@ -137,8 +137,9 @@ pub(super) fn has_key(name: &str, realm: &str, password: &str, key: &[u8; 32]) -
 /// Whether `password` is that of the stored hash. Without a hash it takes as long and returns false.
 pub(super) fn verify(password: &str, hash: Option<&str>) -> bool {
     let password = stringprep::saslprep(password).unwrap_or_default();
-    match hash {
-        Some(hash) => password.len() <= MAX_BYTES && Argon2::default().verify_password(password.as_bytes(), hash).is_ok(),
+    // Nobody has a longer one; it is refused as slowly as that of an unknown name.
+    match hash.filter(|_| password.len() <= MAX_BYTES) {
+        Some(hash) => Argon2::default().verify_password(password.as_bytes(), hash).is_ok(),
         None => {
             let hashed: Result<PasswordHash, _> = Argon2::default().hash_password(b"nobody's");
             drop(hashed);

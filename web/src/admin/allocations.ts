@@ -39,7 +39,8 @@ const userOf = (row: AllocationRow) => (row.user ? isolated(row.user) : a.anonym
 function whom(row: AllocationRow): Blockable[] {
   const host = hostOf(row.client);
   const address = { target: host, label: a.blockAddress(host) };
-  return row.user ? [address, { target: `user:${row.user}`, label: a.blockUser(isolated(row.user)) }] : [address];
+  // A name of scope clients is anyone’s, and a ban of it would hit the user who has it.
+  return row.user && row.scope !== 'clients' ? [address, { target: `user:${row.user}`, label: a.blockUser(isolated(row.user)) }] : [address];
 }
 
 function actions(reload: () => void): Action<AllocationRow>[] {
