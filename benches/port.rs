@@ -17,6 +17,7 @@ use castway::config::{Config, Listen, Settings};
 use castway::http::connection_info::ConnectionInfo;
 use castway::http::server::{HttpServer, HttpVersion};
 use castway::ingress::{self, Dispatcher, UnidentifiedLimit};
+use castway::limits::bans::BannedAddresses;
 use castway::limits::concurrency::ClientCounter;
 use castway::limits::descriptors::DescriptorPools;
 use castway::limits::waiting_bytes::Ledger;
@@ -86,6 +87,7 @@ async fn main() {
         http_descriptors: DescriptorPools::unlimited().http,
         unidentified: UnidentifiedLimit::new(1000),
         watch: relay.watch().clone(),
+        banned: BannedAddresses::default(),
     };
     tokio::spawn(ingress::serve(vec![listener], dispatcher, std::future::pending()));
     let (turn_past, https_past) = (relay.listening(), bare(acceptor, router).await);

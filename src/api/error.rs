@@ -30,9 +30,14 @@ pub enum ApiError {
     /// Unknown and disabled users and wrong passwords get the same answer, so that it does not reveal which names exist.
     #[error("Send the name and the password of a user by HTTP Basic or in a form, or send an API key.")]
     NotSignedIn,
-    /// Removed and disabled users get the same text.
+    /// Removed, disabled and banned users get the same text.
     #[error("This username gets no credentials here.")]
     Forbidden,
+    /// For the user and for API keys alone.
+    #[error(
+        "This user has used up the quota of this month: {bytes} of {quota} bytes were relayed. The next month begins at 00:00 UTC on its first day."
+    )]
+    QuotaReached { bytes: u64, quota: u64 },
     #[error("Too many requests. Try again later.")]
     TooManyRequests(Duration),
     /// The cause is logged once and never sent.
@@ -48,6 +53,7 @@ impl ApiError {
             Self::TooLarge => "TooLarge",
             Self::Unauthorized | Self::NotSignedIn => "Unauthorized",
             Self::Forbidden => "Forbidden",
+            Self::QuotaReached { .. } => "QuotaReached",
             Self::TooManyRequests(_) => "TooManyRequests",
             Self::Internal(_) => "Internal",
         }
@@ -58,7 +64,7 @@ impl ApiError {
             Self::NoUsername | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthorized | Self::NotSignedIn => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::QuotaReached { .. } => StatusCode::FORBIDDEN,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -83,7 +89,12 @@ impl IntoResponse for ApiError {
             Self::TooManyRequests(wait) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after::seconds(wait)));
             }
-            Self::NoUsername | Self::BadRequest(_) | Self::TooLarge | Self::Forbidden | Self::Internal(_) => {}
+            Self::NoUsername
+            | Self::BadRequest(_)
+            | Self::TooLarge
+            | Self::Forbidden
+            | Self::QuotaReached { .. }
+            | Self::Internal(_) => {}
         }
         response
     }

@@ -16,7 +16,8 @@ use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::http::own_address;
 
-/// Responds 200 with `{name, version, publicUrl, origins, https, maxBitrate, code: {length, alphabet}}`.
+/// Responds 200 with `{name, version, publicUrl, origins, https, maxBitrate, code: {length, alphabet},
+/// castAccess}`. With `castAccess: "users"` casters sign in at `/api/sign-in`.
 ///
 /// `publicUrl` is the configured address, with the base path if it has one. `origins` are the addresses under which other machines
 /// reach the pages, the most likely one first. A browser on this machine
@@ -50,6 +51,7 @@ pub(super) async fn info(
         "origins": origins,
         "https": https,
         "maxBitrate": api.public.max_bitrate,
+        "castAccess": if api.admission.needs_sign_in() { "users" } else { "anyone" },
         "code": {"length": code::CODE_LENGTH, "alphabet": code::characters(api.public.alphabet)},
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()

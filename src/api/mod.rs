@@ -7,7 +7,7 @@
 //! `turn_credentials` checks the rate limit and reads query, headers and body, [`keys`] checks the API key and [`passwords`] the user's
 //! password, the user directory issues the credentials, and the answer lists the URLs of [`crate::addresses::ice_servers`].
 //!
-//! Invariants: no handler awaits anything but the request's body; no response with a secret is cached; an internal error is logged
+//! Invariants: no handler awaits anything but the request's body, except that `usage` reads the disk for API keys; no response with a secret is cached; an internal error is logged
 //! once and its cause never sent. CORS, compression and tracing are layers of the caller; none of them may log the query, which can
 //! hold an API key.
 
@@ -22,5 +22,7 @@ mod metrics;
 mod operator;
 pub mod passwords;
 pub mod router;
+mod sign_in;
 pub mod state;
 pub mod turn_credentials;
+mod usage;

@@ -1,8 +1,4 @@
-//! Users' passwords: checks that of a request, and bounds how often a client may guess.
-
-use std::hash::{BuildHasher as _, RandomState};
-use std::net::IpAddr;
-use std::time::Instant;
+//! Users' passwords, as requests to the API send them.
 
 use axum::http::HeaderMap;
 use base64::Engine as _;
@@ -10,52 +6,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::ApiError;
 use super::keys::authorization;
-use crate::config::secret::Secret;
-use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
-use crate::turn::Scope;
-use crate::users::{Directory, looks_generated};
+use crate::users::PasswordRefusal;
 
-/// The limit of each client.
-const MAX_WRONG_PASSWORDS_PER_MINUTE: u32 = 20;
-
-/// Checks passwords of `/turn`.
-#[derive(Debug)]
-pub struct UserPasswords {
-    guesses: Guesses,
-    /// Makes the target of a guess from the user's name.
-    hash: RandomState,
-}
-
-impl UserPasswords {
-    /// Wrong passwords are reported to `reports`.
-    #[must_use]
-    pub fn new(reports: &GuessReports) -> Self {
-        let guesses = Guesses::new(GuessKind::UserPassword, MAX_WRONG_PASSWORDS_PER_MINUTE, reports);
-        Self { guesses, hash: RandomState::new() }
-    }
-
-    /// The scope of the enabled user with this name and password.
-    ///
-    /// # Errors
-    /// `NotSignedIn`, for unknown users too; `TooManyRequests` after too many wrong passwords, of the client or for the user. A generated
-    /// password is checked even then, because nobody finds it by trying.
-    pub(super) fn check(
-        &self,
-        directory: &Directory,
-        name: &str,
-        password: &Secret<String>,
-        from: IpAddr,
-        now: Instant,
-    ) -> Result<Scope, ApiError> {
-        let target = self.hash.hash_one(name).max(1);
-        let wait = self.guesses.blocked_for(from, now).max(self.guesses.blocked_for_target(from, target, now));
-        if let Some(wait) = wait.filter(|_| !looks_generated(password.expose())) {
-            return Err(ApiError::TooManyRequests(wait));
+impl From<PasswordRefusal> for ApiError {
+    fn from(refusal: PasswordRefusal) -> Self {
+        match refusal {
+            PasswordRefusal::Banned => Self::Forbidden,
+            PasswordRefusal::Wrong => Self::NotSignedIn,
+            PasswordRefusal::TooMany(wait) => Self::TooManyRequests(wait),
         }
-        directory.scope_of_password(name, password.expose()).ok_or_else(|| {
-            self.guesses.record_for_target(from, Some(target), now);
-            wait.map_or(ApiError::NotSignedIn, ApiError::TooManyRequests)
-        })
     }
 }
 

@@ -8,21 +8,24 @@ use ipnet::IpNet;
 
 use super::keys::ApiKeys;
 use super::metric_families::MetricsSource;
-use super::passwords::UserPasswords;
 use crate::addresses::ice_servers::IceServers;
+use crate::admission::Admission;
 use crate::cast::code::CodeAlphabet;
 use crate::config::CredentialsConfig;
 use crate::limits::rate::ClientLimiter;
 use crate::tls::Certificates;
-use crate::users::Directory;
+use crate::users::{Directory, Store, UserPasswords};
 
 #[derive(Debug)]
 pub struct ApiState {
     pub directory: Directory,
+    /// Where `/api/usage` reads former days and months.
+    pub store: Store,
     pub credentials: CredentialsConfig,
     /// The API keys of `credentials`.
     pub keys: ApiKeys,
     pub passwords: UserPasswords,
+    pub admission: Admission,
     pub ice: IceServers,
     /// The rate limit of `/turn`; the cast gateway, which issues credentials too, shares it.
     pub limiter: ClientLimiter,

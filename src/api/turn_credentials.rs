@@ -61,6 +61,13 @@ struct CredentialRequest {
     keys: Vec<Secret<String>>,
 }
 
+/// Whether a request has the password of the user, or an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Given,
+    Missing,
+}
+
 pub(super) async fn issue(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
@@ -79,7 +86,10 @@ pub(super) async fn issue(
         return Err(ApiError::BadRequest("The service must be turn.".into()));
     }
     let ttl = asked.ttl()?;
-    let scope = asked.scope(&api, username, client.address)?;
+    let (scope, proof) = asked.scope(&api, username, client.address)?;
+    if proof == Proof::Given && api.directory.is_exhausted(scope, username) {
+        return Err(quota_reached(&api, scope, username));
+    }
     let issued = api.directory.issue(username, scope, ttl, SystemTime::now());
     let reply = TurnReply::new(&issued, api.ice.uris(client.host.as_deref()));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
@@ -170,20 +180,24 @@ impl CredentialRequest {
         if self.password.replace(value).is_some() { Err(given_twice("password")) } else { Ok(()) }
     }
 
-    /// The scope of the credentials for `username`.
+    /// The scope of the credentials for `username`, and whether the request has proved that it may ask for that user.
     ///
     /// # Errors
     /// The access mode requires a key or a password, which the request does not have.
-    fn scope(&self, api: &ApiState, username: &str, from: IpAddr) -> Result<Scope, ApiError> {
+    fn scope(&self, api: &ApiState, username: &str, from: IpAddr) -> Result<(Scope, Proof), ApiError> {
         let now = Instant::now();
         let of_key = || api.directory.trusted_scope(username).ok_or(ApiError::Forbidden);
         let by_password = || {
             let password = self.password.as_ref().ok_or(ApiError::NotSignedIn)?;
-            api.passwords.check(&api.directory, username, password, from, now)
+            api.passwords.check(&api.directory, username, password, from, now).map_err(ApiError::from)
         };
         match api.credentials.access {
             TurnAccess::Open if api.keys.any_is_known(&self.keys, from, now) => of_key(),
-            TurnAccess::Open => Ok(by_password().unwrap_or_else(|_| scope_of_stranger(api, username))),
+            TurnAccess::Open => match by_password() {
+                Ok(scope) => Ok(scope),
+                Err(ApiError::Forbidden) => Err(ApiError::Forbidden),
+                Err(_) => return Ok((scope_of_stranger(api, username), Proof::Missing)),
+            },
             TurnAccess::Key => {
                 api.keys.check(&self.keys, from, now)?;
                 of_key()
@@ -194,6 +208,7 @@ impl CredentialRequest {
                 Err(_) => Err(refusal),
             }),
         }
+        .map(|scope| (scope, Proof::Given))
     }
 
     fn username(&self) -> Result<&str, ApiError> {
@@ -212,6 +227,13 @@ impl CredentialRequest {
         let seconds = if negative { 0 } else { digits.parse().unwrap_or(u64::MAX) };
         Ok(Some(Duration::from_secs(seconds)))
     }
+}
+
+/// The answer to somebody who has proved to be the user or has an API key: others learn nothing about the user.
+fn quota_reached(api: &ApiState, scope: Scope, username: &str) -> ApiError {
+    let usage = api.directory.usage();
+    let owner = api.directory.usage_owner(scope, username);
+    ApiError::QuotaReached { bytes: usage.totals(&owner).month, quota: usage.quota(&owner).unwrap_or_default() }
 }
 
 fn scope_of_stranger(api: &ApiState, username: &str) -> Scope {

@@ -17,6 +17,7 @@ use crate::control::facts::{
     Transport, net_namespace,
 };
 use crate::limits::descriptors;
+use crate::operator;
 use crate::tls::Certificates;
 use crate::turn::Scope;
 use crate::users::credentials::unix_seconds;
@@ -27,6 +28,7 @@ impl App {
         let checks: Arc<dyn asks::checks::Checks> = Arc::new(CheckAsks(self.checks.clone()));
         let mut asks = vec![self.facts_ask(), Box::new(CredentialsAsk(self.directory.clone())) as Box<dyn Ask>];
         asks.extend(asks::checks::all(&checks));
+        asks.extend(operator::asks::all(&self.operator()));
         asks
     }
 

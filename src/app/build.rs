@@ -18,10 +18,10 @@ use super::open::Opened;
 use super::router::{self, HttpsPort, MainPort, RequestGuards};
 use super::server::App;
 use crate::addresses::ice_servers::{AdvertisedPort, IceServers};
+use crate::admin::Admin;
 use crate::api;
 use crate::api::keys::ApiKeys;
 use crate::api::metric_families::MetricsSource;
-use crate::api::passwords::UserPasswords;
 use crate::api::state::{ApiState, PublicAddress, Readiness, ReadinessCheck};
 use crate::apprtc;
 use crate::apprtc::gateway::AppRtcGateway;
@@ -47,11 +47,12 @@ use crate::limits::retry_after;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::operator::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::socketio;
 use crate::tls::HandshakeConfigs;
-use crate::users::Directory;
+use crate::users::{Directory, PasswordChecks};
 
 impl App {
     /// Opens the database, starts the relay and binds the ports.
@@ -61,15 +62,17 @@ impl App {
     /// machine's.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let opened = Opened::open(config).await?;
-        let limits = SharedLimits::new(&opened.config);
+        let limits = SharedLimits::new(&opened);
         let ice = opened.ice_servers();
         let gateways = Gateways::build(&opened, &ice, &limits);
         let relay_alive = Arc::new(AtomicBool::new(true));
         let checks = opened.checks(ice.clone());
         let api = opened.api(ice.clone(), &gateways, &limits, &relay_alive, &checks);
         let Gateways { cast, multiconnection, apprtc, signaling, io, reporter } = gateways;
-        let proxies = limits.requests.proxies.clone();
-        let dispatchers = opened.dispatchers(signaling, api, &apprtc, limits);
+        let (proxies, password_checks) = (limits.requests.proxies.clone(), limits.password_checks.clone());
+        let admin = opened.admin(&limits.password_checks, &checks);
+        let ledger = limits.ledger.clone();
+        let dispatchers = opened.dispatchers(signaling, api, &apprtc, &admin, limits);
         let control = ControlSocket::bind(&opened.config.data_dir);
         opened.self_test.test_relay().await;
         let Opened {
@@ -84,6 +87,7 @@ impl App {
             clock,
             public_names,
             self_test,
+            hooks,
             ..
         } = opened;
         Ok(Self {
@@ -107,9 +111,14 @@ impl App {
             reporter,
             self_test,
             checks,
+            relayed_rate: RelayedRate::default(),
+            admin,
             ice,
             proxies,
+            ledger,
+            password_checks,
             control,
+            hooks,
         })
     }
 }
@@ -121,15 +130,18 @@ struct SharedLimits {
     /// Requests for credentials, of the REST API and the cast gateway.
     credentials: ClientLimiter,
     requests: RequestGuards,
+    password_checks: PasswordChecks,
 }
 
 impl SharedLimits {
-    fn new(config: &Config) -> Self {
+    fn new(opened: &Opened) -> Self {
+        let banned = opened.directory.banned_addresses().clone();
         Self {
             ledger: Ledger::default(),
             kept_buffers: KeptBuffers::default(),
-            credentials: ClientLimiter::per_minute(config.credentials.rate),
-            requests: RequestGuards::default(),
+            credentials: ClientLimiter::per_minute(opened.config.credentials.rate),
+            requests: RequestGuards { banned, ..RequestGuards::default() },
+            password_checks: PasswordChecks::default(),
         }
     }
 }
@@ -153,15 +165,16 @@ impl Gateways {
             names: RandomState::new(),
         };
         let sources = Sources { watch: opened.watch.clone(), facts: opened.facts() };
-        let reporter = Reporter::new(KeptReports::new(&opened.store));
+        let reporter = Reporter::new(KeptReports::new(&opened.store), opened.hooks.webhooks.events());
         let cast = opened.cast_gateway(issuer, &limits.ledger, &sources, &reporter);
-        let multiconnection = opened.multiconnection_gateway(&limits.ledger);
+        let multiconnection = opened.multiconnection_gateway(&limits.ledger, &limits.password_checks);
         let apprtc = AppRtcGateway::new(
             &opened.config.apprtc,
             limits.ledger.clone(),
             limits.kept_buffers.clone(),
             sources,
             reporter.clone(),
+            opened.admission.clone(),
         );
         let (signaling, io) = socketio::server(limits.ledger.clone(), limits.kept_buffers.clone());
         flows::attach(&io, &cast, &multiconnection);
@@ -224,10 +237,10 @@ impl Opened {
             let rooms = Rooms::new(config, TokenKey::new(*key.expose()), rand::random(), clock);
             rooms.with_reports(&reports).with_ledger(ledger.clone())
         };
-        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone())
+        CastGateway::new(empty, self.clock, issuer, sources.clone(), reporter.clone(), self.admission.clone())
     }
 
-    fn multiconnection_gateway(&self, ledger: &Ledger) -> MultiConnectionGateway {
+    fn multiconnection_gateway(&self, ledger: &Ledger, password_checks: &PasswordChecks) -> MultiConnectionGateway {
         let Config { multiconnection, cast, .. } = &self.config;
         let config = multiconnection::model::RoomsConfig {
             grace: multiconnection.grace,
@@ -239,7 +252,7 @@ impl Opened {
         let (reports, ledger) = (self.relay.reports().clone(), ledger.clone());
         let empty =
             move || multiconnection::room::Rooms::new(config, rand::random()).with_reports(&reports).with_ledger(ledger.clone());
-        MultiConnectionGateway::new(empty, self.directory.clone(), admins)
+        MultiConnectionGateway::new(empty, self.directory.clone(), admins, password_checks.clone())
     }
 
     /// What must be in order in addition to the database.
@@ -284,6 +297,7 @@ impl Opened {
             reports: self.relay.reports().clone(),
             certificates: self.certificates.clone(),
             reporter: gateways.reporter.clone(),
+            hooks: self.hooks.clone(),
         };
         sources.into_metrics()
     }
@@ -300,9 +314,11 @@ impl Opened {
         let Config { credentials, cast, http, .. } = &self.config;
         let state = ApiState {
             directory: self.directory.clone(),
+            store: self.store.clone(),
             credentials: credentials.clone(),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
-            passwords: UserPasswords::new(self.relay.reports()),
+            passwords: self.passwords.clone(),
+            admission: self.admission.clone(),
             ice,
             limiter: limits.credentials.clone(),
             ice_limiter: ClientLimiter::per_minute(credentials.ice.rate),
@@ -334,12 +350,19 @@ impl Opened {
         Some(HttpsPort { redirect, permanent })
     }
 
-    fn dispatchers(&self, signaling: socketio::Server, api: Router, apprtc: &AppRtcGateway, limits: SharedLimits) -> Dispatchers {
+    fn dispatchers(
+        &self,
+        signaling: socketio::Server,
+        api: Router,
+        apprtc: &AppRtcGateway,
+        admin: &Admin,
+        limits: SharedLimits,
+    ) -> Dispatchers {
         let SharedLimits { ledger, requests, .. } = limits;
         let (http, unidentified) = (&self.config.http, UnidentifiedLimit::new(self.descriptors.unidentified.most()));
         let (own_origin, https) = (self.public_origin(), self.https());
         let collider = router::collider_port(apprtc.clone(), http, requests.clone());
-        let main = MainPort { signaling, api, apprtc: apprtc.clone(), own_origin, https };
+        let main = MainPort { signaling, api, apprtc: apprtc.clone(), own_origin, https, admin: admin.clone() };
         let main = router::main_port(main, http, requests);
         Dispatchers {
             main: self.dispatcher(main, &ledger, &unidentified),
@@ -361,6 +384,7 @@ impl Opened {
             http_descriptors: self.descriptors.http.clone(),
             unidentified: unidentified.clone(),
             watch: self.watch.clone(),
+            banned: self.directory.banned_addresses().clone(),
         }
     }
 }

@@ -71,6 +71,7 @@ impl Opened {
             facts: self.facts(),
             range: self.range_test(),
             kept: KeptChecks::start(self.store.clone()),
+            events: self.hooks.webhooks.events(),
             store: self.store.clone(),
             reports: self.relay.reports().clone(),
             origin: self.check_origin(),

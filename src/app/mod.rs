@@ -22,12 +22,15 @@
 //! # }
 //! ```
 
+mod admin;
 mod asks;
+mod bans;
 mod build;
 mod checks;
 mod cors;
 mod facts;
 mod flows;
+mod hooks;
 mod kept_reports;
 mod listeners;
 mod memory;
@@ -41,5 +44,6 @@ mod server;
 pub mod signals;
 mod startup_report;
 pub mod telemetry;
+mod warnings;
 
 pub use server::App;

@@ -8,9 +8,11 @@ use tokio::sync::mpsc;
 use url::{Host, Url};
 
 use super::facts::PublicNames;
+use super::hooks::Hooks;
 use super::listeners::TcpListeners;
 use super::self_test::{Parts, SelfTest};
 use crate::addresses::external::ExternalAddresses;
+use crate::admission::{Admission, SignIn};
 use crate::clock::WallClock;
 use crate::config::secret::Secret;
 use crate::config::{Config, without_last_slash};
@@ -21,7 +23,7 @@ use crate::limits::descriptors::{self, DescriptorPools};
 use crate::relay::{self, IngressForwarding, Relay};
 use crate::tls::{Certificates, ServerHosts};
 use crate::turn::Transport;
-use crate::users::{Directory, Store};
+use crate::users::{Directory, Store, UserPasswords};
 
 /// Connections of proxies to the relay's own listener that may wait in the queue to the dispatcher.
 const MAX_QUEUED_PROXIED: usize = 256;
@@ -35,6 +37,9 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) directory: Directory,
     pub(super) resume_key: Secret<[u8; 32]>,
+    /// Decides who may have a seat.
+    pub(super) admission: Admission,
+    pub(super) passwords: UserPasswords,
     /// `None`: TLS is off.
     pub(super) https_port: Option<u16>,
     pub(super) external: ExternalAddresses,
@@ -46,6 +51,8 @@ pub(super) struct Opened {
     pub(super) self_test: SelfTest,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
+    /// Requests to the operator's own servers.
+    pub(super) hooks: Hooks,
 }
 
 impl Opened {
@@ -59,7 +66,9 @@ impl Opened {
         let bound = relay::bind_addresses(&config.relay)?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
+        directory.banned_addresses().exempt(config.http.trusted_proxies.clone());
         let resume_key = store.key("resume", now).await?;
+        let sign_in_key = store.key("sign_in", now).await?;
         let https_port = config.tls.https.is_some().then(|| listeners.https_addr().port());
         config.http.public_url = config.http.public_url.or_else(|| config.tls.source.origin(https_port?));
         let external = ExternalAddresses::new(&config.relay.external, bound, config.http.public_url.clone());
@@ -68,6 +77,10 @@ impl Opened {
             https_port.map(|_| Certificates::open(&config.tls.source, &config.data_dir, own_hosts(&config, &external)));
         let certificates = certificates.transpose()?;
         let (relay, descriptors) = start_relay(&config, &directory, &external, &mut listeners, descriptor_limit)?;
+        let hooks = Hooks::new(&config.hooks);
+        let passwords = UserPasswords::new(relay.reports());
+        let sign_in = SignIn::new(directory.clone(), passwords.clone(), sign_in_key, config.credentials.ttl);
+        let admission = Admission::new(config.cast.access, sign_in, hooks.authorizer.clone());
         let public_names = PublicNames::new(external.clone(), config.http.public_url.as_ref(), certificates.clone());
         let parts = Parts {
             directory: directory.clone(),
@@ -86,6 +99,8 @@ impl Opened {
             store,
             directory,
             resume_key,
+            admission,
+            passwords,
             https_port,
             external,
             certificates,
@@ -95,6 +110,7 @@ impl Opened {
             relay,
             descriptors,
             clock,
+            hooks,
         })
     }
 

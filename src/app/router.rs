@@ -13,9 +13,11 @@ use tower::util::option_layer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::cors;
+use crate::admin::{self, Admin};
 use crate::apprtc::collider;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::config::HttpConfig;
+use crate::http::banned_clients;
 use crate::http::base_path;
 use crate::http::client_info;
 use crate::http::pages::Pages;
@@ -23,6 +25,7 @@ use crate::http::proxy_sightings::{self, ProxySightings};
 use crate::http::redirect::{self, Redirect};
 use crate::http::request_bodies;
 use crate::http::websocket_handshake::{self, BrokenHandshakeLog};
+use crate::limits::bans::BannedAddresses;
 use crate::limits::unfinished::UnfinishedMessages;
 use crate::socketio;
 
@@ -32,6 +35,7 @@ pub(super) struct RequestGuards {
     pub(super) broken_handshakes: Arc<BrokenHandshakeLog>,
     pub(super) unfinished: UnfinishedMessages,
     pub(super) proxies: ProxySightings,
+    pub(super) banned: BannedAddresses,
 }
 
 /// The services on the HTTP ports. Each one gets the requests that the ones before it don't serve.
@@ -44,6 +48,7 @@ pub(super) struct MainPort {
     /// The origin that people type, if it is set.
     pub(super) own_origin: Option<String>,
     pub(super) https: Option<HttpsPort>,
+    pub(super) admin: Admin,
 }
 
 /// The HTTPS port.
@@ -53,16 +58,21 @@ pub(super) struct HttpsPort {
     pub(super) permanent: bool,
 }
 
-/// All routes on the HTTP ports. A request passes the layers from the last one to the first: the base path, HSTS, the client's address, CORS, body
+/// All routes on the HTTP ports. A request passes the layers from the last one to the first: the base path, HSTS, the client's address, `/admin`, CORS, bans, body
 /// limits, the redirect to HTTPS, the check of WebSocket handshakes, Collider's paths under `/socket.io`, and the origin's check.
 pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: RequestGuards) -> Router {
-    let MainPort { signaling, api, apprtc, own_origin, https } = services;
+    let MainPort { signaling, api, apprtc, own_origin, https, admin } = services;
     let allowed = cors::allowed_origins(&config.cors, own_origin);
     let pages = Pages::new(config.base_path.clone(), config.frame_ancestors.clone());
     let routes = collider::on_the_main_port(&apprtc, api.merge(pages.calls()), pages.router());
     let collider = routes.clone();
     let permanent = https.as_ref().is_some_and(|https| https.permanent);
     let redirect = https.map(|https| middleware::from_fn_with_state(Arc::new(https.redirect), redirect::redirect));
+    let operators = admin
+        .router(pages.admin())
+        .layer(option_layer(redirect.clone()))
+        .layer(middleware::from_fn_with_state(guards.unfinished.clone(), request_bodies::limit))
+        .layer(middleware::from_fn_with_state(guards.banned.clone(), banned_clients::refuse));
     // Socket.IO serves all other paths that begin like those of its clients.
     let routes = pages
         .socket_io_clients()
@@ -72,9 +82,12 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
         .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(option_layer(redirect))
         .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
+        .layer(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
         // This layer is outside of everything that responds: without CORS headers, pages of other origins could not read errors
         // and redirects.
         .layer(cors::layer(&allowed))
+        // No page of another origin may read anything of an operator, so that these routes are outside of that layer.
+        .layer(middleware::from_fn_with_state((admin, operators), admin::routes::first))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
         .layer(middleware::from_fn_with_state((guards.proxies, trusted(config)), proxy_sightings::note))
         .layer(option_layer(hsts(permanent)));
@@ -91,6 +104,7 @@ pub(super) fn collider_port(apprtc: AppRtcGateway, config: &HttpConfig, guards: 
     collider::on_a_port_of_its_own(apprtc)
         .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
         .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
+        .layer(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
         .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
 }
 

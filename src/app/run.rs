@@ -7,24 +7,31 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, anyhow};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::bans::Bans;
+use super::hooks::CertificateAlarm;
 use super::memory;
 use super::server::App;
 use super::signals::ReloadSignal;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::clock::WallClock;
+use crate::hooks::event::{Event, Events};
 use crate::ingress;
 use crate::limits::guesses::{GuessLine, GuessReports};
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, RealmMismatches};
+use crate::users::usage::ReachedQuota;
+use crate::users::{Directory, RealmMismatches, scope_name};
 
 /// How often [`Monitor`] checks.
 const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
 /// Seconds by which the wall clock may be set, at once or in several steps, before clients get new credentials. Until then their credentials
 /// only end that much earlier or later.
 const MAX_STEPS_SECONDS: u64 = 60;
+
+/// How long the end waits for webhooks to be told what has happened.
+const WEBHOOKS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Checks at intervals what reports no changes by itself: the relay, the clock, the signing secret, and users.
 struct Monitor {
@@ -35,12 +42,15 @@ struct Monitor {
     apprtc: AppRtcGateway,
     reporter: Reporter,
     certificates: Option<Certificates>,
+    certificate_alarm: CertificateAlarm,
     clock: WallClock,
     /// The clock when clients last got new credentials because the clock was set.
     renewed_clock: WallClock,
     /// The secret that signs, see [`Directory::signing_secret`].
     signing: Option<i64>,
     other_realms: RealmMismatches,
+    /// The directory's, when casts were last compared with it.
+    users_revision: u64,
 }
 
 impl App {
@@ -50,6 +60,7 @@ impl App {
     /// A part of the server that must not end has ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let asks = self.asks();
+        self.open_admin();
         let Self {
             config,
             mut listeners,
@@ -66,11 +77,23 @@ impl App {
             public_names,
             reporter,
             self_test,
+            hooks,
+            admin,
+            relayed_rate,
+            ledger,
             ..
         } = self;
         let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let reload = ReloadSignal::listen().context("the handler of SIGHUP can't be installed")?;
         let mut tasks = JoinSet::new();
+        let bans = Bans {
+            banned: directory.banned_addresses().clone(),
+            cast: cast.clone(),
+            multiconnection: multiconnection.clone(),
+            apprtc: apprtc.clone(),
+            ledger,
+        };
+        tasks.spawn(bans.enforce());
         tasks.spawn(cast.clone().run());
         tasks.spawn(multiconnection.run());
         tasks.spawn(apprtc.clone().run());
@@ -78,6 +101,7 @@ impl App {
         tasks.spawn(public_names.keep_looking_up());
         tasks.spawn(memory::give_back());
         tasks.spawn(directory.clone().follow(store.clone()));
+        tasks.spawn(directory.clone().keep_usage(store.clone(), tell_of_quota(hooks.webhooks.events())));
         if let Ok(control) = control {
             tasks.spawn(control.serve(asks));
         }
@@ -93,12 +117,14 @@ impl App {
         }));
 
         tasks.spawn(self_test.keep_testing());
+        tasks.spawn(hooks.webhooks.clone().run());
+        tasks.spawn(relayed_rate.keep_sampling(relay.stats_reader()));
 
         let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
         // The start-up report has named the present ones.
         other_realms.new_warning(&directory);
         directory.watch_clock(clock);
-        let signing = directory.signing_secret();
+        let (signing, users_revision) = (directory.signing_secret(), directory.revision());
         let renewed_clock = clock;
         let mut monitor = Monitor {
             relay,
@@ -108,20 +134,27 @@ impl App {
             apprtc,
             reporter,
             certificates,
+            certificate_alarm: CertificateAlarm::new(hooks.webhooks.events()),
             clock,
             renewed_clock,
             signing,
             other_realms,
+            users_revision,
         };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
+        let directory = monitor.directory.clone();
+        admin.stop();
         monitor.stop(config.drain).await;
+        // The relay has ended, so nothing more is relayed.
+        directory.write_usage(&store).await;
         io.close().await;
         drop(stopping);
         if ended.is_none() {
             server.await.ok();
         }
         tasks.shutdown().await;
+        hooks.webhooks.finish(WEBHOOKS_TIMEOUT).await;
         store.close().await;
         tracing::info!("stopped");
         ended.map_or(Ok(()), Err)
@@ -154,12 +187,20 @@ impl Monitor {
         log_wrong_guesses(self.relay.reports());
         self.relay.refusals().log(Instant::now());
         self.reporter.log(Instant::now());
+        if let Some(certificates) = &self.certificates {
+            self.certificate_alarm.check(certificates, Instant::now(), SystemTime::now());
+        }
         self.relay_alive.store(self.relay.is_alive(), Ordering::Relaxed);
         self.follow_clock(Instant::now(), SystemTime::now());
         let signing = self.directory.signing_secret();
         if signing != self.signing {
             self.signing = signing;
             self.cast.renew_credentials();
+        }
+        let revision = self.directory.revision();
+        if revision != self.users_revision {
+            self.users_revision = revision;
+            self.cast.follow_users();
         }
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");
@@ -200,6 +241,12 @@ impl Monitor {
         }
         refusals.log_last(Instant::now());
         self.reporter.log_last(Instant::now());
+    }
+}
+
+fn tell_of_quota(events: Events) -> impl Fn(ReachedQuota) {
+    move |ReachedQuota { scope, name, bytes, quota }| {
+        events.tell(Event::QuotaReached { scope: scope_name(scope).to_owned(), user: name.into(), bytes, quota });
     }
 }
 

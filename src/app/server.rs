@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use socketioxide::SocketIo;
 
 use super::facts::PublicNames;
+use super::hooks::Hooks;
 use super::listeners::TcpListeners;
 use super::self_test::SelfTest;
 use crate::addresses::external::ExternalAddresses;
 use crate::addresses::ice_servers::IceServers;
+use crate::admin::Admin;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::check::Checks;
@@ -21,11 +23,13 @@ use crate::diagnosis::watch::Watch;
 use crate::http::proxy_sightings::ProxySightings;
 use crate::ingress::Dispatcher;
 use crate::limits::descriptors::DescriptorPools;
+use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::gateway::MultiConnectionGateway;
+use crate::operator::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
 use crate::tls::Certificates;
-use crate::users::{Directory, Store};
+use crate::users::{Directory, PasswordChecks, Store};
 
 /// A server whose sockets are bound and whose database is open.
 pub struct App {
@@ -47,13 +51,20 @@ pub struct App {
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,
     pub(super) checks: Checks,
+    pub(super) relayed_rate: RelayedRate,
+    /// `/admin`, which serves once [`App::run`] has given it the operator's parts.
+    pub(super) admin: Admin,
     pub(super) public_names: PublicNames,
     pub(super) reporter: Reporter,
     pub(super) self_test: SelfTest,
     pub(super) ice: IceServers,
     pub(super) proxies: ProxySightings,
+    pub(super) ledger: Ledger,
+    #[expect(dead_code, reason = "the sign-in of operators comes next")]
+    pub(super) password_checks: PasswordChecks,
     /// Through it commands ask this server; a sentence says why it is missing.
     pub(super) control: Result<ControlSocket, String>,
+    pub(super) hooks: Hooks,
 }
 
 impl App {

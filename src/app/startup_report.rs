@@ -12,7 +12,6 @@ use crate::addresses::on_link;
 use crate::config::without_last_slash;
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, CertificateKind, Certificates};
-use crate::users::RealmMismatches;
 
 /// Below this limit of open files the report says how to raise it. The usual limit of a shell is 1,024.
 const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
@@ -53,7 +52,7 @@ impl App {
         self.report_open_ports(origins.distrusted.is_some(), &mut report);
         self.report_descriptors(&mut report);
         report.line("Data", &shown(&self.config.data_dir));
-        let mut warnings = self.warnings(origins.public.as_deref(), &origins.here);
+        let mut warnings = self.warnings().list();
         warnings.extend(origins.uncovered.filter(|_| origins.public.is_none()));
         let Report(mut text) = report;
         if !warnings.is_empty() {
@@ -232,46 +231,6 @@ impl App {
         );
         (origins(&all), Some(warning))
     }
-
-    fn warnings(&self, public: Option<&str>, here: &str) -> Vec<String> {
-        let mut warnings = self.listeners.missing.clone();
-        if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
-            warnings.push(format!(
-                "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
-                 {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
-            ));
-        }
-        if self.descriptors.casts(self.cast_cost()) == 0 {
-            warnings.push(format!(
-                "The limit of open files ({}) is too small for one cast over the relay: raise it (LimitNOFILE=, ulimit -n)",
-                self.descriptors.limit
-            ));
-        }
-        warnings.extend(self.certificates.as_ref().and_then(|certificates| nameless(&certificates.current())));
-        warnings.extend(self.self_test.problems());
-        warnings.extend(self.external.problems());
-        warnings.extend(self.config.warnings());
-        warnings.extend(self.control.as_ref().err().map(|problem| capitalized(problem)));
-        warnings.extend(RealmMismatches::new(self.config.relay.realm.clone()).new_warning(&self.directory));
-        warnings
-    }
-}
-
-fn capitalized(sentence: &str) -> String {
-    let mut rest = sentence.chars();
-    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
-}
-
-/// A warning about a certificate that no DNS name can be taken from.
-fn nameless(certificate: &Certificate) -> Option<String> {
-    let has_name = certificate.names.iter().any(|name| name.parse::<IpAddr>().is_err());
-    (certificate.is_trusted() && !has_name).then(|| {
-        format!(
-            "The certificate is for {} only, so turns: URLs name an IP address, and Firefox sends nothing to them. Get a certificate \
-             for a DNS name",
-            certificate.names.join(", ")
-        )
-    })
 }
 
 fn shown(path: &Path) -> String {

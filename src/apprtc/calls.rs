@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::model::{CallEnd, CallEvent, CallMember, Refusal};
 use crate::diagnosis::report::Report;
 use crate::diagnosis::words::VerdictReply;
+use crate::operator::rows::{MediaRow, masked};
 use crate::outcomes::output::{Kind, Output, RecordId};
 use crate::outcomes::party::{Member, PageReport, ReportRefusal, Role};
 use crate::outcomes::reporter::Reporter;
@@ -54,11 +55,17 @@ impl CallReports {
         Self { outcomes: Outcomes::new(Kind::Call, sources), reporter, calls, members, records }
     }
 
+    /// Calls that have not ended.
+    pub(super) fn running(&self) -> usize {
+        self.outcomes.running()
+    }
+
     pub(super) fn handle(&mut self, event: CallEvent, now: Instant) {
         match event {
             CallEvent::Began { room, members } => {
-                let of_call =
-                    |member: &CallMember| Some(Member { address: member.address, user: None, host: None, reached: None });
+                let of_call = |member: &CallMember| {
+                    Some(Member { address: member.address, user: None, signed_in: None, host: None, reached: None })
+                };
                 let record = self.outcomes.begin(masked(&room), of_call(&members[0]), of_call(&members[1]), now);
                 let names = members.map(|member| (room.clone(), member.client));
                 for (name, role) in names.iter().zip(Role::ALL) {
@@ -94,6 +101,11 @@ impl CallReports {
             None => return Err(Refusal::UnknownClient.into()),
         }
         Ok(answered)
+    }
+
+    /// How the media of the call in a room go.
+    pub(super) fn media(&self, room: &str) -> MediaRow {
+        self.calls.get(room).map(|record| self.outcomes.media(*record)).unwrap_or_default()
     }
 
     /// The server stops.
@@ -147,30 +159,12 @@ pub(super) fn page_report(body: &[u8], query: &str) -> Result<PageReport, String
     Ok(PageReport { report: Some(Report::read(text)?), send })
 }
 
-/// The name of a room with its middle hidden, since who knows the name can join.
-fn masked(room: &str) -> String {
-    let chars: Vec<char> = room.chars().collect();
-    match &chars[..] {
-        [first, second, _, _, .., last] if chars.len() >= 6 => format!("{first}{second}•••{last}"),
-        _ => "•••".to_owned(),
-    }
-}
-
 const fn reason_label(reason: CallEnd) -> &'static str {
     match reason {
         CallEnd::Left => "left",
         CallEnd::Lost => "lost",
         CallEnd::Evicted => "evicted",
         CallEnd::Expired => "expired",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::masked;
-
-    #[test]
-    fn a_line_hides_most_of_a_rooms_name() {
-        assert_eq!(["ab-secret-z", "123456", "12345", ""].map(masked), ["ab•••z", "12•••6", "•••", "•••"]);
+        CallEnd::EndedByOperator => "ended_by_operator",
     }
 }

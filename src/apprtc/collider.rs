@@ -26,13 +26,14 @@ use tower::ServiceExt as _;
 use super::collider_socket;
 use super::gateway::AppRtcGateway;
 use super::websocket::WebSocket;
-use super::wire;
+use super::wire::{self, NOT_JOINED};
 use crate::http::client_info::ClientInfo;
 use crate::http::path_slashes;
 use crate::http::websocket_handshake;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
 use crate::limits::unfinished::UnfinishedMessages;
+use crate::operator::rows::agent_row;
 
 /// The routes of the main port: first `routes`, by path and method; then `/ws`, `/status`, and POST and DELETE of `/ROOM/CLIENT`;
 /// then `pages`. So `POST /join/X` is the room server's, and `POST /turn/X` and `DELETE /join/X` are Collider's.
@@ -149,6 +150,9 @@ fn post_message(
     }
     wire::check_names(room, client).map_err(|error| not_sent(&error.to_string()))?;
     gateway.check_signal(from).map_err(|_| not_sent("Too many messages from this address"))?;
+    if !gateway.may_signal(room, client) {
+        return Err(not_sent(NOT_JOINED));
+    }
     gateway.check_open(room, from).map_err(|_| not_sent("Too many new rooms from this address"))?;
     let text = String::from_utf8_lossy(&body).into_owned();
     wire::check_size(&text).map_err(|too_large| not_sent(&too_large.to_string()))?;
@@ -193,10 +197,11 @@ async fn upgrade(
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok());
     let first = offered.and_then(|offered| HeaderValue::from_str(offered.split(',').next()?.trim()).ok());
     let answer = websocket_handshake::switching_protocols(key, first.filter(|protocol| !protocol.is_empty()));
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent_row(&String::from_utf8_lossy(agent.as_bytes())));
     let unfinished = unfinished.map(|Extension(unfinished)| unfinished).unwrap_or_default();
     tokio::spawn(async move {
         if let Some(socket) = WebSocket::open(upgraded, from.address, &unfinished, gateway.kept_buffers()).await {
-            collider_socket::run(socket, &gateway, from.address).await;
+            collider_socket::run(socket, &gateway, from.address, agent).await;
         }
         drop(place);
     });

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::frame_queue::{FrameReceiver, FrameSender, QueuedFrame, SocketCommand};
 use super::gateway::AppRtcGateway;
+use super::model::{ClientDetails, Refusal};
 use super::websocket::WebSocket;
 use super::wire::{self, Command};
 use crate::limits::byte_budget::{ByteBudget, ByteRate};
@@ -32,11 +33,11 @@ const SEND_LIMIT: ByteRate = ByteRate { rate: 512 << 10, burst: 1 << 20 };
 /// A smaller frame costs this much of the budget.
 const MIN_FRAME_COST_BYTES: usize = 100;
 
-/// Serves a socket until it ends.
-pub(super) async fn run(mut socket: WebSocket, gateway: &AppRtcGateway, from: IpAddr) {
+/// Serves a socket until it ends. `agent`: what its handshake says of the client.
+pub(super) async fn run(mut socket: WebSocket, gateway: &AppRtcGateway, from: IpAddr, agent: Option<String>) {
     let (sender, mut receiver) = FrameSender::new(gateway.open_account(from));
     let budget = ByteBudget::new(SEND_LIMIT, std::time::Instant::now());
-    let mut client = SocketClient { gateway, from, sender, registered: None, budget };
+    let mut client = SocketClient { gateway, from, agent, sender, registered: None, budget };
     let reason = exchange_frames(&mut socket, &mut client, &mut receiver).await;
     if matches!(reason, EndReason::SlowReader) {
         // Nobody will read these frames, and they must not count any longer.
@@ -154,6 +155,8 @@ async fn write(socket: &mut WebSocket, message: Message, sender: &FrameSender) -
 struct SocketClient<'a> {
     gateway: &'a AppRtcGateway,
     from: IpAddr,
+    /// Until it registers.
+    agent: Option<String>,
     sender: FrameSender,
     registered: Option<Registered>,
     budget: ByteBudget,
@@ -218,9 +221,16 @@ impl SocketClient<'_> {
             return Err("Invalid register request: missing 'clientid' or 'roomid'".into());
         }
         wire::check_names(&room, &client).map_err(|error| format!("Invalid register request: {error}"))?;
+        if !self.gateway.may_signal(&room, &client) {
+            return Err(wire::NOT_JOINED.to_owned());
+        }
         self.gateway.check_open(&room, self.from).map_err(|_| "Too many new rooms from this address".to_owned())?;
-        let registered =
-            self.gateway.handle(self.from, |rooms, context| rooms.handle_register(&room, &client, &self.sender, context));
+        let details = ClientDetails { agent: self.agent.take(), user: None };
+        let registered = self.gateway.handle(self.from, |rooms, context| {
+            rooms.handle_register(&room, &client, &self.sender, context)?;
+            rooms.describe(&room, &client, details);
+            Ok::<_, Refusal>(())
+        });
         registered.map_err(|refusal| refusal.to_string())?;
         self.gateway.count_registration();
         self.registered = Some(Registered { room, client });

@@ -7,8 +7,10 @@ use axum::http::Request;
 use serde_json::Value;
 
 use super::*;
+use crate::admission::Admission;
 use crate::apprtc::room_server::{RoomServer, router};
 use crate::config::{Config, Settings};
+use crate::hooks::authorize::Authorizer;
 use crate::http::client_info::Scheme;
 use crate::http::pages::Pages;
 use crate::limits::kept_buffers::KeptBuffers;
@@ -52,10 +54,14 @@ const NAMES: [&str; 31] = [
 /// Routes for POST with two segments.
 const POSTED: [&str; 3] = ["/join/c", "/v1alpha/iceconfig", "/v1alpha/turn"];
 
+fn anyone() -> Admission {
+    Admission::of_anyone(Authorizer::default())
+}
+
 fn gateway() -> AppRtcGateway {
     let settings = Settings { call_rate: Some("1000000".into()), ..Settings::default() };
     let config = Config::read(&settings).unwrap().apprtc;
-    AppRtcGateway::new(&config, Ledger::default(), KeptBuffers::default(), unknown::sources(), unknown::reporter())
+    AppRtcGateway::new(&config, Ledger::default(), KeptBuffers::default(), unknown::sources(), unknown::reporter(), anyone())
 }
 
 /// All routes of the main port; those of the REST API answer "REST".

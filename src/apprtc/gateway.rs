@@ -16,8 +16,10 @@ use super::frame_queue::FrameSender;
 use super::model::{EventContext, EvictionCounts, Output, RoomCounts};
 use super::rooms::Rooms;
 use super::wire;
+use crate::admission::Admission;
 use crate::config::AppRtcConfig;
 use crate::diagnosis::words::VerdictReply;
+use crate::hooks::authorize::SeatKind;
 use crate::limits::concurrency::ClientCounter;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::log_interval::LogInterval;
@@ -51,13 +53,14 @@ struct Inner {
     eviction_log: EvictionLog,
     ledger: Ledger,
     kept: KeptBuffers,
+    admission: Admission,
     start: Instant,
 }
 
 #[derive(Debug)]
-struct State {
-    rooms: Rooms<FrameSender>,
-    calls: CallReports,
+pub(super) struct State {
+    pub(super) rooms: Rooms<FrameSender>,
+    pub(super) calls: CallReports,
     sources: Sources,
     reporter: Reporter,
 }
@@ -83,6 +86,8 @@ struct EvictionLog {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppRtcCounts {
     pub now: RoomCounts,
+    /// Calls that go on.
+    pub calls: usize,
     /// Sockets that registered.
     pub registered: u64,
     /// Errors that were sent through sockets.
@@ -97,8 +102,15 @@ pub struct AppRtcCounts {
 
 impl AppRtcGateway {
     /// `ledger` counts the bytes that wait for clients, and `kept` the buffers of their sockets. Verdicts are made from `sources`, and
-    /// `reporter` is told what becomes of each call.
-    pub fn new(config: &AppRtcConfig, ledger: Ledger, kept: KeptBuffers, sources: Sources, reporter: Reporter) -> Self {
+    /// `reporter` is told what becomes of each call. `admission` decides who may join.
+    pub fn new(
+        config: &AppRtcConfig,
+        ledger: Ledger,
+        kept: KeptBuffers,
+        sources: Sources,
+        reporter: Reporter,
+        admission: Admission,
+    ) -> Self {
         let rooms = Rooms::new(config.max_rooms, rand::random());
         let calls = CallReports::new(sources.clone(), reporter.clone());
         Self(Arc::new(Inner {
@@ -110,6 +122,7 @@ impl AppRtcGateway {
             eviction_log: EvictionLog { reported: AtomicU64::new(0), interval: LogInterval::new(EVICTION_LOG_INTERVAL) },
             ledger,
             kept,
+            admission,
             start: Instant::now(),
         }))
     }
@@ -129,9 +142,11 @@ impl AppRtcGateway {
 
     pub fn counts(&self) -> AppRtcCounts {
         let Inner { counters, start, .. } = &*self.0;
-        let (now, evictions) = self.0.rooms.with(|state| (state.rooms.counts(), state.rooms.evictions()));
+        let (now, evictions, calls) =
+            self.0.rooms.with(|state| (state.rooms.counts(), state.rooms.evictions(), state.calls.running()));
         AppRtcCounts {
             now,
+            calls,
             evictions,
             rate_limited: counters.rate_limited.load(Ordering::Relaxed),
             registered: counters.registered.load(Ordering::Relaxed),
@@ -162,6 +177,11 @@ impl AppRtcGateway {
         })
     }
 
+    /// Ends the seats of the clients at these addresses.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.with(|rooms, now| rooms.handle_ban(is_one, now));
+    }
+
     /// The server stops: for the log all calls end.
     pub fn end_calls(&self) {
         self.with_state(|state, now| state.calls.stop(now));
@@ -171,7 +191,7 @@ impl AppRtcGateway {
         self.with_state(|state, now| event(&mut state.rooms, now))
     }
 
-    fn with_state<T>(&self, event: impl FnOnce(&mut State, Instant) -> T) -> T {
+    pub(super) fn with_state<T>(&self, event: impl FnOnce(&mut State, Instant) -> T) -> T {
         let (result, evictions) = self.0.rooms.with(|state| {
             let now = Instant::now();
             let result = event(state, now);
@@ -179,6 +199,7 @@ impl AppRtcGateway {
             while let Some(output) = rooms.poll_output() {
                 match output {
                     Output::Send { to, message } => to.send(wire::message_frame(&message)),
+                    Output::SendOperatorBye { to } => to.send(wire::operator_bye_frame()),
                     Output::Close { socket } => socket.close(),
                 }
             }
@@ -243,6 +264,15 @@ impl AppRtcGateway {
         checked
     }
 
+    pub(super) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    /// Whether Collider serves this client. Where the operator's server decides who may call, only those do who have joined.
+    pub(super) fn may_signal(&self, room: &str, client: &str) -> bool {
+        !self.0.admission.asks_for(SeatKind::Call) || self.0.rooms.with(|state| state.rooms.has_member(room, client))
+    }
+
     pub(super) fn count_registration(&self) {
         self.0.counters.registered.fetch_add(1, Ordering::Relaxed);
     }
@@ -296,6 +326,7 @@ mod tests {
             KeptBuffers::default(),
             crate::outcomes::unknown::sources(),
             crate::outcomes::unknown::reporter(),
+            Admission::of_anyone(crate::hooks::authorize::Authorizer::default()),
         );
         let (sender, mut receiver) = FrameSender::new(ledger.open(None));
         let context = |now| EventContext { from: std::net::Ipv4Addr::LOCALHOST.into(), now };

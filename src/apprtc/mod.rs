@@ -3,9 +3,11 @@
 //! Owner: `app` owns one [`gateway::AppRtcGateway`], and the gateway owns the rooms. Inputs: HTTP requests and WebSocket frames. Outputs:
 //! answers and frames. Both servers use the same rooms, so that a message never leaves the process.
 //!
-//! The pure core: [`rooms`] (all rooms) · `room` (one room) · `slots` (a room as Collider sees it) · `queue` (messages that wait for a
+//! The pure core: [`rooms`] (all rooms) · `room` (one room) · `slots` (a room as Collider sees it) · `listing` (the rooms as an operator
+//! sees them) · `queue` (messages that wait for a
 //! client) · `eviction` and `shares` (which room or message is dropped at a bound) · [`model`] (inputs, verdicts and outputs) · [`room_name`] · [`wire`]
-//! and [`params`] (texts). The shell: [`gateway`] · `calls` (what pages report) · [`room_server`] · [`collider`] (routes) · `collider_socket` (one WebSocket) ·
+//! and [`params`] (texts). The shell: [`gateway`] · `calls` (what pages report) · `operated` (what an operator sees
+//! and does) · [`room_server`] · [`collider`] (routes) · `collider_socket` (one WebSocket) ·
 //! `websocket` · `frame_queue`.
 //!
 //! A frame passes through the files like this: `websocket` reads it within its bounds, `collider_socket` parses it with [`wire`] and
@@ -43,7 +45,9 @@ mod collider_socket;
 mod eviction;
 mod frame_queue;
 pub mod gateway;
+mod listing;
 pub mod model;
+mod operated;
 pub mod params;
 mod queue;
 mod room;

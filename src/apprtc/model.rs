@@ -14,8 +14,17 @@ pub struct EventContext {
 /// What a client has to do after an event. `S` is a handle of a client's socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output<S> {
-    Send { to: S, message: String },
-    Close { socket: S },
+    Send {
+        to: S,
+        message: String,
+    },
+    /// A bye, and that an operator has closed the call.
+    SendOperatorBye {
+        to: S,
+    },
+    Close {
+        socket: S,
+    },
 }
 
 /// What happens to the calls, for the log and for the reports of pages. A call lasts as long as its two members are in the room.
@@ -49,6 +58,35 @@ pub enum CallEnd {
     Evicted,
     /// The room was not used for a day.
     Expired,
+    EndedByOperator,
+}
+
+/// A room as an operator sees it.
+#[derive(Debug)]
+pub struct ListedRoom<'a> {
+    /// Names the room as long as it lives.
+    pub number: u64,
+    pub room: &'a str,
+    /// When the call began; without one, when the room was opened.
+    pub since: Instant,
+    /// The members, then those that Collider alone knows.
+    pub clients: Vec<ListedClient<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedClient<'a> {
+    /// `None`: the client is away.
+    pub address: Option<IpAddr>,
+    /// What is known of the client besides.
+    pub details: Option<&'a ClientDetails>,
+}
+
+/// What an operator is told of a client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientDetails {
+    pub agent: Option<String>,
+    /// The user who signed in.
+    pub user: Option<String>,
 }
 
 /// The verdict of a join that succeeds.

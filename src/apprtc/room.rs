@@ -21,7 +21,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::eviction::RoomUsage;
-use super::model::{CallEnd, CallEvent, CallMember, Joined, Output, Refusal, RoomCounts, SlotError};
+use super::model::{CallEnd, CallEvent, CallMember, ClientDetails, Joined, Output, Refusal, RoomCounts, SlotError};
 use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES, Queue};
 use super::slots::{BYE, Slot, Slots, is_bye};
 
@@ -49,6 +49,8 @@ pub(super) struct RoomContext<'a, S> {
 #[derive(Debug)]
 pub(super) struct Room<S> {
     pub(super) name: Arc<str>,
+    pub(super) number: u64,
+    pub(super) opened: Instant,
     pub(super) opened_from: IpAddr,
     /// The time of the last join, message, registration, leave or loss of a socket.
     pub(super) used: Instant,
@@ -58,6 +60,8 @@ pub(super) struct Room<S> {
     pub(super) slots: Slots<S>,
     /// The two members of the call that was reported last.
     call: Option<[String; 2]>,
+    /// When that call began.
+    pub(super) call_began: Instant,
     /// Why the call ends, if it does.
     end: CallEnd,
     /// The room's entry in the timers of all rooms.
@@ -66,12 +70,13 @@ pub(super) struct Room<S> {
 
 #[derive(Debug)]
 pub(super) struct Member {
-    id: String,
-    from: IpAddr,
+    pub(super) id: String,
+    pub(super) from: IpAddr,
+    pub(super) details: Option<Box<ClientDetails>>,
     /// The messages that the member sent while it was alone, or since its peer's bye.
     queue: Queue,
     /// `None` while the member has a socket, and for the loopback member.
-    stale_at: Option<Instant>,
+    pub(super) stale_at: Option<Instant>,
     /// The peer joined after this member had lost its socket: the two have never exchanged a message.
     unmet: bool,
     /// The peer has left, and this member had no socket to receive a bye.
@@ -80,21 +85,24 @@ pub(super) struct Member {
 
 impl Member {
     const fn new(id: String, from: IpAddr, stale_at: Option<Instant>) -> Self {
-        Self { id, from, queue: Queue::new(), stale_at, unmet: false, owed_bye: false }
+        Self { id, from, details: None, queue: Queue::new(), stale_at, unmet: false, owed_bye: false }
     }
 }
 
 impl<S: Clone + PartialEq> Room<S> {
     /// A room without members and slots.
-    pub(super) fn new(name: Arc<str>, opened_from: IpAddr, now: Instant) -> Self {
+    pub(super) fn new(name: Arc<str>, number: u64, opened_from: IpAddr, now: Instant) -> Self {
         Self {
             name,
+            number,
+            opened: now,
             opened_from,
             used: now,
             members: Vec::new(),
             expires: now,
             slots: Slots::default(),
             call: None,
+            call_began: now,
             end: CallEnd::default(),
             due: None,
         }
@@ -216,7 +224,7 @@ impl<S: Clone + PartialEq> Room<S> {
 
     pub(super) fn register(&mut self, client: &str, socket: &S, context: &mut RoomContext<'_, S>) -> Result<(), Refusal> {
         self.make_slot_for_member(client, context);
-        let queued = self.slots.register(client, socket, context.now)?;
+        let queued = self.slots.register(client, socket, context.from, context.now)?;
         self.used = context.now;
         let mut owed = None;
         if let Some(member) = self.members.iter_mut().find(|member| member.id == client) {
@@ -307,14 +315,23 @@ impl<S: Clone + PartialEq> Room<S> {
         }
     }
 
-    /// Removes all members and slots, and sends no bye.
-    pub(super) fn end(&mut self, context: &mut RoomContext<'_, S>) {
-        self.end = CallEnd::Evicted;
+    /// Removes all members and slots. Only an operator's end sends a bye.
+    pub(super) fn end(&mut self, why: CallEnd, context: &mut RoomContext<'_, S>) {
+        self.end = why;
         self.members.clear();
+        if why == CallEnd::EndedByOperator {
+            context.outputs.extend(self.slots.sockets().map(|to| Output::SendOperatorBye { to: to.clone() }));
+        }
         context.outputs.extend(self.slots.close_all());
     }
 
     /// Drops the queued messages of an address, and returns their number.
+    /// The members at these addresses, with their addresses.
+    pub(super) fn members_of(&self, is_one: impl Fn(IpAddr) -> bool) -> impl Iterator<Item = (String, IpAddr)> {
+        let found = self.members.iter().filter(|member| is_one(member.from));
+        found.map(|member| (member.id.clone(), member.from)).collect::<Vec<_>>().into_iter()
+    }
+
     pub(super) fn drop_from(&mut self, address: IpAddr) -> usize {
         let dropped: usize = self.members.iter_mut().map(|member| member.queue.drop_from(address)).sum();
         dropped + self.slots.drop_from(address)
@@ -340,7 +357,7 @@ impl<S: Clone + PartialEq> Room<S> {
     }
 
     /// Whether the event has begun or ended a call: the one that has ended, and the one that has begun.
-    pub(super) fn changed_call(&mut self) -> [Option<CallEvent>; 2] {
+    pub(super) fn changed_call(&mut self, now: Instant) -> [Option<CallEvent>; 2] {
         let end = std::mem::take(&mut self.end);
         let present = match &self.members[..] {
             [first, second] if second.id != LOOPBACK_CLIENT => Some([first, second]),
@@ -352,8 +369,13 @@ impl<S: Clone + PartialEq> Room<S> {
         }
         let of_call = |member: &Member| CallMember { client: member.id.clone(), address: member.from };
         let began = present.map(|pair| CallEvent::Began { room: self.name.clone(), members: pair.map(of_call) });
+        self.call_began = now;
         let before = std::mem::replace(&mut self.call, ids.map(|ids| ids.map(str::to_owned)));
         [before.map(|_| CallEvent::Ended { room: self.name.clone(), reason: end }), began]
+    }
+
+    pub(super) const fn has_call(&self) -> bool {
+        self.call.is_some()
     }
 
     pub(super) fn is_member(&self, client: &str) -> bool {

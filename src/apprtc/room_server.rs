@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -15,17 +15,21 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::calls::{self, ReportError, SeenClient};
 use super::gateway::AppRtcGateway;
-use super::model::Refusal;
+use super::model::{ClientDetails, Refusal};
 use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
+use crate::admission::{Admission, AdmissionRefusal, Applicant, Proof, ProvenUser};
 use crate::diagnosis::report;
+use crate::hooks::authorize::SeatKind;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
+use crate::operator::rows::agent_row;
 use crate::outcomes::party::ReportRefusal;
 
 /// What all handlers share.
@@ -65,14 +69,64 @@ async fn join(
     if let Err(wait) = server.gateway.check_join(client.address) {
         return rate_limited(wait, refused(StatusCode::TOO_MANY_REQUESTS, "ERROR"));
     }
-    let address = server.address(&client);
+    let raw_query = query.as_deref().unwrap_or_default();
     let user_agent = user_agent(&headers);
-    let query = Query::new(&address, query.as_deref().unwrap_or_default(), &user_agent);
-    match server.gateway.handle(client.address, |rooms, context| rooms.handle_join(&room, query.is_loopback(), context)) {
+    let user = match admit(server.gateway.admission(), &client, &room, raw_query, &headers, &user_agent).await {
+        Ok(user) => user.map(|user| user.name),
+        Err(refusal) => return not_admitted(&refusal),
+    };
+    let address = server.address(&client);
+    let query = Query::new(&address, raw_query, &user_agent);
+    let details = ClientDetails { agent: agent_row(&user_agent), user };
+    let joined = server.gateway.handle(client.address, |rooms, context| {
+        let joined = rooms.handle_join(&room, query.is_loopback(), context)?;
+        rooms.describe(&room, &joined.client, details);
+        Ok(joined)
+    });
+    match joined {
         Ok(joined) => answer(StatusCode::OK, &json!({"result": "SUCCESS", "params": query.joined(&room, &joined)})),
         Err(refusal @ Refusal::ServerFull) => refused(StatusCode::SERVICE_UNAVAILABLE, wire::result(refusal)),
         Err(refusal) => refused(StatusCode::OK, wire::result(refusal)),
     }
+}
+
+/// Asks the operator's server, if it decides who may call. The question ends with the request's connection.
+async fn admit(
+    admission: &Admission,
+    client: &ClientInfo,
+    room: &str,
+    query: &str,
+    headers: &HeaderMap,
+    user_agent: &str,
+) -> Result<Option<ProvenUser>, AdmissionRefusal> {
+    if !admission.asks_for(SeatKind::Call) {
+        return Ok(None);
+    }
+    let in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
+    let proof = bearer(headers).or(in_query.as_ref().map(|(_, token)| token.as_ref())).and_then(Proof::of_token);
+    let agent = Some(user_agent).filter(|agent| !agent.is_empty());
+    let applicant = Applicant { kind: SeatKind::Call, proof: proof.as_ref(), address: client.address, agent };
+    let user = admission.identify(applicant, SystemTime::now())?;
+    admission.ask(admission.question(applicant, user.as_ref(), Some(room.to_owned()), None)).await?;
+    Ok(user)
+}
+
+/// 403, or 503 if the operator's server does not answer, with `{"result": "ERROR", "params", "error": {"code", "message"}}`.
+fn not_admitted(refusal: &AdmissionRefusal) -> Response {
+    let is_down = *refusal == AdmissionRefusal::Unavailable;
+    let status = if is_down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+    let error = json!({"code": refusal.code(), "message": refusal.to_string()});
+    let mut response = answer(status, &json!({"result": "ERROR", "params": {"messages": []}, "error": error}));
+    if let Some(seconds) = refusal.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// The token of an Authorization header (RFC 6750 §2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// 200, `{"result"}`, also for a refusal: the Android client ends the call after any other status.

@@ -93,6 +93,7 @@ impl World {
         std::iter::from_fn(|| self.rooms.poll_output())
             .map(|output| match output {
                 Output::Send { to, message } => format!("{to} < {message}"),
+                Output::SendOperatorBye { to } => format!("{to} < bye of the operator"),
                 Output::Close { socket } => format!("{socket} closed"),
             })
             .collect()
@@ -128,6 +129,8 @@ impl World {
             held += usage.queued.iter().map(|(_, bytes)| bytes).sum::<usize>();
         }
         assert_eq!(rooms.timers.len(), timers, "a timer without its room");
+        assert_eq!(rooms.numbers.len(), rooms.rooms.len(), "a number without its room");
+        assert!(rooms.rooms.values().all(|room| rooms.numbers.name(room.number) == Some(&room.name)));
         assert_eq!(rooms.counts(), total);
         assert!(rooms.rooms.len() <= rooms.max_rooms);
         assert_eq!(rooms.eviction.queued_bytes(), held);
@@ -137,6 +140,24 @@ impl World {
 }
 
 // The room server.
+
+#[test]
+fn a_banned_member_leaves_at_once_and_its_peer_gets_a_bye() {
+    let mut world = World::new();
+    let banned: IpAddr = "198.51.100.7".parse().unwrap();
+    let context = EventContext { from: banned, ..world.context() };
+    let one = world.rooms.handle_join(ROOM, false, context).unwrap().client;
+    world.rooms.handle_register(ROOM, &one, &1, context).unwrap();
+    let other = world.join().client;
+    world.register(&other, 2).unwrap();
+    world.outputs();
+    world.rooms.handle_ban(|ip| ip == banned, world.now);
+    assert_eq!(world.outputs(), [format!("2 < {BYE}"), "1 closed".to_owned()]);
+    assert!(!world.rooms.has_member(ROOM, &one) && world.rooms.has_member(ROOM, &other));
+    world.rooms.handle_ban(|ip| ip == banned, world.now);
+    assert_eq!(world.outputs(), [""; 0], "nothing more of it is here");
+    world.join();
+}
 
 #[test]
 fn the_first_is_the_initiator_the_second_is_not_and_the_third_finds_it_full() {
@@ -684,7 +705,14 @@ fn random_histories_keep_the_tables_in_agreement() {
         let socket = if of_room.is_empty() { step } else { of_room[rng.random_range(0..of_room.len())] };
         let (context, rooms, bye) = (world.context(), &mut world.rooms, rng.random_bool(0.1));
         let said = |other| if bye { BYE.to_owned() } else { other };
-        match rng.random_range(0..10) {
+        match rng.random_range(0..11) {
+            10 if rng.random_bool(0.1) => {
+                let number = rooms.listed_after(0, context.now).find(|listed| listed.room == room).map(|listed| listed.number);
+                assert_eq!(
+                    number.and_then(|number| rooms.handle_operator_end(number, context.now)).as_deref(),
+                    number.map(|_| room)
+                );
+            }
             0 | 1 => {
                 if let Ok(joined) = rooms.handle_join(room, rng.random_bool(0.1), context) {
                     known.push((room, joined.client));
@@ -708,7 +736,7 @@ fn random_histories_keep_the_tables_in_agreement() {
         }
         world.assert_tables_agree();
         while let Some(output) = world.rooms.poll_output() {
-            let (Output::Send { to: socket, .. } | Output::Close { socket }) = output;
+            let (Output::Send { to: socket, .. } | Output::SendOperatorBye { to: socket } | Output::Close { socket }) = output;
             assert_eq!(homes[&socket], room);
             outputs += 1;
         }

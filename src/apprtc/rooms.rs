@@ -18,21 +18,24 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::eviction::{EvictionIndex, MAX_QUEUED_BYTES};
-use super::model::{CallEvent, EventContext, EvictionCounts, Joined, Output, Refusal, RoomCounts, SlotError};
+use super::model::{CallEnd, CallEvent, EventContext, EvictionCounts, Joined, Output, Refusal, RoomCounts, SlotError};
 use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES};
 use super::room::{Room, RoomContext};
+use super::slots::BYE;
 use crate::limits::ip_prefix;
+use crate::room_driver::numbers::Numbers;
 
 /// Bytes of the texts that are queued in one room.
 const MAX_ROOM_TEXT_BYTES: usize = 1 << 20;
 
-/// No client causes a time-out.
-const NO_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// No client causes a time-out, or an operator's end.
+pub(super) const NO_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// `S` is a handle of a client's socket.
 #[derive(Debug)]
 pub struct Rooms<S> {
-    rooms: HashMap<Arc<str>, Room<S>>,
+    pub(super) rooms: HashMap<Arc<str>, Room<S>>,
+    pub(super) numbers: Numbers<Arc<str>>,
     /// Each room's `due`.
     timers: BTreeSet<(Instant, Arc<str>)>,
     counts: RoomCounts,
@@ -49,6 +52,7 @@ impl<S: Clone + PartialEq> Rooms<S> {
     pub fn new(max_rooms: usize, seed: [u8; 32]) -> Self {
         Self {
             rooms: HashMap::new(),
+            numbers: Numbers::default(),
             timers: BTreeSet::new(),
             counts: RoomCounts::default(),
             eviction: EvictionIndex::default(),
@@ -62,7 +66,8 @@ impl<S: Clone + PartialEq> Rooms<S> {
 
     /// Drops all rooms, even inconsistent ones, and returns the registered sockets. `seed` is for client ids.
     pub fn clear(&mut self, seed: [u8; 32]) -> Vec<S> {
-        let before = std::mem::replace(self, Self::new(self.max_rooms, seed));
+        let numbers = Numbers::continued_from(&self.numbers);
+        let before = std::mem::replace(self, Self { numbers, ..Self::new(self.max_rooms, seed) });
         before.rooms.values().flat_map(|room| room.slots.sockets()).cloned().collect()
     }
 
@@ -135,6 +140,19 @@ impl<S: Clone + PartialEq> Rooms<S> {
         self.update(room, context, |room, in_room| room.close(client, in_room));
     }
 
+    /// Members at these addresses leave with a bye, and their sockets are closed.
+    pub fn handle_ban(&mut self, is_one: impl Fn(IpAddr) -> bool, now: Instant) {
+        let members =
+            self.rooms.iter().flat_map(|(name, room)| room.members_of(&is_one).map(move |client| (name.clone(), client)));
+        for (room, (client, from)) in members.collect::<Vec<_>>() {
+            let context = EventContext { from, now };
+            // A room that can't take the bye ends without it.
+            self.handle_post(&room, &client, BYE.to_owned(), context).ok();
+            self.handle_delete(&room, &client, context);
+            self.handle_leave(&room, &client, context);
+        }
+    }
+
     /// A registered socket has closed.
     pub fn handle_drop(&mut self, room: &str, client: &str, socket: &S, context: EventContext) {
         self.update(room, context, |room, in_room| {
@@ -202,13 +220,14 @@ impl<S: Clone + PartialEq> Rooms<S> {
             }
         }
         let name: Arc<str> = name.into();
-        let room = Room::new(name.clone(), ip_prefix::of_client(context.from), context.now);
+        let number = self.numbers.add(name.clone());
+        let room = Room::new(name.clone(), number, ip_prefix::of_client(context.from), context.now);
         self.rooms.insert(name, room);
         Ok(())
     }
 
     fn end(&mut self, room: &str, context: EventContext) {
-        self.update(room, context, Room::end);
+        self.update(room, context, |room, in_room| room.end(CallEnd::Evicted, in_room));
     }
 
     /// An event with a message that may have to be queued.
@@ -250,7 +269,7 @@ impl<S: Clone + PartialEq> Rooms<S> {
 
     /// Handles an event in a room, and updates the counts, the eviction index, the timers and the table; `None` if the room does not
     /// exist.
-    fn update<T>(
+    pub(super) fn update<T>(
         &mut self,
         name: &str,
         context: EventContext,
@@ -264,7 +283,7 @@ impl<S: Clone + PartialEq> Rooms<S> {
             room,
             &mut RoomContext { now: context.now, from: context.from, allowance, rng: &mut self.rng, outputs: &mut self.outputs },
         );
-        self.call_events.extend(room.changed_call().into_iter().flatten());
+        self.call_events.extend(room.changed_call(context.now).into_iter().flatten());
         let (after, usage) = (room.counts(), room.usage());
         self.counts.members = self.counts.members - before.members + after.members;
         self.counts.sockets = self.counts.sockets - before.sockets + after.sockets;
@@ -283,6 +302,7 @@ impl<S: Clone + PartialEq> Rooms<S> {
             }
         }
         if room.is_empty() {
+            self.numbers.remove(room.number);
             self.rooms.remove(name);
         }
         Some(result)

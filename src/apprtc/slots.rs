@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::model::{Output, SlotError};
+use super::model::{ClientDetails, ListedClient, Output, SlotError};
 use super::queue::{Allowance, Queue};
 
 pub(super) const MAX_SLOTS: usize = 2;
@@ -37,6 +37,9 @@ pub(super) struct Slots<S>(Vec<Slot<S>>);
 #[derive(Debug)]
 pub(super) struct Slot<S> {
     client: String,
+    /// Where its socket came from; `None`: it has never had one.
+    from: Option<IpAddr>,
+    details: Option<Box<ClientDetails>>,
     registration: Registration<S>,
     /// The messages that the client sent while the other one had no socket.
     queue: Queue,
@@ -69,6 +72,7 @@ impl<S: Clone + PartialEq> Slots<S> {
         &mut self,
         client: &str,
         socket: &S,
+        from: IpAddr,
         now: Instant,
     ) -> Result<impl Iterator<Item = String> + use<S>, SlotError> {
         let slot = self.slot(client, now)?;
@@ -77,6 +81,7 @@ impl<S: Clone + PartialEq> Slots<S> {
         }
         slot.registration = Registration::Socket(socket.clone());
         slot.said_bye = false;
+        slot.from = Some(from);
         let others = self.0.iter_mut().filter(|slot| slot.client != client);
         let queued: Vec<_> = others.map(|other| other.queue.take()).collect();
         Ok(queued.into_iter().flatten())
@@ -97,6 +102,17 @@ impl<S: Clone + PartialEq> Slots<S> {
         }
         let queued = self.slot(client, now)?.queue.push(message, allowance);
         queued.map(|()| None).map_err(|_| SlotError::TooManyWaiting)
+    }
+
+    /// What is known of a client besides.
+    pub(super) fn describe(&mut self, client: &str, details: Box<ClientDetails>) {
+        self.0.iter_mut().filter(|slot| slot.client == client).for_each(|slot| slot.details = Some(details.clone()));
+    }
+
+    /// The clients with a socket as an operator sees them.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&str, ListedClient<'_>)> {
+        let connected = self.0.iter().filter(|slot| slot.socket().is_some());
+        connected.map(|slot| (slot.client.as_str(), ListedClient { address: slot.from, details: slot.details.as_deref() }))
     }
 
     /// `socket` is closed; `false` if it is not registered for `client`.
@@ -183,6 +199,8 @@ impl<S: Clone + PartialEq> Slots<S> {
                 self.0.reserve_exact(MAX_SLOTS - self.0.len());
                 self.0.push(Slot {
                     client: client.to_owned(),
+                    from: None,
+                    details: None,
                     registration,
                     queue: Queue::default(),
                     said_bye: false,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::model::Refusal;
+use super::slots::BYE;
 use crate::limits::message_size::{self, DESCRIPTION_KIB, TooLarge};
 use crate::limits::reserved_names;
 
@@ -13,6 +14,9 @@ use crate::limits::reserved_names;
 pub const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// The longest name of a room or a client.
 pub const MAX_ID_BYTES: usize = 256;
+
+/// Collider's error for a client that has to join the room first.
+pub const NOT_JOINED: &str = "The client has not joined the room";
 
 /// Whether the room server accepts `text` as the id of a room or a client: `[a-zA-Z0-9-_]+`, except for properties that every
 /// JavaScript object has.
@@ -90,16 +94,24 @@ impl Command {
 struct ServerFrame<'a> {
     msg: &'a str,
     error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 /// Collider's frame with a peer's message.
 pub fn message_frame(message: &str) -> String {
-    frame(&ServerFrame { msg: message, error: "" })
+    frame(&ServerFrame { msg: message, error: "", reason: None })
+}
+
+/// Collider's frame with a bye, which also says that an operator has closed the call. No peer's message can say that: it would be within
+/// `msg`.
+pub fn operator_bye_frame() -> String {
+    frame(&ServerFrame { msg: BYE, error: "", reason: Some("ended_by_operator") })
 }
 
 /// Collider's frame with an error.
 pub fn error_frame(error: &str) -> String {
-    frame(&ServerFrame { msg: "", error })
+    frame(&ServerFrame { msg: "", error, reason: None })
 }
 
 fn frame(frame: &ServerFrame<'_>) -> String {
@@ -191,6 +203,7 @@ mod tests {
     fn both_keys_are_always_present() {
         assert_eq!(message_frame("a\"b"), r#"{"msg":"a\"b","error":""}"#);
         assert_eq!(error_frame("e"), r#"{"msg":"","error":"e"}"#);
+        assert_eq!(operator_bye_frame(), r#"{"msg":"{\"type\":\"bye\"}","error":"","reason":"ended_by_operator"}"#);
     }
 
     #[test]

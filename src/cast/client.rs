@@ -2,14 +2,19 @@
 
 use std::net::IpAddr;
 
+use axum::http::header;
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
 use super::issuer::Issuer;
 use super::model::Dialect;
-use super::wire::{Delivery, EntryEvent, WireEvent, Wrapped};
+use super::pending::PendingEntry;
+use super::wire::{Delivery, EntryEvent, Failure, Request, WireEvent, Wrapped};
+use crate::admission::{Applicant, Proof, ProvenUser};
+use crate::hooks::authorize::SeatKind;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
+use crate::operator::rows::PartyRow;
 use crate::outcomes::party::Member;
 use crate::socketio::gateway::client_budget::ClientBudget;
 use crate::socketio::gateway::client_id::ClientId;
@@ -34,6 +39,18 @@ pub(super) struct Client {
     pub(super) tv_event: Option<EntryEvent>,
     /// The client's requests for a code that are not answered yet: one for each event.
     pub(super) waiting: Vec<WaitingRequest>,
+    /// What the handshake showed of the user.
+    pub(super) proof: Option<Proof>,
+    /// The user who has proved to be the caster.
+    pub(super) user: Option<ProvenUser>,
+    /// The entry that waits for an answer.
+    pub(super) pending: Option<PendingEntry<ReadEvent>>,
+}
+
+/// An event of a client, read; `request`: `None` for one that is not of this flow.
+pub(super) struct ReadEvent {
+    pub(super) name: String,
+    pub(super) request: Option<Result<Request, Failure>>,
 }
 
 /// A TV's request that is answered when the TV has its code.
@@ -50,7 +67,21 @@ impl Client {
         let host = extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
         let reached = extensions.get::<LocalAddress>().and_then(|local| local.0);
         let (from, budget, waiting) = (connections::address(&socket), ClientBudget::default(), Vec::new());
-        Self { id, socket, budget, from, host, reached, verified: false, tv_event: None, waiting }
+        let proof = socket.extensions.remove::<Proof>();
+        let (verified, tv_event, user, pending) = (false, None, None, None);
+        Self { id, socket, budget, from, host, reached, verified, tv_event, waiting, proof, user, pending }
+    }
+
+    /// The client, as somebody who wants a seat. `proof`: what its event shows; otherwise that of the handshake counts.
+    pub(super) fn applicant<'a>(&'a self, kind: SeatKind, proof: Option<&'a Proof>) -> Applicant<'a> {
+        let agent = self.socket.req_parts().headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Applicant { kind, proof: proof.or(self.proof.as_ref()), address: self.from, agent }
+    }
+
+    /// The client as an operator sees it.
+    pub(super) fn party(&self) -> PartyRow {
+        let (address, user) = (Some(self.from), self.user.as_ref().map(|user| user.name.clone()));
+        PartyRow { address, name: None, user, agent: connections::user_agent(&self.socket) }
     }
 
     pub(super) fn deliver(&self, sender: &mut EventSender, delivery: Delivery) {
@@ -71,7 +102,8 @@ impl Client {
     /// The client, for those who follow its cast.
     pub(super) fn member(&self, issuer: &dyn Issuer) -> Member {
         let Self { from, host, reached, .. } = self;
-        Member { address: *from, user: Some(issuer.user(&username(self.id))), host: host.clone(), reached: *reached }
+        let signed_in = self.user.as_ref().map(|user| user.name.clone());
+        Member { address: *from, user: Some(issuer.user(&username(self.id))), signed_in, host: host.clone(), reached: *reached }
     }
 
     /// The argument of an `RTCPeerConnection`.

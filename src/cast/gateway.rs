@@ -3,24 +3,29 @@
 //! Owner of the rooms and of the table of clients, behind the lock of [`Connections`].
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 
-use super::client::{Client, NO_ARGUMENTS, WaitingRequest, username};
+use super::casting_users::CastingUsers;
+use super::client::{Client, NO_ARGUMENTS, ReadEvent, WaitingRequest, username};
 use super::issuer::Issuer;
-use super::model::{CheckRequest, Dialect, JoinRequest, Notice, OpenOutcome, OpenRequest, Output, Refusal, Seated, Signal};
+use super::model::{Dialect, Notice, Output, Refusal, Seated, Signal};
+use super::pending::Entry;
 use super::reports::{CastReports, Reporting, Told};
 use super::room::Rooms;
-use super::wire::{self, CheckArguments, Content, EntryEvent, Failure, JoinArguments, OpenArguments, Request, WireEvent};
+use super::wire::{self, Content, EntryEvent, Failure, Request, WireEvent};
+use crate::admission::{Admission, Proof};
 use crate::clock::WallClock;
+use crate::hooks::authorize::Question;
 use crate::outcomes::party::PageReport;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::room_driver::DrivenState;
 use crate::socketio::gateway::client_id::ClientId;
-use crate::socketio::gateway::connections::{self, Connections};
+use crate::socketio::gateway::connections::{self, Connections, WeakConnections};
 use crate::socketio::gateway::event_sender::EventSender;
 use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 
@@ -32,6 +37,8 @@ pub const RTC: &str = "/rtc";
 pub struct CastCounts {
     /// TVs with a code.
     pub tvs: usize,
+    /// Casts that run.
+    pub casts: usize,
     /// TVs that wait for a code.
     pub waiting: usize,
     /// TVs that have been evicted since the start.
@@ -42,47 +49,57 @@ pub struct CastCounts {
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
-pub struct CastGateway(Connections<State>);
+pub struct CastGateway(pub(super) Connections<State>);
 
-struct State {
-    rooms: Rooms<Content>,
+pub(super) struct State {
+    pub(super) rooms: Rooms<Content>,
     /// Makes rooms without clients.
     new_rooms: Box<dyn Fn(WallClock) -> Rooms<Content> + Send>,
-    clients: HashMap<ClientId, Client>,
-    issuer: Box<dyn Issuer>,
-    reports: CastReports,
+    pub(super) clients: HashMap<ClientId, Client>,
+    pub(super) issuer: Box<dyn Issuer>,
+    pub(super) reports: CastReports,
     sources: Sources,
     reporter: Reporter,
+    pub(super) admission: Admission,
+    pub(super) casting_users: CastingUsers,
+    /// The number of the last question to the operator's server.
+    pub(super) last_question: u64,
+    /// Of the gateway itself, for answers.
+    pub(super) handle: WeakConnections<State>,
 }
 
 /// How a request that was not refused is acknowledged.
-enum Answer {
+pub(super) enum Answer {
     Now(Value),
     /// When the TV has its code.
     Later {
         event: EntryEvent,
         had_token: bool,
     },
+    /// When the operator's server has answered.
+    Asked(Box<AskedEntry>),
     /// When the verdict is made, if the report is one of a failure.
     AfterReport(PageReport),
 }
 
-/// An event of a client, read; `request`: `None` for one that is not of this flow.
-struct ReadEvent {
-    name: String,
-    request: Option<Result<Request, Failure>>,
+/// An entry that waits for the answer to a question.
+pub(super) struct AskedEntry {
+    pub(super) question: Question,
+    pub(super) entry: Entry,
 }
 
 impl CastGateway {
     /// `new_rooms` makes rooms without clients. Verdicts are made from `sources`, and `reporter` is told what becomes of each cast.
+    /// `admission` decides who may have a seat.
     pub fn new(
         new_rooms: impl Fn(WallClock) -> Rooms<Content> + Send + 'static,
         clock: WallClock,
         issuer: impl Issuer,
         sources: Sources,
         reporter: Reporter,
+        admission: Admission,
     ) -> Self {
-        Self(Connections::new(State {
+        Self(Connections::with_handle(|handle| State {
             rooms: new_rooms(clock),
             new_rooms: Box::new(new_rooms),
             clients: HashMap::new(),
@@ -90,11 +107,20 @@ impl CastGateway {
             reports: CastReports::new(sources.clone(), reporter.clone()),
             sources,
             reporter,
+            admission,
+            casting_users: CastingUsers::default(),
+            last_question: 0,
+            handle,
         }))
     }
 
-    /// Before the client is told that it is connected.
-    pub fn register(&self, socket: &SocketRef) {
+    /// Before the client is told that it is connected. `auth`: what its handshake has by that name.
+    pub fn register(&self, socket: &SocketRef, auth: Option<&Value>) {
+        if self.0.with(|state, _| state.admission.reads_proofs())
+            && let Some(Ok(Some(proof))) = auth.map(Proof::read)
+        {
+            socket.extensions.insert(proof);
+        }
         self.0.register(socket, |name, packet| {
             let request = wire::read(&name, packet.json.as_str(), packet.attachments);
             ReadEvent { name, request }
@@ -141,9 +167,20 @@ impl CastGateway {
         self.0.with(|state, _| state.rooms.renew_credentials(Instant::now()));
     }
 
+    /// Users have changed: casts of those who were disabled or removed, or have a new password, end.
+    pub fn follow_users(&self) {
+        self.0.with(|state, _| state.end_casts_of_former_users(Instant::now()));
+    }
+
+    /// Ends the connections and the seats of the clients at these addresses.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.0.end_clients(is_one);
+    }
+
     pub fn counts(&self) -> CastCounts {
         self.0.with(|state, _| CastCounts {
             tvs: state.rooms.len(),
+            casts: state.reports.running(),
             waiting: state.rooms.waiting(),
             evicted: state.rooms.evicted(),
             clients: state.clients.len(),
@@ -160,8 +197,9 @@ impl DrivenState for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.new_rooms)(self.rooms.clock());
+        self.rooms = (self.new_rooms)(self.rooms.clock()).instead_of(&self.rooms);
         self.reports = CastReports::new(self.sources.clone(), self.reporter.clone());
+        self.casting_users = CastingUsers::default();
         for (id, client) in clients {
             self.issuer.end_lease(&username(id));
             connections::disconnect(client.socket);
@@ -173,27 +211,17 @@ impl GatewayState for State {
     type Request = ReadEvent;
 
     fn handle_event(&mut self, id: ClientId, event: ReceivedEvent<ReadEvent>, sender: &mut EventSender) {
-        let sent_before = sender.sent_bytes();
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let paid = client.budget.spend(event.bytes, 1);
-        let ReceivedEvent { request: ReadEvent { name, request }, ack, .. } = event;
-        let result = match paid {
-            Ok(_) => self.perform(id, request, sender),
-            Err(wait) => Err(Failure::over_budget(wait)),
-        };
-        match result {
-            Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sender),
-            Ok(Answer::Later { event, had_token }) => self.keep_waiting(id, WaitingRequest { event, had_token, ack }),
-            Ok(Answer::AfterReport(report)) => self.take_report(id, &name, report, ack, sender),
-            Err(failure) => {
-                // A refused client hears first of what led to that.
-                self.send_outputs(sender);
-                self.refuse(id, &name, ack, &failure, sender);
+        match client.budget.spend(event.bytes, 1) {
+            Ok(paid) => {
+                if let Some(event) = self.hold(id, event, paid, sender) {
+                    self.handle_paid(id, event, paid, sender);
+                }
             }
-        }
-        self.send_outputs(sender);
-        if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
-            client.budget.charge_excess(paid, sender.sent_bytes() - sent_before);
+            Err(wait) => {
+                let ReceivedEvent { request: ReadEvent { name, .. }, ack, .. } = event;
+                self.finish(id, name, ack, Err(Failure::over_budget(wait)), sender);
+            }
         }
     }
 
@@ -222,6 +250,10 @@ impl GatewayState for State {
         self.send_verdicts(sender);
     }
 
+    fn clients_of(&self, is_one: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId> {
+        self.clients.iter().filter(|(_, client)| is_one(client.from)).map(|(id, _)| *id).collect()
+    }
+
     fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {
         match how {
             Disconnect::Deliberate => drop(self.rooms.handle_leave(id, Instant::now())),
@@ -234,6 +266,48 @@ impl GatewayState for State {
 }
 
 impl State {
+    /// Handles an event that the client has paid for.
+    pub(super) fn handle_paid(&mut self, id: ClientId, event: ReceivedEvent<ReadEvent>, paid: usize, sender: &mut EventSender) {
+        if !self.clients.contains_key(&id) {
+            return;
+        }
+        let sent_before = sender.sent_bytes();
+        let ReceivedEvent { request: ReadEvent { name, request }, ack, .. } = event;
+        let result = self.perform(id, request, sender);
+        self.finish(id, name, ack, result, sender);
+        self.charge(id, paid, sent_before, sender);
+    }
+
+    /// Answers a request, and sends what it leads to.
+    pub(super) fn finish(
+        &mut self,
+        id: ClientId,
+        event: String,
+        ack: Option<AckSender>,
+        result: Result<Answer, Failure>,
+        sender: &mut EventSender,
+    ) {
+        match result {
+            Ok(Answer::Now(answer)) => self.acknowledge(id, ack, answer, sender),
+            Ok(Answer::Later { event, had_token }) => self.keep_waiting(id, WaitingRequest { event, had_token, ack }),
+            Ok(Answer::AfterReport(report)) => self.take_report(id, &event, report, ack, sender),
+            Ok(Answer::Asked(asked)) => self.ask(id, event, ack, *asked),
+            Err(failure) => {
+                // A refused client hears first of what led to that.
+                self.send_outputs(sender);
+                self.refuse(id, &event, ack, &failure, sender);
+            }
+        }
+        self.send_outputs(sender);
+    }
+
+    /// Charges a client what the server has sent for its event beyond what it has paid.
+    pub(super) fn charge(&mut self, id: ClientId, paid: usize, sent_before: usize, sender: &EventSender) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.budget.charge_excess(paid, sender.sent_bytes() - sent_before);
+        }
+    }
+
     fn perform(
         &mut self,
         id: ClientId,
@@ -252,8 +326,8 @@ impl State {
                 client.verified = true;
                 sender.emit(client.id, &client.socket, "VERIFY_RESPONCE", json!({"code": 200}));
             }
-            Request::Open(arguments) => return self.open(id, &arguments, sender),
-            Request::Join(arguments) => return self.join(id, &arguments, sender).map(Answer::Now),
+            Request::Open(arguments) => return self.open(id, arguments, sender),
+            Request::Join(arguments) => return self.join(id, arguments, sender),
             Request::Signal(signal) => {
                 let (bytes, is_offer) = (signal.payload().bytes(), matches!(signal, Signal::Offer(_)));
                 self.rooms.handle_signal(id, signal, bytes)?;
@@ -286,6 +360,7 @@ impl State {
     fn send_verdicts(&mut self, sender: &mut EventSender) {
         let now = Instant::now();
         while let Some(event) = self.rooms.poll_cast_event() {
+            self.casting_users.handle(event, |id| self.clients.get(&id)?.user.clone());
             let member = |id| self.clients.get(&id).map(|client| client.member(&*self.issuer));
             self.reports.handle(event, member, now);
         }
@@ -305,34 +380,6 @@ impl State {
         }
     }
 
-    fn open(&mut self, id: ClientId, arguments: &OpenArguments, sender: &mut EventSender) -> Result<Answer, Failure> {
-        let client = self.clients.get_mut(&id).expect("the caller looked it up");
-        let (event, had_token) = (arguments.event, arguments.token.is_some());
-        let asked_before = client.tv_event.replace(event).is_some();
-        let open = OpenRequest {
-            client: id,
-            dialect: event.dialect(),
-            from: client.from,
-            code: arguments.code.as_deref(),
-            token: arguments.token.as_deref(),
-            shows_picture: arguments.shows_picture,
-            casting: arguments.casting,
-            understands_new_codes: arguments.understands_new_codes,
-            details: arguments.details.as_ref(),
-            asked_before,
-        };
-        match self.rooms.handle_open(open, Instant::now())? {
-            OpenOutcome::Waiting => Ok(Answer::Later { event, had_token }),
-            OpenOutcome::Seated(seated) => {
-                if !self.clients[&id].waiting.is_empty() {
-                    self.answer_waiting(id, &Ok(seated.clone()), sender);
-                }
-                self.welcome_tv(&self.clients[&id], sender, event, had_token, &seated);
-                Ok(Answer::Now(wire::accepted(&seated)))
-            }
-        }
-    }
-
     fn keep_waiting(&mut self, id: ClientId, request: WaitingRequest) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.waiting.retain(|waiting| waiting.event != request.event);
@@ -340,7 +387,7 @@ impl State {
     }
 
     /// Answers a TV that waited, once for each event by which it asked. An evicted TV has not asked again.
-    fn answer_waiting(&mut self, id: ClientId, result: &Result<Seated, Refusal>, sender: &mut EventSender) {
+    pub(super) fn answer_waiting(&mut self, id: ClientId, result: &Result<Seated, Refusal>, sender: &mut EventSender) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let mut waiting = std::mem::take(&mut client.waiting);
         if waiting.is_empty() {
@@ -357,7 +404,14 @@ impl State {
         }
     }
 
-    fn welcome_tv(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, had_token: bool, seated: &Seated) {
+    pub(super) fn welcome_tv(
+        &self,
+        client: &Client,
+        sender: &mut EventSender,
+        event: EntryEvent,
+        had_token: bool,
+        seated: &Seated,
+    ) {
         if event.dialect() == Dialect::B && !had_token {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
             sender.emit(client.id, &client.socket, "TEST_TOKEN_TV", seated.resume_token.clone());
@@ -386,7 +440,7 @@ impl State {
         self.acknowledge(id, ack, json!({"ok": false, "error": failure}), sender);
     }
 
-    fn acknowledge(&self, id: ClientId, ack: Option<AckSender>, answer: Value, sender: &mut EventSender) {
+    pub(super) fn acknowledge(&self, id: ClientId, ack: Option<AckSender>, answer: Value, sender: &mut EventSender) {
         if let (Some(client), Some(ack)) = (self.clients.get(&id), ack) {
             sender.acknowledge(id, &client.socket, ack, answer);
         }
@@ -399,42 +453,7 @@ impl State {
         Ok(wire::accepted(&self.rooms.handle_new_code(id, Instant::now())?))
     }
 
-    fn join(&mut self, id: ClientId, arguments: &JoinArguments, sender: &mut EventSender) -> Result<Value, Failure> {
-        let client = &self.clients[&id];
-        let (event, token) = (arguments.event, arguments.token.as_deref());
-        if !token.is_some_and(|token| self.rooms.proves_code(token, &arguments.code)) {
-            self.issuer.check_rate(client.from).map_err(Failure::rate_limited)?;
-        }
-        let join = JoinRequest {
-            client: id,
-            dialect: event.dialect(),
-            from: client.from,
-            code: &arguments.code,
-            token,
-            username: arguments.username.as_deref(),
-        };
-        let seated = self.rooms.handle_join(join, Instant::now())?;
-        self.welcome(client, sender, event, "caster", &seated);
-        Ok(wire::joined(event, &seated, self.rooms.tv_details(seated.code)))
-    }
-
-    /// A wrong code counts against the rate limit of credentials as in a join; a right one doesn't. A client beyond the limit learns nothing
-    /// of either.
-    fn check(&self, id: ClientId, arguments: &CheckArguments) -> Result<Value, Failure> {
-        let (from, token) = (self.clients[&id].from, arguments.token.as_deref());
-        let has_proof = token.is_some_and(|token| self.rooms.proves_code(token, &arguments.code));
-        if !has_proof {
-            self.issuer.within_rate(from).map_err(Failure::rate_limited)?;
-        }
-        let check = CheckRequest { client: id, from, code: &arguments.code, token };
-        let checked = self.rooms.handle_check(check, Instant::now());
-        if checked.is_err() && !has_proof {
-            self.issuer.check_rate(from).ok();
-        }
-        Ok(wire::checked(&checked?))
-    }
-
-    fn welcome(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, role: &str, seated: &Seated) {
+    pub(super) fn welcome(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, role: &str, seated: &Seated) {
         self.issuer.join_room(&username(client.id), seated.code.as_str());
         // Credentials that are not sent would only push out the lease of those that were.
         let config = match event.brings_ice_servers() {

@@ -10,7 +10,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::code::{Code, CodeAlphabet, NewCodePolicy};
 use super::resume_token::Role;
@@ -198,7 +198,7 @@ pub enum Refusal {
     WrongRole,
     #[error("somebody is casting to this TV; ask for a new code when the cast has ended")]
     CastRunning,
-    #[error("the TV has ended this cast; join once more to begin a new one")]
+    #[error("this cast was ended while its caster was away; join once more to begin a new one")]
     CastEnded,
     #[error("too many candidates wait for the other side")]
     TooManyWaiting,
@@ -215,8 +215,17 @@ pub enum LeaveReason {
     TakenOver,
     /// Of a caster: its TV has ended the cast.
     EndedByTv,
+    /// Of a caster: an operator has ended the cast.
+    EndedByOperator,
     /// The server has as many TVs as it may have, and another TV got the place.
     Evicted,
+}
+
+/// Who has ended a cast, besides its caster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ender {
+    Tv,
+    Operator,
 }
 
 /// Why a TV has a new code.
@@ -225,7 +234,7 @@ pub enum NewCodeReason {
     /// Nobody has cast with the old code for 12 hours.
     Idle,
     CastEnded,
-    /// The TV asked for a new code.
+    /// The TV, or an operator, asked for a new code.
     Asked,
 }
 
@@ -267,8 +276,10 @@ pub enum Notice {
     TakenOver {
         by: Option<String>,
     },
-    /// The TV has ended the cast.
-    EndedByTv,
+    /// To a caster: the cast was ended.
+    CastEnded {
+        by: Ender,
+    },
     /// To a TV or a caster: another connection has proved that the seat is its own.
     Replaced,
     /// To a TV that asks for a code: why it has to wait for one.
@@ -307,6 +318,44 @@ pub enum CastEvent {
 pub enum CastEnd {
     Caster(LeaveReason),
     Tv(LeaveReason),
+}
+
+/// A TV with a code, and the cast to it, as an operator sees them.
+#[derive(Debug, Clone, Copy)]
+pub struct ListedTv<'a> {
+    /// Names the TV as long as it has its seat.
+    pub number: u64,
+    pub code: Code,
+    pub opened: Instant,
+    /// `None`: the TV is away.
+    pub client: Option<ClientId>,
+    pub details: Option<&'a TvDetails>,
+    pub understands_new_codes: bool,
+    pub caster: Option<ListedCaster<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListedCaster<'a> {
+    /// When the cast began.
+    pub began: Instant,
+    /// `None`: the caster is away.
+    pub client: Option<ClientId>,
+    pub username: Option<&'a str>,
+}
+
+/// Why something that an operator asks for is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OperatorRefusal {
+    #[error("this TV is gone")]
+    NoTv,
+    #[error("nobody casts to this TV")]
+    NoCast,
+    #[error("somebody is casting to this TV; end the cast first")]
+    CastRunning,
+    #[error("this TV is away; try again when it is back")]
+    TvAway,
+    #[error("the front end of this TV does not understand that its code changes")]
+    KeepsCode,
 }
 
 /// What the gateway has to send.

@@ -13,6 +13,7 @@ use super::resume_token;
 use super::wire::Failure;
 use crate::diagnosis::verdict::Side;
 use crate::diagnosis::words::VerdictReply;
+use crate::operator::rows::MediaRow;
 use crate::outcomes::output::{Kind, Output, RecordId};
 use crate::outcomes::party::{Member, PageReport, Role};
 use crate::outcomes::reporter::Reporter;
@@ -54,6 +55,11 @@ impl CastReports {
     pub(super) fn new(sources: Sources, reporter: Reporter) -> Self {
         let (casts, clients, tvs) = Default::default();
         Self { outcomes: Outcomes::new(Kind::Cast, sources), reporter, casts, clients, tvs }
+    }
+
+    /// Casts that have not ended.
+    pub(super) fn running(&self) -> usize {
+        self.outcomes.running()
     }
 
     /// `member` describes a connected client.
@@ -124,6 +130,11 @@ impl CastReports {
         self.clients.remove(&client);
     }
 
+    /// How the media of the cast in a room go.
+    pub(super) fn media(&self, code: Code) -> MediaRow {
+        self.casts.get(&code).map(|record| self.outcomes.media(*record)).unwrap_or_default()
+    }
+
     /// The server stops.
     pub(super) fn stop(&mut self, now: Instant) {
         self.outcomes.end_all("server_stopped", now);
@@ -161,8 +172,11 @@ const fn reason_label(reason: CastEnd) -> &'static str {
         CastEnd::Caster(LeaveReason::Left) => "caster_left",
         CastEnd::Caster(LeaveReason::Lost) => "caster_lost",
         CastEnd::Caster(LeaveReason::EndedByTv) => "ended_by_tv",
+        CastEnd::Caster(LeaveReason::EndedByOperator) => "ended_by_operator",
         CastEnd::Caster(LeaveReason::TakenOver | LeaveReason::Evicted) => "taken_over",
-        CastEnd::Tv(LeaveReason::Left | LeaveReason::TakenOver | LeaveReason::EndedByTv) => "tv_left",
+        CastEnd::Tv(LeaveReason::Left | LeaveReason::TakenOver | LeaveReason::EndedByTv | LeaveReason::EndedByOperator) => {
+            "tv_left"
+        }
         CastEnd::Tv(LeaveReason::Lost) => "tv_lost",
         CastEnd::Tv(LeaveReason::Evicted) => "tv_evicted",
     }

@@ -15,8 +15,10 @@ use crate::addresses::ice_servers::IceServers;
 use crate::diagnosis::decide;
 use crate::diagnosis::observation::{FactsSource, PathWitness};
 use crate::diagnosis::report::{CheckReport, RangeResult};
+use crate::diagnosis::verdict::Verdict;
 use crate::diagnosis::watch::Watch;
 use crate::diagnosis::words::{Reader, Subject, VerdictReply};
+use crate::hooks::event::{Event, Events};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::rate::ClientLimiter;
 use crate::turn::RefusalReason;
@@ -58,6 +60,8 @@ pub struct CheckParts {
     pub facts: Arc<dyn FactsSource>,
     pub range: RangeTest,
     pub kept: KeptChecks,
+    /// Told of checks that fail.
+    pub events: Events,
     pub store: Store,
     pub reports: GuessReports,
     /// The origin at which devices outside find the pages.
@@ -254,12 +258,24 @@ impl Checks {
         tracing::info!(address = %of.address, verdict = verdict.code(), "check finished");
         let for_operator = json!(VerdictReply::to(Reader::Operator(Subject::Check), &verdict));
         self.keep(of.address, of.device, &report, &for_operator);
+        self.tell(of.address, &verdict);
         if of.device == 1 {
             let result = json!({"address": of.address, "verdict": for_operator, "report": report});
             self.state().keys.finish(&of.key, result);
             self.0.finished.notify_waiters();
         }
         Ok(json!(VerdictReply::of(&verdict)))
+    }
+
+    fn tell(&self, address: IpAddr, verdict: &Verdict) {
+        match verdict {
+            Verdict::Fine | Verdict::NotTested(_) => {}
+            Verdict::Unknown | Verdict::Fault(_) | Verdict::Either(..) => {
+                let VerdictReply { code, en, .. } = VerdictReply::to(Reader::Operator(Subject::Check), verdict);
+                let event = Event::CheckFailed { address: Some(address), verdict: code.to_owned(), sentence: en.text };
+                self.0.parts.events.tell(event);
+            }
+        }
     }
 
     fn keep(&self, address: IpAddr, device: usize, report: &CheckReport, verdict: &Value) {

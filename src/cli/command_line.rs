@@ -9,7 +9,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::error::CliError;
 use super::installation::Given;
-use super::{credentials, data_folder, doctor, secret, user};
+use super::output::Json;
+use super::{block, credentials, data_folder, doctor, end, secret, sessions, status, usage, user};
 use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.
@@ -53,6 +54,20 @@ pub(super) enum Command {
     Health,
     /// Say why casts don't work and what to do: settings, ports, name, certificate, relay, firewall, and a check from outside
     Doctor(doctor::Arguments),
+    /// Say how much goes on: TVs, casts, calls, rooms, allocations, Mbit/s, the certificate and the last check
+    Status(status::Arguments),
+    /// List what runs now: casts, calls, rooms, and allocations of the relay
+    Sessions(sessions::Arguments),
+    /// End a cast, a call, a room, an allocation, or all that a user has
+    End(end::Arguments),
+    /// List what users have relayed, by day or month
+    Usage(usage::Arguments),
+    /// Serve an address, a network or a user no more, and end what it has here
+    Block(block::Block),
+    /// Serve somebody again who was blocked, or let an address guess again that is throttled
+    Unblock(block::Unblock),
+    /// List who is blocked, and who has to wait because of wrong guesses
+    Blocks(Json),
     /// Answer the questions of another command about a data folder, with the rights of its owner
     #[command(name = data_folder::COMMAND, hide = true)]
     DataFolder { folder: PathBuf },

@@ -244,7 +244,8 @@ fn read_service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Servic
             let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let mut settings = Settings::from_variables(variables);
             // Paths of the service's settings begin at its working folder.
-            let files = [&mut settings.static_auth_secret_file, &mut settings.api_keys_file].into_iter().flatten();
+            let files = [&mut settings.static_auth_secret_file, &mut settings.api_keys_file, &mut settings.webhook_secret_file];
+            let files = files.into_iter().flatten();
             for file in files.filter(|file| !file.trim().is_empty()) {
                 *file = paths.service_data.join(file.trim()).to_string_lossy().into_owned();
             }

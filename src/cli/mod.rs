@@ -7,29 +7,40 @@
 //!
 //! A command passes from `run` through `command_line` (arguments), `installation` (which data folder, whose settings), `owner` (become the
 //! owner of the data) and `database` (open, agree with the server by `shared_settings`, close) to its own file: `user`, `secret`,
-//! `credentials` or `health`. `doctor` is different: it stays root where root runs it, and touches the data only through `data_folder`, a
-//! process with the rights of their owner. `running_server` asks the server through its control socket. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through
+//! `credentials` or `health`. `doctor`, `status`, `sessions` and `end` are different: they stay root where root runs them, and touch the data
+//! only through `data_folder`, a process with the rights of their owner; the last three ask the server alone (`asking`). What commands print
+//! goes through `escape`, tables through `table`. `running_server` asks the server through its control socket. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through
 //! `trusted_file`; `unknown_variables` warns of misspelled names.
 
+mod asking;
+mod block;
 mod command_line;
 mod credentials;
 mod data_folder;
 mod database;
 mod doctor;
+mod end;
 mod env_file;
 mod error;
+mod escape;
+mod figures;
 mod health;
 mod installation;
 mod output;
 mod owner;
+mod quota;
 mod run;
 mod running_server;
 mod scope;
 mod secret;
+mod sessions;
 mod shared_settings;
+mod status;
 mod systemd_env_file;
+mod table;
 mod trusted_file;
 mod unknown_variables;
+mod usage;
 mod user;
 
 pub use command_line::variables;

@@ -11,7 +11,9 @@ use super::database::block_on;
 use super::error::CliError;
 use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
-use super::{credentials, data_folder, doctor, env_file, health, secret, unknown_variables, user};
+use super::{
+    block, credentials, data_folder, doctor, end, env_file, health, secret, sessions, status, unknown_variables, usage, user,
+};
 use crate::app::signals;
 use crate::config::{Config, Settings, variable_of};
 
@@ -76,11 +78,18 @@ fn run_command(line: CommandLine) -> Result<(), CliError> {
     match line.cli.command {
         Some(Command::Health) => health::run(&installation.without_database()?),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments, &installation),
+        Some(Command::Status(arguments)) => status::run(&arguments, &installation),
+        Some(Command::Sessions(arguments)) => sessions::run(&arguments, &installation),
+        Some(Command::End(arguments)) => end::run(&arguments, &installation),
+        Some(Command::Block(arguments)) => block_on(&installation, block::block(arguments, &installation)),
+        Some(Command::Unblock(arguments)) => block_on(&installation, block::unblock(arguments, &installation)),
+        Some(Command::Blocks(format)) => block_on(&installation, block::blocks(format, &installation)),
         Some(Command::User(command)) => block_on(&installation, user::run(command, &installation)),
         Some(Command::Credentials(arguments)) => {
             block_on(&installation, credentials::run(&arguments, line.requested_ttl, &installation))
         }
         Some(Command::Secret(command)) => block_on(&installation, secret::run(command, &installation)),
+        Some(Command::Usage(arguments)) => block_on(&installation, usage::run(&arguments, &installation)),
         None | Some(Command::Run | Command::DataFolder { .. }) => Ok(()),
     }
 }

@@ -5,16 +5,21 @@ use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::database::with_store;
 use super::error::CliError;
 use super::installation::Installation;
-use super::output::{Json, print, print_json, print_warning, table};
+use super::output::{Json, print, print_json, print_warning};
+use super::quota;
 use super::scope::scope_parser;
 use super::shared_settings::SharedSetting;
+use super::table::table;
 use crate::config::Config;
 use crate::turn::Scope;
-use crate::users::{PasswordKeys, Store, StoreError, UserInfo, UserName, generate_password, scope_name};
+use crate::users::{
+    OperatorInfo, OperatorPassword, PasswordKeys, Store, StoreError, UserInfo, UserName, generate_password, scope_name,
+};
 
 /// Characters of the shortest password without a warning. Somebody who records one TURN login can try passwords offline.
 const SAFE_PASSWORD_CHARS: usize = 8;
@@ -35,6 +40,8 @@ pub(super) enum Command {
     Demote(Named),
     /// Change which peers a user's credentials reach; credentials already issued stop working
     Scope(Scoped),
+    /// Show or set how many bytes a user may relay in a month
+    Quota(quota::Arguments),
     /// Remove a user; credentials already issued stop working
     Remove(Named),
     /// Change a user's password; asks for it
@@ -54,6 +61,9 @@ pub(super) struct New {
     /// Make the user an administrator
     #[arg(long)]
     admin: bool,
+    /// Add an operator, who signs in at /admin and has no relay credentials
+    #[arg(long, conflicts_with_all = ["admin", "scope"])]
+    operator: bool,
     /// Which peers the user's credentials reach: clients (relayed addresses of this server; for a password that stands in public pages)
     /// or anyone
     #[arg(long, value_name = "SCOPE", default_value = scope_name(Scope::Anyone), value_parser = scope_parser())]
@@ -82,13 +92,32 @@ pub(super) struct WithPassword {
 }
 
 pub(super) async fn run(command: Command, installation: &Installation) -> Result<(), CliError> {
-    let shared: &[SharedSetting] =
-        if matches!(command, Command::Add(_) | Command::Passwd(_)) { &[SharedSetting::Realm] } else { &[] };
+    let makes_keys = matches!(command, Command::Add(New { operator: false, .. }) | Command::Passwd(_));
+    let shared: &[SharedSetting] = if makes_keys { &[SharedSetting::Realm] } else { &[] };
     with_store(installation, shared, async |store: &Store, config: &Config| {
         let now = SystemTime::now();
         match command {
             Command::Add(arguments) => add(store, &arguments, config).await,
             Command::List(arguments) => list(store, &arguments, config).await,
+            Command::Disable(Named { name }) if store.is_operator(&name).await? => {
+                store.set_operator_enabled(&name, false, now).await?;
+                print(format_args!("Disabled {name}, whose sessions at /admin end."))
+            }
+            Command::Enable(Named { name }) if store.is_operator(&name).await? => {
+                store.set_operator_enabled(&name, true, now).await?;
+                print(format_args!("Enabled {name}."))
+            }
+            Command::Remove(Named { name }) if store.is_operator(&name).await? => {
+                store.remove_operator(&name).await?;
+                print(format_args!("Removed {name}, whose sessions at /admin end."))
+            }
+            Command::Promote(Named { name })
+            | Command::Demote(Named { name })
+            | Command::Scope(Scoped { user: Named { name }, .. })
+                if store.is_operator(&name).await? =>
+            {
+                Err(StoreError::IsOperator(name.to_string()).into())
+            }
             Command::Disable(Named { name }) => {
                 store.set_enabled(&name, false, now).await?;
                 print(format_args!("Disabled {name}. Credentials already issued stop working, until you enable {name} again."))
@@ -97,6 +126,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
                 store.set_enabled(&name, true, now).await?;
                 print(format_args!("Enabled {name}."))
             }
+            Command::Quota(arguments) => quota::run(store, &arguments).await,
             Command::Promote(Named { name }) => {
                 store.set_admin(&name, true, now).await?;
                 print(format_args!("{name} is an administrator."))
@@ -119,11 +149,20 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
     .await
 }
 
-async fn add(store: &Store, New { user: arguments, admin, scope }: &New, config: &Config) -> Result<(), CliError> {
+async fn add(store: &Store, New { user: arguments, admin, operator, scope }: &New, config: &Config) -> Result<(), CliError> {
     let name = &arguments.name;
     // Checked before the user has to type a password twice.
     if find(store, name).await?.is_some() {
         return Err(StoreError::Exists(name.to_string()).into());
+    }
+    if store.is_operator(name).await? {
+        return Err(StoreError::OperatorExists(name.to_string()).into());
+    }
+    if *operator {
+        let password = typed(arguments)?;
+        store.add_operator(name, &OperatorPassword::new(&password)?, SystemTime::now()).await?;
+        print(format_args!("Added the operator {name}, who signs in at /admin."))?;
+        return reveal(arguments, &password);
     }
     if let Some(warning) = looks_like_a_pair(name) {
         print_warning(&warning);
@@ -140,6 +179,12 @@ async fn add(store: &Store, New { user: arguments, admin, scope }: &New, config:
 
 async fn passwd(store: &Store, arguments: &WithPassword, config: &Config) -> Result<(), CliError> {
     let name = &arguments.name;
+    if store.is_operator(name).await? {
+        let password = typed(arguments)?;
+        store.set_operator_password(name, &OperatorPassword::new(&password)?, SystemTime::now()).await?;
+        print(format_args!("Changed the password of {name}, whose sessions at /admin end."))?;
+        return reveal(arguments, &password);
+    }
     if find(store, name).await?.is_none() {
         return Err(StoreError::NoUser(name.to_string()).into());
     }
@@ -155,15 +200,31 @@ async fn find(store: &Store, name: &UserName) -> Result<Option<UserInfo>, CliErr
 }
 
 async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), CliError> {
-    let users = store.list().await?;
+    let (users, operators) = (store.list().await?, store.operators().await?);
     if arguments.json {
-        return print_json(&users);
+        let all: Vec<_> = users.into_iter().map(Listed::User).chain(operators.into_iter().map(Listed::Operator)).collect();
+        return print_json(&all);
     }
-    if users.is_empty() {
+    if users.is_empty() && operators.is_empty() {
         return print("There are no users yet. Add one with: castway user add NAME");
     }
-    let rows: Vec<_> = users.into_iter().map(|user| row(user, &config.relay.realm)).collect();
+    let rows = users.into_iter().map(|user| row(user, &config.relay.realm));
+    let rows: Vec<_> = rows.chain(operators.into_iter().map(operator_row)).collect();
     print(table(["NAME", "STATE", "SCOPE", "CREATED", ""], &rows))
+}
+
+/// A row of the list in JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed {
+    User(UserInfo),
+    Operator(OperatorInfo),
+}
+
+fn operator_row(operator: OperatorInfo) -> [String; 5] {
+    let state = if operator.enabled { "operator" } else { "disabled" };
+    let note = if operator.enabled { "" } else { "an operator" };
+    [operator.name, state.to_owned(), String::new(), operator.created, note.to_owned()]
 }
 
 fn row(user: UserInfo, realm: &str) -> [String; 5] {
@@ -184,14 +245,19 @@ fn row(user: UserInfo, realm: &str) -> [String; 5] {
 }
 
 fn password(arguments: &WithPassword) -> anyhow::Result<String> {
-    if arguments.generate {
-        return Ok(generate_password());
-    }
-    let password = if arguments.password_stdin { first_line(std::io::stdin().lock())? } else { ask(&arguments.name)? };
+    let password = typed(arguments)?;
     if let Some(warning) = weakness(&arguments.name, &password) {
         print_warning(&warning);
     }
     Ok(password)
+}
+
+/// The password that was typed or generated.
+fn typed(arguments: &WithPassword) -> anyhow::Result<String> {
+    if arguments.generate {
+        return Ok(generate_password());
+    }
+    if arguments.password_stdin { first_line(std::io::stdin().lock()) } else { ask(&arguments.name) }
 }
 
 /// A warning where the name looks like a user and a password, as coturn writes them. A name such as `@alice:example.org` has a colon, too.

@@ -26,6 +26,11 @@ impl WallClock {
         self.expected(now).as_secs()
     }
 
+    /// The Unix time at `then`, which may be before this clock was read, in seconds. It stays the same as long as the clock is not set.
+    pub fn unix_seconds_of_past(&self, then: Instant) -> u64 {
+        (self.unix + then.saturating_duration_since(self.at)).saturating_sub(self.at.saturating_duration_since(then)).as_secs()
+    }
+
     /// Compares the expected time with `wall`, the wall clock at `now`. `Some`: the wall clock was set, or the machine was suspended; the number
     /// is the difference in seconds, negative for a clock that was set back. From now on the time follows from `wall`.
     pub fn follow(&mut self, now: Instant, wall: SystemTime) -> Option<i64> {

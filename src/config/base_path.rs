@@ -9,8 +9,8 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 /// The first parts of this server's own paths that have further parts.
-const FOLDERS: [&str; 12] =
-    [".well-known", "api", "assets", "bye", "check", "join", "leave", "message", "r", "report", "socket.io", "v1alpha"];
+const FOLDERS: [&str; 13] =
+    [".well-known", "admin", "api", "assets", "bye", "check", "join", "leave", "message", "r", "report", "socket.io", "v1alpha"];
 /// This server's own paths of one part that are read with GET and are no pages.
 const PATHS: [&str; 8] = ["healthz", "metrics", "params", "readyz", "robots.txt", "status", "turn", "ws"];
 /// The longest base path.
@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 128;
 
 pub(super) const EXPECTED_CHARACTERS: &str = "a path whose parts have letters, digits and the characters - _ . ~ only, 128 at most, e.g. \
                                               https://example.org/castway/";
-pub(super) const EXPECTED_FOREIGN: &str = "a path that begins with none of this server's own (.well-known, api, assets, bye, check, \
+pub(super) const EXPECTED_FOREIGN: &str = "a path that begins with none of this server's own (.well-known, admin, api, assets, bye, check, \
      healthz, join, leave, message, metrics, params, r, readyz, report, robots.txt, socket.io, status, turn, v1alpha, ws), e.g. \
      https://example.org/castway/";
 

@@ -10,8 +10,17 @@ const MAX_CAST_ROOMS: usize = 100_000;
 /// The upper end of CASTWAY_MAX_BITRATE, in kbit/s.
 const MAX_BITRATE_KBIT: u32 = 1_000_000;
 
+/// Who may cast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CastAccess {
+    Anyone,
+    /// Users of this server, who sign in.
+    Users,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct CastConfig {
+    pub access: CastAccess,
     pub alphabet: CodeAlphabet,
     /// How long a TV or caster whose connection dropped keeps its seat.
     pub grace: Duration,
@@ -31,7 +40,9 @@ impl CastConfig {
         let alphabets = [("letters", CodeAlphabet::Letters), ("digits", CodeAlphabet::Digits)];
         let new_codes =
             [("never", NewCodePolicy::Never), ("after-idle", NewCodePolicy::AfterIdle), ("after-cast", NewCodePolicy::AfterCast)];
+        let access = [("anyone", CastAccess::Anyone), ("users", CastAccess::Users)];
         Self {
+            access: reader.choice("CASTWAY_CAST_ACCESS", &access),
             alphabet: reader.choice("CASTWAY_CODE_ALPHABET", &alphabets),
             grace: reader.seconds("CASTWAY_GRACE", 1..=3600),
             takeover: reader.flag("CASTWAY_TAKEOVER"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
+use super::usage::UsageConfig;
 use crate::turn::Scope;
 
 const TURN_ACCESS: &str = "CASTWAY_TURN_ACCESS";
@@ -29,6 +30,8 @@ pub struct CredentialsConfig {
     /// Requests per minute from one address.
     pub rate: NonZeroU32,
     pub ice: IceConfig,
+    /// How what is relayed with the credentials is kept.
+    pub usage: UsageConfig,
 }
 
 /// `/v1alpha/iceconfig`, whose clients don't authenticate.
@@ -119,6 +122,7 @@ impl CredentialsConfig {
             max_foreign_ttl,
             rate: reader.per_minute("CASTWAY_CREDENTIALS_RATE"),
             ice,
+            usage: UsageConfig::read(reader),
         }
     }
 }

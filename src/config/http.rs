@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use url::{Origin, Url};
 
+use super::admin::AdminConfig;
 use super::base_path::BasePath;
 use super::frame_ancestors::FrameAncestors;
 use super::listen::{Listen, listening_addr};
@@ -28,6 +29,7 @@ pub struct HttpConfig {
     pub base_path: BasePath,
     pub cors: CorsOrigins,
     pub frame_ancestors: FrameAncestors,
+    pub admin: AdminConfig,
     /// Proxies in front, which are believed about the addresses of clients.
     pub trusted_proxies: Vec<IpNet>,
     /// Who may see what is for the operator: `/metrics`, and the details of `/readyz`.
@@ -43,10 +45,12 @@ pub struct HttpConfig {
 impl HttpConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let (public_url, base_path) = public_url(reader).unzip();
+        let base_path = base_path.unwrap_or_default();
         Self {
             listen: listen(reader),
             public_url,
-            base_path: base_path.unwrap_or_default(),
+            admin: AdminConfig::read(reader, !base_path.is_empty()),
+            base_path,
             cors: CorsOrigins::read(reader),
             frame_ancestors: FrameAncestors::read(reader),
             trusted_proxies: reader.networks("CASTWAY_TRUSTED_PROXIES"),

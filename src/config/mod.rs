@@ -22,12 +22,14 @@
 //! # Ok::<(), castway::config::Problems>(())
 //! ```
 
+mod admin;
 mod apprtc;
 mod base_path;
 mod cast;
 mod credentials;
 mod external;
 mod frame_ancestors;
+mod hooks;
 mod http;
 mod listen;
 mod log;
@@ -43,17 +45,21 @@ pub mod secret;
 mod secret_file;
 mod secrets;
 mod server_record;
+mod setting_rows;
 mod settings;
 mod sources;
 mod tls;
 mod topics;
+mod usage;
 
+pub use admin::AdminConfig;
 pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
-pub use cast::CastConfig;
+pub use cast::{CastAccess, CastConfig};
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use frame_ancestors::FrameAncestors;
+pub use hooks::{AskedSeats, AuthorizeConfig, HookUrl, HooksConfig, may_connect};
 pub use http::{HttpConfig, without_last_slash};
 pub use listen::Listen;
 pub use log::{LogConfig, LogFormat};
@@ -63,6 +69,8 @@ pub use port_conflicts::RequiredPorts;
 pub use problems::Problems;
 pub use reader::{VARIABLE_PREFIX, variable_of};
 pub use relay::{Discovery, RelayConfig};
+pub use setting_rows::SettingRow;
 pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
 pub use topics::Config;
+pub use usage::{UsageConfig, UsageName};

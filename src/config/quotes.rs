@@ -7,9 +7,10 @@ const QUOTES: [char; 13] = [
 ];
 
 /// Settings whose values are any text, by field: quotes around them may be meant.
-const TEXTS: [&str; 3] = ["static_auth_secret", "api_keys", "realm"];
+const TEXTS: [&str; 4] = ["static_auth_secret", "api_keys", "webhook_secret", "realm"];
 /// Settings whose values are paths, by field: a quote at one end may be meant.
-const PATHS: [&str; 6] = ["data_dir", "cert", "pkey", "acme_ca", "static_auth_secret_file", "api_keys_file"];
+const PATHS: [&str; 7] =
+    ["data_dir", "cert", "pkey", "acme_ca", "static_auth_secret_file", "api_keys_file", "webhook_secret_file"];
 
 /// The value of a setting without the quotes around it or around the items of its list; `None`: it has none, or they may be meant.
 pub(super) fn without(field: &str, text: &str) -> Option<String> {

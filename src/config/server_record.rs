@@ -28,6 +28,11 @@ impl Settings {
             api_keys_file: None,
             turn_access: self.turn_access.as_ref().map(|mode| if mode.trim() == "key" { "open" } else { mode }.to_owned()),
             ice_access: None,
+            // No command sends requests to them.
+            webhook_url: None,
+            webhook_secret: None,
+            webhook_secret_file: None,
+            authorize_url: None,
             ..self.clone()
         };
         let set: BTreeMap<String, String> = recorded.set_fields().collect();

@@ -76,6 +76,13 @@ pub struct Settings {
     /// https://*.example.org (any subdomain); none: no site may
     #[arg(long, env = "CASTWAY_FRAME_ANCESTORS", value_name = "LIST", global = true, hide_env_values = true)]
     pub frame_ancestors: Option<String>,
+    /// Comma-separated list of addresses or networks from which operators may use /admin; any: all
+    #[arg(long, env = "CASTWAY_ADMIN_ALLOW", value_name = "LIST", global = true, hide_env_values = true)]
+    pub admin_allow: Option<String>,
+    /// Serve /admin although the path of CASTWAY_PUBLIC_URL shares its origin with other applications, whose pages could act as the
+    /// operator: true or false
+    #[arg(long, env = "CASTWAY_ADMIN_UNDER_PATH", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub admin_under_path: Option<String>,
     /// Address of STUN and TURN, over UDP and TCP; over TCP with and without TLS
     #[arg(long, env = "CASTWAY_TURN_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub turn_addr: Option<String>,
@@ -241,6 +248,16 @@ pub struct Settings {
     /// Lifetime of the credentials from /v1alpha/iceconfig and /v1alpha/turn, at most CASTWAY_TTL
     #[arg(long, env = "CASTWAY_ICE_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ice_ttl: Option<String>,
+    /// Under which name the traffic of names is kept that a key or another issuer signs: whole, none (all in one row), before:TEXT or
+    /// after:TEXT (the part before or after the first TEXT)
+    #[arg(long, env = "CASTWAY_USAGE_NAME", value_name = "RULE", global = true, hide_env_values = true)]
+    pub usage_name: Option<String>,
+    /// How long the traffic of each user and day is kept
+    #[arg(long, env = "CASTWAY_USAGE_DAYS", value_name = "DAYS", global = true, hide_env_values = true)]
+    pub usage_days: Option<String>,
+    /// How long the traffic of each user and month is kept
+    #[arg(long, env = "CASTWAY_USAGE_MONTHS", value_name = "MONTHS", global = true, hide_env_values = true)]
+    pub usage_months: Option<String>,
     /// Another address for Collider, AppRTC's WebSocket signaling, in addition to the main port, e.g. [::]:8089
     #[arg(long, env = "CASTWAY_COLLIDER_ADDR", value_name = "IP:PORT", global = true, hide_env_values = true)]
     pub collider_addr: Option<String>,
@@ -266,6 +283,9 @@ pub struct Settings {
     /// Let a second caster take a TV over from the first: true or false
     #[arg(long, env = "CASTWAY_TAKEOVER", value_name = "BOOL", global = true, hide_env_values = true)]
     pub takeover: Option<String>,
+    /// Who may cast: anyone, or users, who sign in with the name and password of a user of this server
+    #[arg(long, env = "CASTWAY_CAST_ACCESS", value_name = "WHO", global = true, hide_env_values = true)]
+    pub cast_access: Option<String>,
     /// Number of wrong codes or room passwords per minute after which an address has to wait; raise it where many casters share
     /// an address
     #[arg(long, env = "CASTWAY_WRONG_CODES", value_name = "COUNT", global = true, hide_env_values = true)]
@@ -285,6 +305,28 @@ pub struct Settings {
     /// Maximum number of RTCMultiConnection users from one address; raise it where many users share an address
     #[arg(long, env = "CASTWAY_MULTI_MAX_PER_ADDRESS", value_name = "COUNT", global = true, hide_env_values = true)]
     pub multi_max_per_address: Option<String>,
+    /// Comma-separated list of URLs that are told by a POST when a cast or call begins or ends, a user's quota is reached, a certificate
+    /// can't be renewed or a check fails; https, or http to this machine
+    #[arg(long, env = "CASTWAY_WEBHOOK_URL", value_name = "LIST", global = true, hide_env_values = true)]
+    pub webhook_url: Option<String>,
+    /// Secret of at least 16 characters that signs the requests to CASTWAY_WEBHOOK_URL and CASTWAY_AUTHORIZE_URL
+    #[arg(long, env = "CASTWAY_WEBHOOK_SECRET", value_name = "SECRET", global = true, hide_env_values = true)]
+    pub webhook_secret: Option<String>,
+    /// File with this secret instead, in one line; read at the start
+    #[arg(long, env = "CASTWAY_WEBHOOK_SECRET_FILE", value_name = "FILE", global = true, hide_env_values = true)]
+    pub webhook_secret_file: Option<String>,
+    /// URL of your own server, which is asked who may be a TV, a caster or a caller; https, or http to this machine
+    #[arg(long, env = "CASTWAY_AUTHORIZE_URL", value_name = "URL", global = true, hide_env_values = true)]
+    pub authorize_url: Option<String>,
+    /// Comma-separated list of what CASTWAY_AUTHORIZE_URL is asked about: tv, caster, call
+    #[arg(long, env = "CASTWAY_AUTHORIZE", value_name = "LIST", global = true, hide_env_values = true)]
+    pub authorize: Option<String>,
+    /// What becomes of those that CASTWAY_AUTHORIZE_URL can't be asked about: refuse or allow
+    #[arg(long, env = "CASTWAY_AUTHORIZE_DOWN", value_name = "WHAT", global = true, hide_env_values = true)]
+    pub authorize_down: Option<String>,
+    /// Let CASTWAY_WEBHOOK_URL and CASTWAY_AUTHORIZE_URL lead to private addresses: true or false
+    #[arg(long, env = "CASTWAY_HOOKS_PRIVATE", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub hooks_private: Option<String>,
     /// How long running casts get to end when the server stops
     #[arg(long, env = "CASTWAY_DRAIN", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub drain: Option<String>,
@@ -298,7 +340,7 @@ pub struct Settings {
 
 impl Settings {
     /// The fields whose values are secrets. Each has a field with `_file` at its end that names a file with them.
-    pub const SECRETS: [&str; 2] = ["static_auth_secret", "api_keys"];
+    pub const SECRETS: [&str; 3] = ["static_auth_secret", "api_keys", "webhook_secret"];
 
     /// The default of each setting that has a fixed one. The reader falls back to these texts, the help shows them, and a test
     /// compares `.env.example` with them.
@@ -316,6 +358,8 @@ impl Settings {
             metrics_allow: text("127.0.0.0/8,::1"),
             cors_origins: text("*"),
             frame_ancestors: text("self"),
+            admin_allow: text("any"),
+            admin_under_path: text("false"),
             turn_addr: text("[::]:3478"),
             allocation_default_address_family: text("ipv4"),
             turn_http: text("false"),
@@ -355,6 +399,9 @@ impl Settings {
             ice_access: text("open"),
             ice_rate: text("2000"),
             ice_ttl: text("86400"),
+            usage_name: text("whole"),
+            usage_days: text("62"),
+            usage_months: text("24"),
             max_calls: text("10000"),
             call_rate: text("1200"),
             call_sockets: text("300"),
@@ -362,12 +409,16 @@ impl Settings {
             new_code: text("after-idle"),
             grace: text("60"),
             takeover: text("true"),
+            cast_access: text("anyone"),
             wrong_codes: text("20"),
             max_bitrate: text("0"),
             max_rooms: text("10000"),
             multi_grace: text("20"),
             multi_max_users: text("10000"),
             multi_max_per_address: text("1000"),
+            authorize: text("tv,caster,call"),
+            authorize_down: text("refuse"),
+            hooks_private: text("false"),
             drain: text("5"),
             log: text("info"),
             log_format: text("text"),

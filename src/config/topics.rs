@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::apprtc::AppRtcConfig;
 use super::cast::CastConfig;
 use super::credentials::CredentialsConfig;
+use super::hooks::HooksConfig;
 use super::http::HttpConfig;
 use super::log::LogConfig;
 use super::multiconnection::MultiConnectionConfig;
@@ -31,6 +32,7 @@ pub struct Config {
     pub cast: CastConfig,
     pub apprtc: AppRtcConfig,
     pub multiconnection: MultiConnectionConfig,
+    pub hooks: HooksConfig,
     /// How long a stop waits for clients and relayed streams.
     pub drain: Duration,
     pub log: LogConfig,
@@ -71,6 +73,7 @@ impl Config {
             cast: CastConfig::read(reader),
             apprtc: AppRtcConfig::read(reader),
             multiconnection: MultiConnectionConfig::read(reader),
+            hooks: HooksConfig::read(reader),
             drain: reader.seconds("CASTWAY_DRAIN", 0..=3600),
             log: LogConfig::read(reader),
         }
@@ -86,7 +89,7 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let realm = quotes::enclose(&self.relay.realm).then(|| quotes::warning("CASTWAY_REALM"));
-        self.credentials.warnings().into_iter().chain(realm).collect()
+        self.credentials.warnings().into_iter().chain(self.hooks.warnings.iter().cloned()).chain(realm).collect()
     }
 }
 

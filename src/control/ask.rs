@@ -12,6 +12,6 @@ pub trait Ask: Send + Sync + 'static {
     /// The value of `ask` in the question.
     fn name(&self) -> &'static str;
 
-    /// `question` is the whole object. Dropping the answer gives up.
+    /// `question` is the whole object. Its `by` is the server's own and says who asks, for the log: `command line (uid 0)`. Dropping the answer gives up.
     fn answer(&self, question: &Value) -> Answer;
 }

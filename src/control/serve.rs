@@ -35,31 +35,34 @@ impl ControlSocket {
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             };
-            if let Err(refusal) = check_peer(&stream) {
-                if log_interval.is_due(start.elapsed()) {
-                    tracing::warn!("{refusal}");
+            let uid = match check_peer(&stream) {
+                Ok(uid) => uid,
+                Err(refusal) => {
+                    if log_interval.is_due(start.elapsed()) {
+                        tracing::warn!("{refusal}");
+                    }
+                    refuse(stream, &refusal);
+                    continue;
                 }
-                refuse(stream, &refusal);
-                continue;
-            }
+            };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 refuse(stream, &format!("{MAX_CONNECTIONS} commands are connected to this server already; try again later"));
                 continue;
             };
             let asks = Arc::clone(&asks);
             connections.spawn(async move {
-                converse(stream, &asks).await;
+                converse(stream, uid, &asks).await;
                 drop(place);
             });
         }
     }
 }
 
-/// Root and the server's own user may ask, whatever the mode of the file has become.
-fn check_peer(stream: &UnixStream) -> Result<(), String> {
+/// Root and the server's own user may ask, whatever the mode of the file has become. Returns the id of the user who asks.
+fn check_peer(stream: &UnixStream) -> Result<u32, String> {
     let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred().map(|credentials| credentials.uid()) {
-        Ok(uid) if uid == 0 || uid == own => Ok(()),
+        Ok(uid) if uid == 0 || uid == own => Ok(uid),
         Ok(uid) => Err(format!("the user {uid} may not ask this server: only root and the user {own}, as whom it runs, may")),
         Err(error) => Err(format!("the kernel does not say who asks this server ({error})")),
     }
@@ -71,7 +74,7 @@ fn refuse(stream: UnixStream, why: &str) {
 }
 
 /// Answers one question after the other, until the client ends or stops to ask.
-async fn converse(stream: UnixStream, asks: &[Box<dyn Ask>]) {
+async fn converse(stream: UnixStream, uid: u32, asks: &[Box<dyn Ask>]) {
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
     loop {
@@ -87,7 +90,10 @@ async fn converse(stream: UnixStream, asks: &[Box<dyn Ask>]) {
             Ok(Ok(None) | Err(_)) | Err(_) => return,
         };
         let answer = match question {
-            Ok(question) => {
+            Ok(mut question) => {
+                if let Some(fields) = question.as_object_mut() {
+                    fields.insert("by".to_owned(), format!("command line (uid {uid})").into());
+                }
                 tokio::select! {
                     answer = answer(&question, asks) => answer,
                     () = ended(&mut from) => return,
@@ -128,4 +134,43 @@ fn line(answer: Result<Value, String>) -> String {
         return text + "\n";
     }
     format!("{}\n", json!({ "error": format!("the answer has more than {MAX_ANSWER_BYTES} bytes") }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+
+    use super::*;
+    use crate::control::Answer;
+
+    /// Answers with the question as the server understands it.
+    struct Echo;
+
+    impl Ask for Echo {
+        fn name(&self) -> &'static str {
+            "echo"
+        }
+
+        fn answer(&self, question: &Value) -> Answer {
+            Box::pin(std::future::ready(Ok(question.clone())))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_server_says_who_asks_whatever_the_question_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = ControlSocket::bind(folder.path()).unwrap();
+        let path = socket.path().to_owned();
+        let serving = tokio::spawn(socket.serve(vec![Box::new(Echo)]));
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+            writeln!(stream, "{}", json!({ "ask": "echo", "by": "somebody else" })).unwrap();
+            let mut answer = String::new();
+            BufReader::new(stream).read_line(&mut answer).unwrap();
+            serde_json::from_str::<Value>(&answer).unwrap()
+        });
+        let by = format!("command line (uid {})", rustix::process::geteuid().as_raw());
+        assert_eq!(asked.await.unwrap()["by"], by);
+        serving.abort();
+    }
 }

@@ -24,6 +24,7 @@
 //! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
 //! without being counted.
 
+pub mod banned_clients;
 pub mod base_path;
 mod body_pieces;
 pub mod client_info;

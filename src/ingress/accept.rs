@@ -36,6 +36,9 @@ async fn accept_loop(mut listener: Listener, dispatcher: Arc<Dispatcher>) {
             Ok(new) => {
                 is_failing = false;
                 let new = NewConnection { peer: ip_prefix::canonical(new.peer), ..new };
+                if dispatcher.banned.contain(new.peer.ip()) {
+                    continue;
+                }
                 let client = Some(new.peer.ip()).filter(|ip| !dispatcher.trusts(*ip));
                 let connection = Arc::new(dispatcher.unidentified.admit(client, slot));
                 let task = tokio::spawn(identify(Arc::clone(&dispatcher), new, Arc::clone(&connection)));

@@ -21,6 +21,7 @@ use crate::diagnosis::observation::Path;
 use crate::diagnosis::watch::{Seen, Watch};
 use crate::http::connection_info::ConnectionInfo;
 use crate::http::server::{HttpServer, HttpVersion};
+use crate::limits::bans::BannedAddresses;
 use crate::limits::concurrency::{ClientCounter, ConnectionSlot};
 use crate::limits::descriptors::DescriptorPool;
 use crate::limits::ip_prefix;
@@ -48,6 +49,8 @@ pub struct Dispatcher {
     pub unidentified: UnidentifiedLimit,
     /// Is told of clients that don't trust the certificate.
     pub watch: Watch,
+    /// Clients that are not served.
+    pub banned: BannedAddresses,
 }
 
 impl Dispatcher {
@@ -67,6 +70,9 @@ impl Dispatcher {
         let trusted = self.trusts(peer.ip());
         let announced = if trusted { proxy_protocol::read_header(&stream).await? } else { None };
         let client = announced.map_or(peer, ip_prefix::canonical);
+        if self.banned.contain(client.ip()) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the address is banned"));
+        }
         let forwarded = trusted && announced.is_none();
         let arrival = ConnectionInfo { client, tls: false, forwarded, local: (!trusted).then(|| server.ip()) };
         let protocol = detect::first(&stream).await?;

@@ -8,71 +8,16 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use super::guess_kind::GuessKind;
+use super::ip_prefix;
+use super::throttled::{Forget, Throttled, ThrottledClients};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Lines in one minute.
 const MAX_LINES_PER_MINUTE: usize = 100;
-
-/// The kind of secret that was guessed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GuessKind {
-    /// The code of a TV, guessed by a caster or by a TV that claims it.
-    Code,
-    /// The password of a room of RTCMultiConnection.
-    RoomPassword,
-    /// The password of RTCMultiConnection's admin page.
-    AdminPassword,
-    /// The API key of `/turn` and `/v1alpha`.
-    ApiKey,
-    /// The key or the digits of `/check`.
-    CheckKey,
-    /// The password of a user, at `/turn`.
-    UserPassword,
-    /// A TURN password over TCP or TLS, where the handshake proves the client's address.
-    TurnPassword,
-    /// A TURN password over UDP, where the sender's address may be forged by a client that once used it. No address should be
-    /// banned for these.
-    TurnPasswordUdp,
-}
-
-impl GuessKind {
-    /// All kinds, in the order of the variants.
-    pub const ALL: [Self; 8] = [
-        Self::Code,
-        Self::RoomPassword,
-        Self::AdminPassword,
-        Self::ApiKey,
-        Self::CheckKey,
-        Self::UserPassword,
-        Self::TurnPassword,
-        Self::TurnPasswordUdp,
-    ];
-
-    /// Whether a client beyond its limit may still try once in a while, because these protocols can't tell it how long to wait.
-    pub(super) const fn allows_retries(self) -> bool {
-        match self {
-            Self::Code | Self::RoomPassword | Self::AdminPassword | Self::CheckKey => false,
-            Self::ApiKey | Self::UserPassword | Self::TurnPassword | Self::TurnPasswordUdp => true,
-        }
-    }
-
-    /// The name in logs and metrics. The filter in `deploy/fail2ban` matches these words.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-            Self::RoomPassword => "room_password",
-            Self::AdminPassword => "admin_password",
-            Self::ApiKey => "api_key",
-            Self::CheckKey => "check_key",
-            Self::UserPassword => "user_password",
-            Self::TurnPassword => "turn_password",
-            Self::TurnPasswordUdp => "turn_password_udp",
-        }
-    }
-}
 
 /// A line for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +34,7 @@ pub struct GuessReports(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    throttled: ThrottledClients,
     totals: [AtomicU64; GuessKind::ALL.len()],
     minute: Mutex<Minute>,
 }
@@ -134,6 +80,27 @@ impl GuessReports {
         let mut minute = self.0.minute.lock().unwrap_or_else(PoisonError::into_inner);
         minute.advance(now);
         std::mem::take(&mut minute.waiting)
+    }
+
+    /// The clients that have to wait because of their wrong guesses, those that wait longest first; at most 500.
+    #[must_use]
+    pub fn throttled(&self, now: Instant) -> Vec<Throttled> {
+        self.0.throttled.list(now)
+    }
+
+    /// Forgets the wrong guesses of the client and of the site of `from`, of all kinds; `false`: the client had to wait nowhere.
+    pub fn forget(&self, from: IpAddr, now: Instant) -> bool {
+        self.0.throttled.forget(from, ip_prefix::of_client(from), now)
+    }
+
+    /// A client may not guess for so long.
+    pub(super) fn note_throttled(&self, kind: GuessKind, from: IpAddr, wait: Duration, now: Instant) {
+        self.0.throttled.note(kind, ip_prefix::of_client(from), wait, now);
+    }
+
+    /// `table` forgets what [`Self::forget`] says.
+    pub(super) fn register(&self, table: Weak<dyn Forget>) {
+        self.0.throttled.register(table);
     }
 
     /// Wrong guesses since the start, by kind.

@@ -85,6 +85,13 @@ impl GuessTable {
         entries.iter().find(|entry| entry.key == key.max(1))
     }
 
+    /// Forgets a key.
+    pub(super) fn remove(&mut self, key: u64) {
+        let group = self.group(key);
+        let Some(entries) = self.groups[group].as_deref_mut() else { return };
+        entries.iter_mut().filter(|entry| entry.key == key.max(1)).for_each(|entry| *entry = GuessCount::default());
+    }
+
     /// Counts one more wrong guess, in a window of this length.
     pub(super) fn count(&mut self, key: u64, window: Ticks, now: Ticks) -> GuessCount {
         self.count_as(key, window, now, Changes { last: true, total: true })

@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 
 use super::guess_table::{Changes, GuessTable, Ticks, ticks, time};
 use super::ip_prefix;
+use super::throttled::Forget;
 
-pub use super::guess_reports::{GuessKind, GuessLine, GuessReports};
+pub use super::guess_kind::GuessKind;
+pub use super::guess_reports::{GuessLine, GuessReports};
 
 /// The window of all limits except those of first guesses.
 const WINDOW_TICKS: Ticks = ticks(Duration::from_secs(60));
@@ -119,14 +121,17 @@ impl Guesses {
     }
 
     fn with(kind: GuessKind, limits: Limits, reports: &GuessReports) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             kind,
             limits,
             reports: reports.clone(),
             hash: RandomState::new(),
             epoch: OnceLock::new(),
             table: Mutex::new(GuessTable::new(TABLE_ENTRIES)),
-        }))
+        });
+        let table: Arc<dyn Forget> = Arc::<Inner>::clone(&inner);
+        reports.register(Arc::downgrade(&table));
+        Self(inner)
     }
 
     /// How long `from` has to wait before it may guess again; `None`: it may guess now.
@@ -204,7 +209,21 @@ impl Guesses {
             table.count(self.0.hash.hash_one(Key::of_site(from)), WINDOW_TICKS, at);
         }
         let client = self.0.hash.hash_one(Key::Client(ip_prefix::of_client(from)));
-        table.count_as(client, WINDOW_TICKS, at, Changes { last: !keeps_last, total: may_get_line }).total
+        let total = table.count_as(client, WINDOW_TICKS, at, Changes { last: !keeps_last, total: may_get_line }).total;
+        let wait = self.0.wait_of(&table, from, false, at);
+        drop(table);
+        if wait > 0 {
+            self.0.reports.note_throttled(kind, from, time(wait), now);
+        }
+        total
+    }
+}
+
+impl Forget for Inner {
+    fn forget(&self, from: IpAddr) {
+        let mut table = self.table();
+        table.remove(self.hash.hash_one(Key::Client(ip_prefix::of_client(from))));
+        table.remove(self.hash.hash_one(Key::of_site(from)));
     }
 }
 
@@ -459,5 +478,33 @@ mod tests {
         assert_eq!(guesses.blocked_for_target(ip("203.0.113.1"), 7, now), None);
         guesses.record_for_target(ip("203.0.113.2"), None, now);
         assert!(!guesses.is_beyond(ip("203.0.113.2"), None, now));
+    }
+
+    #[test]
+    fn a_throttled_client_is_listed_and_may_guess_again_when_it_is_forgotten() {
+        let (reports, now) = (GuessReports::default(), Instant::now());
+        let codes = Guesses::new(GuessKind::Code, ALLOWED, &reports);
+        let passwords = Guesses::new(GuessKind::OperatorPassword, ALLOWED, &reports);
+        let (v4, v6, other) = (ip("::ffff:192.0.2.1"), ip("2001:db8:1:2::3"), ip("192.0.2.2"));
+        for from in [v4, v6] {
+            for guess in 0..ALLOWED {
+                assert!(reports.throttled(now).iter().all(|row| row.client != ip_prefix::of_client(from)), "{guess}");
+                codes.record(from, now);
+            }
+        }
+        (0..ALLOWED).for_each(|_| passwords.record(v4, now));
+        codes.record(other, now);
+        let mut listed: Vec<_> = reports.throttled(now).iter().map(|row| (row.client, row.kind, row.wait)).collect();
+        listed.sort_unstable();
+        let (kinds, clients) = ([GuessKind::Code, GuessKind::OperatorPassword], [ip("192.0.2.1"), ip("2001:db8:1:2::")]);
+        assert_eq!(listed, [(clients[0], kinds[0], MINUTE), (clients[0], kinds[1], MINUTE), (clients[1], kinds[0], MINUTE)]);
+
+        assert!(codes.blocked_for(v4, now).is_some() && passwords.blocked_for(v4, now).is_some());
+        assert!(reports.forget(ip("192.0.2.1"), now));
+        assert!(codes.blocked_for(v4, now).is_none() && passwords.blocked_for(v4, now).is_none());
+        assert!(codes.blocked_for(v6, now).is_some(), "another client waits on");
+        assert!(reports.forget(ip("2001:db8:1:2:ffff::"), now), "another address of the same client");
+        assert!(codes.blocked_for(v6, now).is_none() && reports.throttled(now).is_empty());
+        assert!(!reports.forget(other, now), "it had to wait nowhere");
     }
 }

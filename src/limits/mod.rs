@@ -16,6 +16,7 @@
 //! | How many bytes may wait for a client? | [`waiting_bytes`] | everything that is sent |
 //! | How large may send buffers stay? | [`kept_buffers`] | WebSockets |
 //! | How many descriptors may each kind of connection have? | [`descriptors`], of the process's limit ([`descriptor_limit`]) | ingress, relay |
+//! | Which addresses are not served at all? | [`bans`] | ingress, HTTP, relay |
 //! | Which names may a client choose? | [`reserved_names`] | gateways |
 //! | How often may clients cause a line in the log? | [`log_interval`] (one line), [`line_limit`] (one about each client) | descriptors, users, Collider, refusals |
 //!
@@ -27,11 +28,13 @@
 //! - Nothing is remembered about a client without an open resource, except in tables of a fixed size.
 //! - No limiter scans its clients to decide about one of them.
 
+pub mod bans;
 pub mod byte_budget;
 pub mod concurrency;
 pub mod descriptor_limit;
 pub mod descriptors;
 pub mod fair_shares;
+mod guess_kind;
 mod guess_reports;
 mod guess_table;
 pub mod guesses;
@@ -44,6 +47,7 @@ pub mod network_counts;
 pub mod rate;
 pub mod reserved_names;
 pub mod retry_after;
+pub mod throttled;
 pub mod token_bucket;
 pub mod unfinished;
 pub mod unproven;

@@ -69,6 +69,8 @@ struct LedgerInner {
     next: AtomicU64,
     /// The accounts with at least [`INDEX_STEP_BYTES`], by their bytes.
     index: Mutex<BTreeMap<IndexKey, Weak<AccountInner>>>,
+    /// The accounts of clients at a known address.
+    owned: Mutex<BTreeMap<u64, (IpAddr, Weak<AccountInner>)>>,
     /// Held while the largest accounts are closed.
     closing: Mutex<()>,
     /// The tasks of clients that are not read now, by account.
@@ -133,7 +135,24 @@ impl Ledger {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.0.open.fetch_add(1, Ordering::Relaxed);
         let (closed, state) = (AtomicBool::new(false), Mutex::default());
-        Account(Arc::new(AccountInner { ledger: self.clone(), id, owner, closed, state }))
+        let account = Arc::new(AccountInner { ledger: self.clone(), id, owner, closed, state });
+        if let Some(owner) = owner {
+            self.owned().insert(id, (owner, Arc::downgrade(&account)));
+        }
+        Account(account)
+    }
+
+    /// Closes the accounts of clients at these addresses, which ends all that they have here. Visits every account.
+    pub fn close_of(&self, is_one: impl Fn(IpAddr) -> bool, why: &str) {
+        let found: Vec<_> =
+            self.owned().values().filter(|(owner, _)| is_one(*owner)).map(|(_, account)| account.clone()).collect();
+        for account in found.iter().filter_map(Weak::upgrade) {
+            Account(account).close_uncounted(why);
+        }
+    }
+
+    fn owned(&self) -> MutexGuard<'_, BTreeMap<u64, (IpAddr, Weak<AccountInner>)>> {
+        self.0.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes that may wait now.
@@ -260,9 +279,16 @@ impl Account {
 
     /// Closes the account: the bytes that wait for its client will never be read.
     pub fn close(&self, why: &str) {
+        if self.close_uncounted(why) {
+            self.0.ledger.0.closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the account for another reason than its bytes; `false`: it was closed already.
+    fn close_uncounted(&self, why: &str) -> bool {
         let mut state = self.lock();
         if self.0.closed.swap(true, Ordering::AcqRel) {
-            return;
+            return false;
         }
         let bytes = std::mem::take(&mut state.bytes);
         self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
@@ -272,12 +298,12 @@ impl Account {
         drop(state);
         drop(kept);
         self.wake_paused(0);
-        self.0.ledger.0.closed.fetch_add(1, Ordering::Relaxed);
         match self.0.owner {
-            Some(from) => tracing::debug!(%from, bytes, why, "closing a client for which too many bytes wait"),
+            Some(from) => tracing::debug!(%from, bytes, why, "closing what a client has here"),
             None => tracing::debug!(bytes, why, "dropping the messages for a client that is away"),
         }
         acts.into_iter().for_each(|act| act());
+        true
     }
 
     fn count(&self, bytes: usize, kept: bool) -> bool {
@@ -344,6 +370,9 @@ impl std::fmt::Debug for Account {
 impl Drop for AccountInner {
     fn drop(&mut self) {
         self.ledger.paused().remove(&self.id);
+        if self.owner.is_some() {
+            self.ledger.owned().remove(&self.id);
+        }
         self.ledger.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -401,6 +430,26 @@ mod tests {
             accounts.iter().map(|account| account.bytes() / INDEX_STEP_BYTES).filter(|steps| *steps > 0).collect();
         expected.sort_unstable();
         assert_eq!(filed, expected);
+    }
+
+    #[test]
+    fn the_accounts_of_an_address_are_closed_and_those_of_others_are_not() {
+        let ledger = Ledger::default();
+        let of = |ip: &str| ledger.open(Some(ip.parse().unwrap()));
+        let (one, other, away) = (of("192.0.2.1"), of("192.0.2.2"), ledger.open(None));
+        let again = of("192.0.2.1");
+        let told = Arc::<AtomicUsize>::default();
+        let telling = Arc::clone(&told);
+        one.on_close(move || {
+            telling.fetch_add(1, Ordering::Relaxed);
+        });
+        let close = || ledger.close_of(|ip| ip == IpAddr::from([192, 0, 2, 1]), "it is banned");
+        close();
+        close();
+        assert_eq!([&one, &again, &other, &away].map(Account::is_closed), [true, true, false, false]);
+        assert_eq!((told.load(Ordering::Relaxed), ledger.closed()), (1, 0), "told once, and not counted as slow readers");
+        drop((one, again, other));
+        assert!(ledger.owned().is_empty(), "nothing is remembered of those who left");
     }
 
     #[test]

@@ -12,7 +12,6 @@ use std::time::Instant;
 use axum::http::{HeaderName, header};
 use serde_json::json;
 use socketioxide::extract::SocketRef;
-use tokio::sync::Semaphore;
 
 use super::model::{Output, RoomCounts, UserHandshake};
 use super::room::Rooms;
@@ -25,10 +24,7 @@ use crate::socketio::gateway::client_id::ClientId;
 use crate::socketio::gateway::connections::{self, Connections};
 use crate::socketio::gateway::event_sender::EventSender;
 use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
-use crate::users::Directory;
-
-/// Admins' passwords that are checked at a time; each check takes 19 MiB for tens of milliseconds.
-const MAX_CONCURRENT_PASSWORD_CHECKS: usize = 2;
+use crate::users::{Busy, Directory, PasswordChecks};
 
 /// A handle to the one gateway; clones share it.
 #[derive(Clone)]
@@ -37,21 +33,21 @@ pub struct MultiConnectionGateway(Arc<Inner>);
 struct Inner {
     directory: Directory,
     guesses: Guesses,
-    password_checks: Semaphore,
+    password_checks: PasswordChecks,
     connections: Connections<State>,
 }
 
-struct State {
-    rooms: Rooms<Json>,
+pub(super) struct State {
+    pub(super) rooms: Rooms<Json>,
     /// Makes rooms without users.
     new_rooms: Box<dyn Fn() -> Rooms<Json> + Send>,
-    clients: HashMap<ClientId, Client>,
+    pub(super) clients: HashMap<ClientId, Client>,
     /// Events refused because their client has sent too much.
     rate_limited: u64,
 }
 
-struct Client {
-    socket: SocketRef,
+pub(super) struct Client {
+    pub(super) socket: SocketRef,
     budget: ClientBudget,
 }
 
@@ -59,7 +55,15 @@ struct Client {
 #[derive(Clone)]
 enum ConnectingAs {
     User(UserHandshake<Json>),
-    Admin { authorized: bool },
+    Admin(AdminAccess),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AdminAccess {
+    Granted,
+    Denied,
+    /// The password was not checked, because too many wait for that.
+    Busy(Busy),
 }
 
 /// What the gateway serves now, and has refused since the start.
@@ -83,15 +87,15 @@ impl fmt::Display for HandshakeRefused {
 }
 
 impl MultiConnectionGateway {
-    /// `new_rooms` makes rooms without users. `guesses` counts wrong admin passwords.
-    pub fn new(new_rooms: impl Fn() -> Rooms<Json> + Send + 'static, directory: Directory, guesses: Guesses) -> Self {
+    /// `new_rooms` makes rooms without users. `guesses` counts wrong admin passwords, which `password_checks` checks.
+    pub fn new(
+        new_rooms: impl Fn() -> Rooms<Json> + Send + 'static,
+        directory: Directory,
+        guesses: Guesses,
+        password_checks: PasswordChecks,
+    ) -> Self {
         let state = State { rooms: new_rooms(), new_rooms: Box::new(new_rooms), clients: HashMap::new(), rate_limited: 0 };
-        Self(Arc::new(Inner {
-            directory,
-            guesses,
-            password_checks: Semaphore::new(MAX_CONCURRENT_PASSWORD_CHECKS),
-            connections: Connections::new(state),
-        }))
+        Self(Arc::new(Inner { directory, guesses, password_checks, connections: Connections::new(state) }))
     }
 
     /// Whether a client that connects is an RTCMultiConnection client.
@@ -110,11 +114,11 @@ impl MultiConnectionGateway {
         let handshake = wire::read_handshake(query, from, header(header::ORIGIN), header(header::USER_AGENT));
         let connecting = match handshake.map_err(HandshakeRefused)? {
             Handshake::User(handshake) => ConnectingAs::User(handshake),
-            Handshake::Admin { name, password } => ConnectingAs::Admin { authorized: self.is_admin(from, name, password).await },
+            Handshake::Admin { name, password } => ConnectingAs::Admin(self.admin_access(from, name, password).await),
         };
         let message_event = match &connecting {
             ConnectingAs::User(handshake) => handshake.message_event.clone(),
-            ConnectingAs::Admin { .. } => "".into(),
+            ConnectingAs::Admin(_) => "".into(),
         };
         socket.extensions.insert(connecting);
         self.0
@@ -129,11 +133,12 @@ impl MultiConnectionGateway {
         self.0.connections.connected(socket, |state, id, socket, sender| {
             let admitted = match connecting {
                 ConnectingAs::User(handshake) => state.rooms.handle_connect(id, handshake, Instant::now()).is_ok(),
-                ConnectingAs::Admin { authorized } => {
-                    let admitted = authorized && state.rooms.handle_admin(id).is_ok();
-                    let answer = match admitted {
-                        true => json!({"connected": true}),
-                        false => json!({"error": "Invalid admin username or password."}),
+                ConnectingAs::Admin(access) => {
+                    let admitted = access == AdminAccess::Granted && state.rooms.handle_admin(id).is_ok();
+                    let answer = match (admitted, access) {
+                        (true, _) => json!({"connected": true}),
+                        (false, AdminAccess::Busy(busy)) => json!({"error": busy.to_string()}),
+                        (false, _) => json!({"error": "Invalid admin username or password."}),
                     };
                     sender.emit(id, &socket, "admin", answer);
                     admitted
@@ -152,6 +157,11 @@ impl MultiConnectionGateway {
         self.0.connections.run(|state, _| state.rooms.handle_timeout(Instant::now())).await;
     }
 
+    /// Ends the connections and the seats of the clients at these addresses.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.0.connections.end_clients(is_one);
+    }
+
     pub fn counts(&self) -> MultiConnectionCounts {
         self.0.connections.with(|state, _| MultiConnectionCounts {
             rooms: state.rooms.counts(),
@@ -160,20 +170,30 @@ impl MultiConnectionGateway {
         })
     }
 
-    async fn is_admin(&self, from: IpAddr, name: String, password: Secret<String>) -> bool {
+    pub(super) fn connections(&self) -> &Connections<State> {
+        &self.0.connections
+    }
+
+    async fn admin_access(&self, from: IpAddr, name: String, password: Secret<String>) -> AdminAccess {
         let Inner { directory, guesses, password_checks, connections: _ } = &*self.0;
-        // Waiting for a permit is part of the throttle, so the guesses are looked at after that.
-        let Ok(_permit) = password_checks.acquire().await else { return false };
         if guesses.blocked_for(from, Instant::now()).is_some() {
-            return false;
+            return AdminAccess::Denied;
         }
-        let directory = directory.clone();
-        let check = tokio::task::spawn_blocking(move || directory.is_admin(&name, password.expose()));
-        let is_right = check.await.unwrap_or(false);
-        if !is_right {
-            guesses.record(from, Instant::now());
+        let (directory, before_check) = (directory.clone(), guesses.clone());
+        let check = password_checks.check(move || {
+            // Others of this client may have guessed wrong while this one waited.
+            let may_guess = before_check.blocked_for(from, Instant::now()).is_none();
+            may_guess.then(|| directory.is_admin(&name, password.expose()))
+        });
+        match check.await {
+            Ok(Some(true)) => AdminAccess::Granted,
+            Ok(Some(false)) => {
+                guesses.record(from, Instant::now());
+                AdminAccess::Denied
+            }
+            Ok(None) => AdminAccess::Denied,
+            Err(busy) => AdminAccess::Busy(busy),
         }
-        is_right
     }
 }
 
@@ -186,7 +206,7 @@ impl DrivenState for State {
 
     fn reset(&mut self) {
         let clients = std::mem::take(&mut self.clients);
-        self.rooms = (self.new_rooms)();
+        self.rooms = (self.new_rooms)().instead_of(&self.rooms);
         for client in clients.into_values() {
             connections::disconnect(client.socket);
         }
@@ -228,6 +248,11 @@ impl GatewayState for State {
                 Output::Disconnect(id) => sender.to_disconnect.push(id),
             }
         }
+    }
+
+    fn clients_of(&self, is_one: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId> {
+        let clients = self.clients.iter().filter(|(_, client)| is_one(connections::address(&client.socket)));
+        clients.map(|(id, _)| *id).collect()
     }
 
     fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {

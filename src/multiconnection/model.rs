@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::secret::Secret;
 use crate::socketio::gateway::client_id::ClientId;
@@ -132,6 +132,26 @@ pub struct RoomInfo<J> {
     pub identifier: Option<String>,
     pub session: J,
     pub extra: J,
+}
+
+/// A room as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct ListedRoom<'a> {
+    /// Names the room as long as it lives.
+    pub number: u64,
+    pub id: &'a RoomId,
+    pub opened: Instant,
+    /// The first participants; `count` has the number of all.
+    pub users: Vec<ListedUser<'a>>,
+    pub count: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListedUser<'a> {
+    pub id: &'a UserId,
+    /// `None`: the user is away.
+    pub client: Option<ClientId>,
+    pub from: IpAddr,
 }
 
 /// An event for a client.

@@ -7,11 +7,21 @@
 //!   the log with the name of the operator.
 
 pub mod accounts;
+mod allocations;
+pub mod asks;
 pub mod bans;
+mod end;
 mod error;
 mod handle;
+mod ids;
+pub mod log;
+pub mod overview;
+mod overview_parts;
+mod relayed_rate;
 pub mod rows;
 mod sessions;
 
 pub use error::ActError;
 pub use handle::{Operator, OperatorParts};
+pub use overview_parts::{LastCheck, OverviewParts};
+pub use relayed_rate::RelayedRate;

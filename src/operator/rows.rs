@@ -24,6 +24,22 @@ pub struct PartyRow {
 /// Characters of a User-Agent that are kept.
 pub const MAX_AGENT_CHARS: usize = 200;
 
+/// The beginning of a User-Agent, as much as is kept.
+#[must_use]
+pub fn agent_row(agent: &str) -> Option<String> {
+    Some(agent.chars().take(MAX_AGENT_CHARS).collect::<String>()).filter(|agent| !agent.is_empty())
+}
+
+/// The name of a room with its middle hidden, since who knows the name can join.
+#[must_use]
+pub fn masked(room: &str) -> String {
+    let chars: Vec<char> = room.chars().collect();
+    match &chars[..] {
+        [first, second, _, _, .., last] if chars.len() >= 6 => format!("{first}{second}•••{last}"),
+        _ => "•••".to_owned(),
+    }
+}
+
 /// How the media go, by the last report of a page.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -132,3 +148,19 @@ pub struct PageRequest {
 
 /// Rows of one answer.
 pub const MAX_PAGE_ROWS: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_of_a_rooms_name_is_hidden() {
+        assert_eq!(["ab-secret-z", "123456", "12345", ""].map(masked), ["ab•••z", "12•••6", "•••", "•••"]);
+    }
+
+    #[test]
+    fn a_long_user_agent_is_cut() {
+        assert_eq!(agent_row(&"会".repeat(201)), Some("会".repeat(200)));
+        assert_eq!([agent_row("TV"), agent_row("")], [Some("TV".to_owned()), None]);
+    }
+}

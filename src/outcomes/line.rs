@@ -47,7 +47,7 @@ fn write_ended(kind: Kind, ended: &Ended) {
 }
 
 /// `relay/udp`, `direct`, `unknown`.
-fn spoken_route(route: Option<Route>, protocol: Option<Protocol>) -> String {
+pub(super) fn spoken_route(route: Option<Route>, protocol: Option<Protocol>) -> String {
     let Some(route) = route else { return "unknown".to_owned() };
     let route = match route {
         Route::Direct => "direct",

@@ -51,6 +51,6 @@ pub(crate) mod unknown {
     }
 
     pub(crate) fn reporter() -> Reporter {
-        Reporter::new(Unknown)
+        Reporter::new(Unknown, crate::hooks::event::Events::default())
     }
 }

@@ -68,6 +68,11 @@ impl World {
                     happened.ended.push(ended);
                     continue;
                 }
+                Output::Report(Reported::Began(began)) => {
+                    assert_eq!(began.caster, Some([192, 0, 2, 1].into()));
+                    assert!(began.tv.is_none_or(|tv| tv == IpAddr::from([192, 0, 2, 2])), "it may be away");
+                    continue;
+                }
                 Output::Forgotten(_) => "forgotten".to_owned(),
             };
             happened.texts.push(text);
@@ -90,7 +95,7 @@ impl World {
 }
 
 fn member(host: u8) -> Member {
-    Member { address: [192, 0, 2, host].into(), user: Some(format!("cast-{host}")), host: None, reached: None }
+    Member { address: [192, 0, 2, host].into(), user: Some(format!("cast-{host}")), signed_in: None, host: None, reached: None }
 }
 
 fn report(outcome: Outcome) -> Report {
@@ -205,6 +210,38 @@ fn both_clients_are_watched_until_they_are_connected_or_two_minutes_have_passed(
     let other = world.begin_quietly();
     world.table.end(other, "tv_left", world.now);
     assert!(!world.is_watched(), "an ended cast is not watched");
+}
+
+#[test]
+fn the_media_are_those_of_the_last_report_of_a_page_that_is_connected() {
+    let mut world = World::new();
+    let record = world.begin();
+    assert_eq!(world.table.media(record), MediaRow::default());
+    let row = |path: &str, kbps, loss, rtt_ms| MediaRow { path: Some(path.to_owned()), kbps, loss, rtt_ms };
+    world.report(record, Role::Tv, connected(Route::Relay, Protocol::Udp), "tv").unwrap();
+    assert_eq!(world.table.media(record), row("relay/udp", None, None, None));
+    let servers = r#","servers":[{"url":"turn:a","candidates":1}]"#;
+    let text = |kbps: u32, servers: &str| {
+        format!(r#"{{"outcome":"connected","route":"relay","protocol":"tls","kbps":{kbps},"loss":0.25,"rttMs":40{servers}}}"#)
+    };
+    world.report(record, Role::Caster, Report::read(&text(900, servers)).unwrap(), "caster").unwrap();
+    assert_eq!(
+        world.table.media(record),
+        row("relay/tls", Some(900.0), Some(0.25), Some(40.0)),
+        "the caster's, where both report"
+    );
+    let bytes = world.table.kept_bytes;
+    for kbps in 1..=60 {
+        world.pass(10 * SECOND);
+        world.report(record, Role::Caster, Report::read(&text(kbps, "")).unwrap(), "caster").unwrap();
+        assert_eq!(world.table.media(record).kbps, Some(kbps.into()), "a page may report that often, as long as it likes");
+    }
+    assert_eq!(world.table.kept_bytes, bytes, "what it said of the servers stays, once");
+    world.table.negotiate(record, world.now);
+    assert_eq!(world.table.media(record), MediaRow::default(), "a new attempt");
+    world.table.end(record, "caster_left", world.now);
+    world.pass(MAX_WAIT);
+    assert_eq!(world.table.media(record), MediaRow::default());
 }
 
 #[test]

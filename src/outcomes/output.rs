@@ -42,10 +42,23 @@ pub enum Output<T> {
 /// For [`super::reporter::Reporter`].
 #[derive(Debug)]
 pub enum Reported {
+    Began(Began),
     /// An attempt has failed; the code of the verdict.
     Failed(&'static str),
     Ended(Ended),
     Sent(SentReport),
+}
+
+/// A cast or call that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Began {
+    pub record: RecordId,
+    /// The code or room, with its middle hidden.
+    pub name: String,
+    pub caster: Option<IpAddr>,
+    pub tv: Option<IpAddr>,
+    /// The caster, if it has signed in.
+    pub user: Option<String>,
 }
 
 /// A cast or call that has ended.

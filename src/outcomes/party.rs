@@ -43,6 +43,8 @@ pub struct Member {
     pub address: IpAddr,
     /// The user of its TURN credentials, without the expiry; `None`: not known.
     pub user: Option<String>,
+    /// The user who signed in.
+    pub signed_in: Option<String>,
     /// The name by which it reached this server.
     pub host: Option<String>,
     /// The address of this machine that its connection came to; `None` behind a proxy.
@@ -148,9 +150,14 @@ impl<T> Party<T> {
             Outcome::Ended => self.is_over = true,
         }
         // The last report of a cast has the totals, and says nothing new about how it connects.
-        if report.outcome != Outcome::Ended || self.report.is_none() {
-            self.report = Some(report);
+        if report.outcome == Outcome::Ended && self.report.is_some() {
+            return;
         }
+        let before = self.report.take();
+        self.report = Some(match before.filter(|before| is_update(before, &report)) {
+            Some(Report { servers, local, remote, checks, .. }) => Report { servers, local, remote, checks, ..report },
+            None => report,
+        });
     }
 
     /// A new attempt begins.
@@ -200,6 +207,11 @@ impl<T> Party<T> {
             report.servers = Vec::new();
         }
     }
+}
+
+/// While it is connected, a page reports how the media go, and leaves out how it has connected.
+fn is_update(before: &Report, report: &Report) -> bool {
+    before.outcome == Outcome::Connected && report.outcome == Outcome::Connected && report.servers.is_empty()
 }
 
 pub(super) fn report_bytes(report: &Report) -> usize {

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::line;
 use super::output::{CastResult, Ended, Kind, Output, RecordId, Reported, SentReport};
 use super::party::{Member, PageReport, Party, ReportRefusal, Role, Waiting};
 use crate::diagnosis::decide;
 use crate::diagnosis::observation::{Facts, FactsSource};
-use crate::diagnosis::report::{MAX_REPORT_BYTES, Outcome, Report, Route};
+use crate::diagnosis::report::{MAX_REPORT_BYTES, Outcome, Protocol, Report, Route};
 use crate::diagnosis::verdict::Verdict;
 use crate::diagnosis::watch::Watch;
 use crate::diagnosis::words::{Reader, Subject, VerdictReply};
+use crate::operator::rows::MediaRow;
 
 /// How long a report of a failure waits for that of the other end, and an ended cast for the last report of an end.
 pub const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -298,6 +300,26 @@ impl<T> Record<T> {
         Output::Report(Reported::Sent(SentReport { name: self.name.clone(), address, verdict, json }))
     }
 
+    /// The media by the reports of this attempt; those of a page that reports while it is connected are at most seconds old.
+    pub(super) fn media(&self) -> MediaRow {
+        let mut reports = self.parties.iter().filter_map(|party| party.report.as_ref());
+        let Some(report) = reports.find(|report| report.outcome == Outcome::Connected) else { return MediaRow::default() };
+        let (route, protocol) = self.path();
+        let path = route.map(|_| line::spoken_route(route, protocol));
+        MediaRow { path, kbps: report.kbps, loss: report.loss, rtt_ms: report.rtt_ms }
+    }
+
+    /// By the reports of both ends.
+    fn path(&self) -> (Option<Route>, Option<Protocol>) {
+        let both = self.parties.each_ref().map(|party| party.totals);
+        // One end may not see that the other one uses a relay.
+        let route =
+            [Route::Relay, Route::Direct].into_iter().find(|route| both.iter().any(|totals| totals.route == Some(*route)));
+        // The end that can't reach its relay over UDP tells more than the other one.
+        let protocols = both.into_iter().filter(|totals| totals.route == route).filter_map(|totals| totals.protocol);
+        (route, protocols.max_by_key(|protocol| *protocol as usize))
+    }
+
     fn ended(&self, over: Over) -> Ended {
         let [caster, tv] = &self.parties;
         let result = match (self.has_connected, self.last_code.is_some()) {
@@ -305,13 +327,7 @@ impl<T> Record<T> {
             (false, true) => CastResult::Failed,
             (false, false) => CastResult::Unknown,
         };
-        let both = [caster.totals, tv.totals];
-        // One end may not see that the other one uses a relay.
-        let route =
-            [Route::Relay, Route::Direct].into_iter().find(|route| both.iter().any(|totals| totals.route == Some(*route)));
-        // The end that can't reach its relay over UDP tells more than the other one.
-        let protocols = both.into_iter().filter(|totals| totals.route == route).filter_map(|totals| totals.protocol);
-        let protocol = protocols.max_by_key(|protocol| *protocol as usize);
+        let (route, protocol) = self.path();
         Ended {
             record: self.id,
             name: self.name.clone(),

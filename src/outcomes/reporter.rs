@@ -8,9 +8,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::counts::ResultCounts;
-use super::line::Line;
-use super::output::{Ended, Kind, RecordId, Reported, SentReport};
+use super::line::{Line, spoken_route};
+use super::output::{Began, Ended, Kind, RecordId, Reported, SentReport};
+use crate::hooks::event::{Event, Events};
 use crate::limits::ip_prefix;
 use crate::limits::line_limit::LineLimit;
 
@@ -55,6 +58,9 @@ struct Inner {
     failures: Mutex<BTreeMap<&'static str, u64>>,
     lines: Mutex<Lines>,
     sink: Box<dyn ReportSink>,
+    events: Events,
+    /// The part of the names of casts and calls in events that tells those of other starts of the server apart.
+    start: u32,
 }
 
 struct Lines {
@@ -70,7 +76,7 @@ impl fmt::Debug for Reporter {
 }
 
 impl Reporter {
-    pub fn new(sink: impl ReportSink) -> Self {
+    pub fn new(sink: impl ReportSink, events: Events) -> Self {
         let lines =
             Lines { waiting: Vec::new(), ended: LineLimit::new(MAX_LINES_PER_MINUTE), sent: LineLimit::new(MAX_SENT_PER_MINUTE) };
         Self(Arc::new(Inner {
@@ -79,11 +85,14 @@ impl Reporter {
             failures: Mutex::new(VERDICTS.into_iter().map(|code| (code, 0)).collect()),
             lines: Mutex::new(lines),
             sink: Box::new(sink),
+            events,
+            start: rand::random(),
         }))
     }
 
     pub fn perform(&self, kind: Kind, reported: Reported, now: Instant) {
         match reported {
+            Reported::Began(began) => self.tell_began(kind, began),
             Reported::Failed(code) => *self.failures().entry(code).or_default() += 1,
             Reported::Ended(ended) => self.note_ended(kind, ended, now),
             Reported::Sent(sent) => self.keep(kind, sent, now),
@@ -96,6 +105,7 @@ impl Reporter {
             Kind::Call => &self.0.calls,
         };
         counts.count(&ended);
+        self.tell_ended(kind, &ended);
         let mut lines = self.lines();
         if lines.ended.is_due((kind, ended.record), now) && lines.waiting.len() < MAX_WAITING_LINES {
             lines.waiting.push(Line::Ended(kind, ended));
@@ -105,9 +115,40 @@ impl Reporter {
     fn keep(&self, kind: Kind, sent: SentReport, now: Instant) {
         let mut lines = self.lines();
         if lines.sent.is_due(ip_prefix::of_client(sent.address), now) && lines.waiting.len() < MAX_WAITING_LINES {
+            self.tell_sent(&sent);
             self.0.sink.keep(kind, sent.address, sent.json.clone());
             lines.waiting.push(Line::Sent(kind, SentReport { json: String::new(), ..sent }));
         }
+    }
+
+    fn tell_began(&self, kind: Kind, Began { record, name, caster, tv, user }: Began) {
+        let id = self.name(record);
+        self.0.events.tell(match kind {
+            Kind::Cast => Event::CastStarted { id, code: name, tv, caster, user },
+            Kind::Call => Event::CallStarted { id, room: name, members: caster.into_iter().chain(tv).collect() },
+        });
+    }
+
+    fn tell_ended(&self, kind: Kind, ended: &Ended) {
+        let (id, name, seconds, bytes) = (self.name(ended.record), ended.name.clone(), ended.duration.as_secs(), ended.bytes);
+        let route = ended.route.map(|route| spoken_route(Some(route), ended.protocol));
+        let reason = ended.reason.to_owned();
+        self.0.events.tell(match kind {
+            Kind::Cast => Event::CastEnded { id, code: name, seconds, route, bytes, reason },
+            Kind::Call => Event::CallEnded { id, room: name, seconds, route, bytes, reason },
+        });
+    }
+
+    /// A page has sent a report of a connection that failed.
+    fn tell_sent(&self, sent: &SentReport) {
+        let Some(code) = sent.verdict.filter(|code| *code != "fine") else { return };
+        let json: Value = serde_json::from_str(&sent.json).unwrap_or_default();
+        let sentence = json["verdict"]["en"]["text"].as_str().unwrap_or_default().to_owned();
+        self.0.events.tell(Event::CheckFailed { address: Some(sent.address), verdict: code.to_owned(), sentence });
+    }
+
+    fn name(&self, record: RecordId) -> String {
+        format!("{:08x}-{}", self.0.start, record.0)
     }
 
     /// Writes the lines that wait. To be called every second.

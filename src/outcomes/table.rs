@@ -8,11 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::output::{Kind, Output, RecordId};
+use super::output::{Began, Kind, Output, RecordId, Reported};
 use super::party::{Member, PageReport, ReportRefusal, Role, report_bytes};
 use super::record::{Evidence, Record};
 use crate::diagnosis::observation::FactsSource;
 use crate::diagnosis::watch::Watch;
+use crate::operator::rows::MediaRow;
 
 /// Bytes of the reports that are kept. Beyond them the oldest casts forget what their pages said of each ICE server.
 const MAX_KEPT_BYTES: usize = 8 << 20;
@@ -62,10 +63,19 @@ impl<T> Outcomes<T> {
         }
     }
 
+    /// Casts that have not ended.
+    pub fn running(&self) -> usize {
+        self.records.len() - self.ended
+    }
+
     /// A cast begins. `name`: its code, with the middle hidden.
     pub fn begin(&mut self, name: String, caster: Option<Member>, tv: Option<Member>, now: Instant) -> RecordId {
         let id = RecordId(self.next);
         self.next += 1;
+        let address = |member: &Option<Member>| Some(member.as_ref()?.address);
+        let user = caster.as_ref().and_then(|caster| caster.signed_in.clone());
+        let began = Began { record: id, name: name.clone(), caster: address(&caster), tv: address(&tv), user };
+        self.outputs.push_back(Output::Report(Reported::Began(began)));
         self.records.insert(id, Record::new(id, self.kind, name, [caster, tv], now));
         self.update(id, now, |record, evidence, _| record.open_watches(evidence.watch, now));
         id
@@ -107,6 +117,12 @@ impl<T> Outcomes<T> {
     pub fn end(&mut self, id: RecordId, reason: &'static str, now: Instant) {
         let may_wait = self.ended < MAX_ENDED;
         self.update(id, now, |record, _, _| record.end(reason, may_wait, now));
+    }
+
+    /// How the media go, by the reports of a cast that runs.
+    #[must_use]
+    pub fn media(&self, id: RecordId) -> MediaRow {
+        self.records.get(&id).map(Record::media).unwrap_or_default()
     }
 
     /// The server stops: all casts end for it, without waiting for reports.

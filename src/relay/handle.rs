@@ -13,6 +13,7 @@ use crate::relay::address_check::AddressCheck;
 use crate::relay::admission::Admission;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::intake::StreamIntake;
+use crate::relay::live_allocations::LiveAllocations;
 use crate::relay::refusals::RefusalReports;
 use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::stats::{RelayStats, StatsReader};
@@ -33,6 +34,7 @@ pub struct Relay {
     pub(super) shared: Arc<SharedState>,
     pub(super) closed_neighbours: Arc<[IpNet]>,
     pub(super) mailboxes: Vec<ShardMailbox>,
+    pub(super) live_allocations: LiveAllocations,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) address_check: AddressCheck,
     /// Dropping it ends the thread that watches users and addresses.
@@ -97,6 +99,12 @@ impl Relay {
     #[must_use]
     pub fn allocations(&self) -> usize {
         self.shared.allocations() as usize
+    }
+
+    /// Lists allocations and ends them, later and from other tasks.
+    #[must_use]
+    pub fn live_allocations(&self) -> LiveAllocations {
+        self.live_allocations.clone()
     }
 
     /// The statistics since the start.

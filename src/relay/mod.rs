@@ -14,7 +14,8 @@
 //! stream takes the same way from `shard::streams`, in frames.
 //!
 //! **Where things are.** `setup`: from settings to bound sockets. `shard`: one thread's loop. `io`: datagrams. `tcp`: streams.
-//! `stats`: counters. `refusals`: the operator's log. `admission`: what may be open. `watcher`: changes from outside. `address_check`: for `/readyz`.
+//! `stats`: counters. `refusals`: the operator's log. `admission`: what may be open. `watcher`: changes from outside. `live_allocations`: lists for an
+//! operator. `address_check`: for `/readyz`.
 //!
 //! # Invariants
 //! - No packet waits for tokio, for a lock or for another shard: the kernel keeps each client with one shard (SO_REUSEPORT). The
@@ -37,6 +38,7 @@ mod handle;
 mod ingress_forwarding;
 mod intake;
 pub mod io;
+mod live_allocations;
 mod refusals;
 mod setup;
 mod shard;
@@ -50,6 +52,7 @@ pub use address_check::AddressCheck;
 pub use handle::Relay;
 pub use ingress_forwarding::{ForwardedConnection, IngressForwarding};
 pub use intake::StreamIntake;
+pub use live_allocations::{AllocationList, LiveAllocations};
 pub use refusals::RefusalReports;
 pub use setup::relayed_addresses::bind_addresses;
 pub use start::{check_ports, start};

@@ -16,6 +16,7 @@ use crate::relay::admission::Admission;
 use crate::relay::handle::Relay;
 use crate::relay::io::poll::{Interest, Poller};
 use crate::relay::io::poll_source::PollSource;
+use crate::relay::live_allocations::LiveAllocations;
 use crate::relay::refusals::RefusalReports;
 use crate::relay::setup::client_sockets::ClientSockets;
 use crate::relay::setup::engine_settings;
@@ -80,6 +81,7 @@ pub fn start(
         shared,
         closed_neighbours: closed_neighbours.into(),
         address_check: AddressCheck::new(external.clone(), poller.waker()),
+        live_allocations: LiveAllocations::new(mailboxes.clone()),
         mailboxes: mailboxes.clone(),
         threads: Vec::new(),
         watcher: None,
@@ -113,6 +115,7 @@ fn shard_contexts(
         engine_shard: turn::ShardSettings { index, ports: config.ports.clone() },
         shared: Arc::clone(&relay.shared),
         users: Arc::clone(users),
+        banned: users.banned_addresses(),
         admission: relay.admission.clone(),
         stats: Arc::clone(counters),
         refusals: relay.refusals.clone(),

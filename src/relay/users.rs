@@ -3,11 +3,13 @@
 //! The engine verifies requests with [`CredentialSource`]; the shards also ask, when [`RelayUsers::revision`] has changed, which
 //! users of their allocations may stay.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::config::secret::MIN_UNGUESSABLE_SECRET_BYTES;
+use crate::limits::bans::BannedAddresses;
 use crate::turn::codec::integrity::PasswordAlgorithm;
-use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserKeys};
+use crate::turn::{CredentialEvidence, CredentialSource, Scope, UserAccount, UserKeys};
 use crate::users::Directory;
 use crate::users::credentials::TimeLimitedUsername;
 
@@ -17,7 +19,12 @@ pub trait RelayUsers: CredentialSource {
     /// Whether a [`UserKeys::user`] may keep its allocations.
     fn may_continue(&self, scope: Scope, user: &str) -> bool;
 
-    /// Changes whenever the answers of [`Self::may_continue`] may have changed.
+    /// The addresses whose clients are not served.
+    fn banned_addresses(&self) -> BannedAddresses {
+        BannedAddresses::default()
+    }
+
+    /// Changes whenever the answers of [`Self::may_continue`], or the banned addresses, may have changed.
     fn revision(&self) -> u64;
 }
 
@@ -42,6 +49,10 @@ impl CredentialSource for Directory {
         Self::is_leased(self, username)
     }
 
+    fn account(&self, scope: Scope, user: &str) -> Arc<UserAccount> {
+        Self::account(self, scope, user)
+    }
+
     fn authenticated(&self, username: &str) {
         self.note_long_lived(username, SystemTime::now());
     }
@@ -50,6 +61,10 @@ impl CredentialSource for Directory {
 impl RelayUsers for Directory {
     fn may_continue(&self, scope: Scope, user: &str) -> bool {
         !self.is_refused(scope, user)
+    }
+
+    fn banned_addresses(&self) -> BannedAddresses {
+        Self::banned_addresses(self).clone()
     }
 
     fn revision(&self) -> u64 {

@@ -15,14 +15,16 @@ use crate::relay::shard::mailbox::{ShardMailbox, ShardMessage};
 use crate::relay::users::RelayUsers;
 use crate::turn::{MachineAddresses, PeerPolicy};
 
-/// How often the watcher looks for disabled users and for a new external address.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the watcher looks for disabled users, for bans and for a new external address.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the watcher reads the machine's addresses and networks although no change was reported.
 const ADDRESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same, where the kernel reports no changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Changes that follow each other more closely are read together.
 const MIN_READ_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the shards add what was relayed to the accounts of the users, and so end the allocations of those who may relay no more.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(2);
 /// The token of [`AddressChanges`].
 const CHANGES_TOKEN: u64 = 0;
 
@@ -70,6 +72,7 @@ impl ChangeWatcher {
         let check_interval = if changes.is_some() { ADDRESS_CHECK_INTERVAL } else { POLL_INTERVAL };
         // What has changed since the start was not reported.
         let mut next_check = Instant::now();
+        let mut next_settling = next_check + SETTLE_INTERVAL;
         while !stopped.load(Ordering::Acquire) {
             if self.poller.wait(Some(interval)).is_err() {
                 std::thread::sleep(MIN_READ_INTERVAL);
@@ -77,6 +80,10 @@ impl ChangeWatcher {
             let is_reported = self.poller.was_woken() || self.poller.ready().next().is_some();
             changes.iter().for_each(AddressChanges::clear);
             self.check_users();
+            if next_settling <= Instant::now() {
+                next_settling = Instant::now() + SETTLE_INTERVAL;
+                self.mailboxes.iter().for_each(|shard| shard.send(ShardMessage::SettleAccounts));
+            }
             let is_new = self.reader.external.relayed_ips() != self.addresses.relayed;
             if stopped.load(Ordering::Acquire) || !(is_reported || is_new || next_check <= Instant::now()) {
                 continue;

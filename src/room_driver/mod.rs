@@ -7,6 +7,8 @@
 //! Invariant: no state survives a panic. An input that panics may have left the tables half changed, so the state begins anew
 //! ([`DrivenState::reset`]), as a shard of the relay does: its clients are disconnected and come back, and the rest of the server goes on.
 
+pub mod numbers;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

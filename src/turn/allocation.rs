@@ -46,6 +46,9 @@ pub(super) struct RelayedAddress {
 
 #[derive(Debug)]
 pub(super) struct Allocation {
+    /// Different for each allocation of all engines ([`super::SharedState`]).
+    pub(super) number: u64,
+    pub(super) since: Instant,
     pub(super) five_tuple: FiveTuple,
     pub(super) user: Arc<UserUsage>,
     /// Where the user is of [`Scope::Clients`].

@@ -79,6 +79,18 @@ impl AllocationTable {
         slot.allocation.as_mut().map(|(_, allocation)| &mut **allocation)
     }
 
+    /// The number of places; an allocation keeps its place.
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The allocation at this place.
+    pub(super) fn at_place(&self, place: usize) -> Option<(AllocationId, &Allocation)> {
+        let slot = self.slots.get(place)?;
+        let id = AllocationId { index: u32::try_from(place).ok()?, generation: slot.generation };
+        slot.allocation.as_ref().map(|(_, allocation)| (id, &**allocation))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> {
         self.slots.iter().zip(0..).filter_map(|(slot, index)| {
             let id = AllocationId { index, generation: slot.generation };

@@ -1,9 +1,11 @@
 //! The credentials that an engine accepts (RFC 8489 §9.2). The engine asks a [`CredentialSource`], which the shell implements.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use super::refusal::CredentialRefusal;
+use super::user_account::UserAccount;
 
 /// The peers that the allocations of a credential may exchange data with. The key that verifies a request decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +48,13 @@ pub trait CredentialSource: Send + Sync {
     /// A client has authenticated with a key of this username.
     fn authenticated(&self, username: &str) {
         let _ = username;
+    }
+
+    /// The account of a [`UserKeys::user`] that begins to have allocations. It counts what they relay, and says when the user may relay
+    /// no more.
+    fn account(&self, scope: Scope, user: &str) -> Arc<UserAccount> {
+        let _ = (scope, user);
+        Arc::default()
     }
 
     /// The username behind a USERHASH (RFC 8489 §14.4), where the source can enumerate its users.

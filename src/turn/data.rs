@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::allocation::Allocation;
@@ -19,6 +20,7 @@ use super::ids::{AllocationId, RelayedAddressId};
 use super::peer_location::PeerLocation;
 use super::ports::PortOwner;
 use super::shared::SharedState;
+use super::stream_payload::StreamPayload;
 use super::verdict::{Answer, DropReason, Verdict};
 use crate::limits::ip_prefix::canonical;
 
@@ -35,7 +37,7 @@ impl Engine {
         now: Instant,
     ) -> Verdict {
         let peer = canonical(peer);
-        let verdict = self.relay_to_client(relayed, peer, 0..0, now);
+        let verdict = self.relay_to_client(relayed, peer, None, 0..0, now);
         let Verdict::ToClient { to, .. } = verdict else { return verdict };
         let transaction = TransactionId::random(&mut self.rng);
         let mut value = [0; 8];
@@ -105,6 +107,7 @@ impl Engine {
             return Verdict::Drop(DropReason::Bandwidth);
         }
         let PeerLocation::OwnRelayedAddress(owner) = location else {
+            allocation.delivery.traffic.add_sent(payload.len());
             return Verdict::ToPeer { relayed: RelayedAddressId { allocation: id, family }, peer, payload, dont_fragment };
         };
         if allocation.peers.contact(peer, owner).is_none() {
@@ -154,7 +157,9 @@ impl Engine {
                 return Verdict::ToRelayedAddress { shard: to_owner.shard(), from, to, payload };
             }
             let relayed = allocations.by_port(AddressFamily::of(to.ip()), to.port());
-            return relayed.map_or(Verdict::Drop(DropReason::NoAllocation), |to| self.relay_to_client(to, from, payload, now));
+            let sender = allocation.map(|allocation| Arc::clone(&allocation.delivery));
+            return relayed
+                .map_or(Verdict::Drop(DropReason::NoAllocation), |to| self.relay_to_client(to, from, sender, payload, now));
         }
         if route.expires <= now {
             return Verdict::Drop(DropReason::NoAllocation);
@@ -166,7 +171,13 @@ impl Engine {
             Some((channel, expires)) if expires > now => Framing::Channel(channel),
             Some(_) | None => Framing::Data { peer: from, transaction: TransactionId::random(rng) },
         };
-        to_client(bandwidth, shared, delivery, (route.to, framing), payload, now)
+        let bytes = payload.len();
+        let verdict = to_client(bandwidth, shared, delivery, (route.to, framing), payload, now);
+        if matches!(verdict, Verdict::ToClient { .. }) {
+            delivery.traffic.add_received(bytes);
+            allocation.iter().for_each(|allocation| allocation.delivery.traffic.add_sent(bytes));
+        }
+        verdict
     }
 
     /// Passes `payload`, a range of the packet at hand, from the relayed address `from` of this server to the client of `to`, a
@@ -174,28 +185,33 @@ impl Engine {
     pub fn handle_relayed(&mut self, from: SocketAddr, to: SocketAddr, payload: Range<usize>, now: Instant) -> Verdict {
         let family = AddressFamily::of(to.ip());
         let Some(relayed) = self.allocations.by_port(family, to.port()) else { return Verdict::Drop(DropReason::NoAllocation) };
-        let is_contact = self.shared.ports.owner(family, from.port()).is_some_and(|owner| {
-            let allocation = self.allocations.allocation(relayed.allocation);
-            allocation.is_some_and(|allocation| {
-                allocation.peers.contact(from, owner).is_some() || self.is_first_of_group(allocation, from)
-            })
+        let sender = self.shared.ports.owner(family, from.port()).and_then(|owner| {
+            let allocation = self.allocations.allocation(relayed.allocation)?;
+            match allocation.peers.contact(from, owner) {
+                Some(delivery) => Some(delivery.cloned()),
+                None => self.first_of_group(allocation, from).map(Some),
+            }
         });
-        if is_contact { self.relay_to_client(relayed, from, payload, now) } else { Verdict::Drop(DropReason::NotContacted) }
+        match sender {
+            Some(sender) => self.relay_to_client(relayed, from, sender, payload, now),
+            None => Verdict::Drop(DropReason::NotContacted),
+        }
     }
 
-    /// Whether `from` is of the same group as an allocation that has contacted nobody yet.
-    fn is_first_of_group(&self, allocation: &Allocation, from: SocketAddr) -> bool {
-        let group = allocation.delivery.group;
-        let sender = || self.shared.delivery(AddressFamily::of(from.ip()), from.port());
-        group.is_some() && !allocation.peers.has_contacts() && sender().is_some_and(|sender| sender.group == group)
+    /// The allocation whose relayed address is `from`, if it is of the same group as an allocation that has contacted nobody yet.
+    fn first_of_group(&self, allocation: &Allocation, from: SocketAddr) -> Option<Arc<Delivery>> {
+        let group = allocation.delivery.group.filter(|_| !allocation.peers.has_contacts())?;
+        let sender = self.shared.delivery(AddressFamily::of(from.ip()), from.port())?;
+        (sender.group == Some(group)).then_some(sender)
     }
 
     /// RFC 8656 §11.3, §12.7: passes a peer's payload to the client, as ChannelData where a channel is bound, else as a Data
-    /// indication.
+    /// indication. `sender` is the allocation of a peer that is a client of this server.
     pub(super) fn relay_to_client(
         &mut self,
         relayed: RelayedAddressId,
         peer: SocketAddr,
+        sender: Option<Arc<Delivery>>,
         payload: Range<usize>,
         now: Instant,
     ) -> Verdict {
@@ -214,7 +230,18 @@ impl Engine {
             Some(channel) => Framing::Channel(channel),
             None => Framing::Data { peer, transaction: TransactionId::random(&mut self.rng) },
         };
-        to_client(&self.bandwidth, &self.shared, &allocation.delivery, (allocation.five_tuple, framing), payload, now)
+        let (receiver, bytes) = (&allocation.delivery, payload.len());
+        let to = allocation.five_tuple;
+        let verdict = to_client(&self.bandwidth, &self.shared, receiver, (to, framing), payload, now);
+        if matches!(verdict, Verdict::ToClient { .. }) {
+            if to.transport.is_stream() {
+                self.stream_payload = Some(StreamPayload { receiver: Arc::clone(receiver), sender, bytes });
+            } else {
+                receiver.traffic.add_received(bytes);
+                sender.iter().for_each(|sender| sender.traffic.add_sent(bytes));
+            }
+        }
+        verdict
     }
 }
 

@@ -19,6 +19,7 @@ use super::five_tuple::FiveTuple;
 use super::ports::PortOwner;
 use super::rate_limit::Bandwidth;
 use super::stranger_table::StrangerSite;
+use super::user_account::AllocationTraffic;
 use super::user_usage::UserUsage;
 
 /// See the module doc.
@@ -27,6 +28,7 @@ pub(super) struct Delivery {
     /// What the packets of the allocation are charged to: its own buckets, its user, and the site where the user is a stranger.
     pub(super) bandwidth: Bandwidth,
     pub(super) user: Arc<UserUsage>,
+    pub(super) traffic: AllocationTraffic,
     pub(super) site: Option<Arc<StrangerSite>>,
     /// [`super::UserKeys::group`].
     pub(super) group: Option<u64>,
@@ -59,15 +61,34 @@ pub(super) struct Sender {
 
 impl Delivery {
     pub(super) fn new(user: Arc<UserUsage>, site: Option<Arc<StrangerSite>>, group: Option<u64>) -> Self {
-        Self { bandwidth: Bandwidth::default(), user, site, group, route: ArcSwapOption::empty() }
+        Self {
+            bandwidth: Bandwidth::default(),
+            user,
+            traffic: AllocationTraffic::default(),
+            site,
+            group,
+            route: ArcSwapOption::empty(),
+        }
     }
 
     pub(super) fn publish(&self, route: Option<Route>) {
         self.route.store(route.map(Arc::new));
     }
 
+    /// Adds the new bytes to the account of the user. For the engine of the allocation alone.
+    pub(super) fn settle(&self) {
+        self.traffic.settle(&self.user.account);
+    }
+
     pub(super) fn route(&self) -> arc_swap::Guard<Option<Arc<Route>>> {
         self.route.load()
+    }
+}
+
+/// Other engines may deliver until they have dropped their references, and a shard that has failed ends no allocation.
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

@@ -23,6 +23,7 @@ use super::ports::PortRequirement;
 use super::rate_limit::RateLimit;
 use super::settings::EngineSettings;
 use super::shared::{ReservationToken, SharedState};
+use super::stream_payload::StreamPayload;
 use super::verdict::Output;
 
 /// The settings that differ between the engines of one server.
@@ -49,6 +50,8 @@ pub struct Engine {
     pub(super) outputs: VecDeque<Output>,
     pub(super) reply: Vec<u8>,
     pub(super) bandwidth: BandwidthLimits,
+    /// The payload of the last verdict for a client's stream.
+    pub(super) stream_payload: Option<StreamPayload>,
     /// New permissions of one allocation.
     pub(super) new_peers: Option<RateLimit>,
     /// Peers that were refused only because they are in a network of this machine.
@@ -81,6 +84,7 @@ impl Engine {
             outputs: VecDeque::new(),
             reply: Vec::with_capacity(1024),
             bandwidth,
+            stream_payload: None,
             new_peers,
             refused_neighbours: Cell::new(0),
         }
@@ -140,6 +144,7 @@ impl Engine {
     pub(super) fn end(&mut self, id: AllocationId) {
         let Some(mut allocation) = self.allocations.remove(id) else { return };
         allocation.delivery.publish(None);
+        allocation.delivery.settle();
         for connection in allocation.peer_connections.drain(..) {
             self.peer_connections.remove(connection);
             self.outputs.push_back(Output::ClosePeerConnection { connection });

@@ -1,6 +1,6 @@
 //! The inputs of an engine, apart from those that answer one of its outputs (`requests::opening`, `tcp_peers`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use super::ids::{AllocationId, RelayedAddressId};
 use super::policy::PeerPolicy;
 use super::ports::PortOwner;
 use super::settings::MachineAddresses;
+use super::stream_payload::StreamPayload;
 use super::verdict::{DropReason, Output, Verdict};
 use crate::limits::ip_prefix::canonical;
 
@@ -41,6 +42,12 @@ impl Engine {
         }
     }
 
+    /// The stream of the client has taken the payload of the last [`Verdict::ToClient`]. The shell says so, since it knows whether the
+    /// stream had room, and only then was the payload relayed.
+    pub fn handle_stream_took_payload(&mut self) {
+        self.stream_payload.take().iter().for_each(StreamPayload::count);
+    }
+
     /// A datagram that a relayed socket received from a peer; the payload of the verdict is all of it.
     pub fn handle_peer(&mut self, relayed: RelayedAddressId, peer: SocketAddr, bytes: &[u8], now: Instant) -> Verdict {
         let peer = canonical(peer);
@@ -51,7 +58,7 @@ impl Engine {
         if is_forged || !self.is_outside(peer, scope) {
             return Verdict::Drop(DropReason::DeniedPeer);
         }
-        self.relay_to_client(relayed, peer, 0..bytes.len(), now)
+        self.relay_to_client(relayed, peer, None, 0..bytes.len(), now)
     }
 
     /// The client's stream has ended. No message can come over its five-tuple any more, so its allocation ends too, unless it is
@@ -93,6 +100,30 @@ impl Engine {
         let allocations = self.allocations.iter().filter(|(_, allocation)| is_users(allocation));
         let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
         for id in ids {
+            self.end(id);
+        }
+    }
+
+    /// Ends every allocation of these clients. The caller no longer passes on what they send. Visits every allocation.
+    pub fn end_clients(&mut self, is_one: impl Fn(IpAddr) -> bool) {
+        let of_clients = self.allocations.iter().filter(|(_, allocation)| is_one(allocation.five_tuple.client.ip()));
+        let ids: Vec<AllocationId> = of_clients.map(|(id, _)| id).collect();
+        for id in ids {
+            self.end(id);
+        }
+    }
+
+    /// Adds what was relayed to the accounts of the users, and ends the allocations of those who may relay no more. To be called every few
+    /// seconds. Visits every allocation.
+    pub fn settle_accounts(&mut self) {
+        let mut exhausted = Vec::new();
+        for (id, allocation) in self.allocations.iter() {
+            allocation.delivery.settle();
+            if allocation.user.account.is_exhausted() {
+                exhausted.push(id);
+            }
+        }
+        for id in exhausted {
             self.end(id);
         }
     }

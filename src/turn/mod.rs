@@ -110,6 +110,7 @@
 //! | taken and live ports | a peer may be a relayed address of another shard; a client may claim a reserved port at another shard | one bit and one word a port; each engine starts to search at a random port, so that no engine waits |
 //! | keys of nonces and of tickets | a client that moves arrives at another shard | read only |
 //! | total of allocations | 508 | one atomic |
+//! | the number of the last allocation | an operator names an allocation by it | one atomic |
 //! | allocations of a user | 486 must hold in a burst to all shards | a mutex, taken when an allocation begins or ends |
 //! | bandwidth of a user, of all strangers, and of the server | the limits are not a shard's | one atomic for each direction; untouched where no limit is set |
 //! | allocations of strangers, by site | 486 and 508; above the capacity, an engine displaces an allocation of any other ([`Output::DisplaceAllocation`]) | a mutex, taken when an allocation of a stranger begins or ends, and when one of a user begins while capacity is scarce |
@@ -190,6 +191,7 @@ mod five_tuple;
 mod ids;
 mod inputs;
 mod internal_ports;
+mod listing;
 mod mobility;
 mod nonce;
 mod peer_connection_table;
@@ -206,7 +208,9 @@ mod source_limits;
 mod stranger_bandwidth;
 mod stranger_table;
 mod strangers;
+mod stream_payload;
 mod tcp_peers;
+mod user_account;
 mod user_usage;
 mod verdict;
 
@@ -216,10 +220,12 @@ pub use engine::{Engine, ShardSettings};
 pub use five_tuple::{FiveTuple, PeerTransport, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 pub use internal_ports::internal_ports;
+pub use listing::{ListedAllocation, MAX_LISTED_PEERS};
 pub use policy::PeerPolicy;
 pub use refusal::{CredentialRefusal, OpenError, RefusalReason, RefusedRequest};
 pub use settings::{DefaultFamily, EngineSettings, Limits, MachineAddresses, NatDiscovery, PasswordAlgorithms, RelayedIp};
 pub use shared::SharedState;
+pub use user_account::UserAccount;
 pub use verdict::{Answer, DropReason, Output, Verdict};
 
 // The fuzz targets run histories with the kit of the tests.

@@ -160,6 +160,11 @@ impl PeerTable {
         self.permissions.iter().map(|permission| (permission.ip, permission.expires)).collect()
     }
 
+    /// The addresses with a permission that has not expired.
+    pub(super) fn permitted_at(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
+        self.permissions.iter().filter(move |permission| permission.expires > now).map(|permission| permission.ip)
+    }
+
     /// Whether the client has contacted any relayed address of this server.
     pub(super) fn has_contacts(&self) -> bool {
         !self.contacts.is_empty()

@@ -58,6 +58,8 @@ pub enum RefusalReason {
     Connected(SocketAddr),
     /// 486: the user has as many allocations as it may have.
     UserQuota,
+    /// 486: the user has relayed as many bytes in this month as it may.
+    TrafficQuota,
     /// 486: the address of a stranger has as many allocations as it may have.
     AddressQuota,
     /// 508: the server has as many allocations as it may have.
@@ -137,7 +139,7 @@ impl RefusalReason {
             Self::UnsupportedTransport(_) => ErrorCode::UnsupportedTransport,
             Self::PeerFamily => ErrorCode::PeerAddressFamilyMismatch,
             Self::Connected(_) => ErrorCode::ConnectionAlreadyExists,
-            Self::UserQuota | Self::AddressQuota => ErrorCode::AllocationQuotaReached,
+            Self::UserQuota | Self::TrafficQuota | Self::AddressQuota => ErrorCode::AllocationQuotaReached,
             Self::TotalQuota
             | Self::ShuttingDown
             | Self::NoPort

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ use super::rate_limit::Bandwidth;
 use super::settings::EngineSettings;
 use super::source_limits::SourceLimits;
 use super::strangers::{Strangers, Usage};
+use super::user_account::UserAccount;
 use super::user_usage::{ByIdentity, Identity, UserUsage};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::ip_prefix;
@@ -49,6 +50,8 @@ pub struct SharedState {
     /// The highest index of an engine, plus one.
     engines: AtomicU32,
     allocations: AtomicU32,
+    /// The number of the last allocation.
+    allocation_number: AtomicU64,
     users: Mutex<HashSet<ByIdentity>>,
     reservations: Mutex<HashMap<ReservationToken, Reservation>>,
     /// The clients of the live relayed addresses that carry UDP.
@@ -110,6 +113,7 @@ impl SharedState {
             relayed_descriptors: Default::default(),
             engines: AtomicU32::new(0),
             allocations: AtomicU32::new(0),
+            allocation_number: AtomicU64::new(0),
             users: Mutex::default(),
             reservations: Mutex::default(),
             deliveries: Mutex::default(),
@@ -222,8 +226,15 @@ impl SharedState {
         &self.reports
     }
 
-    /// Counts one more allocation against the quota of the user and the total, or against neither.
-    pub(super) fn take_quota(&self, scope: Scope, name: &str, settings: &EngineSettings) -> Result<Arc<UserUsage>, QuotaReached> {
+    /// Counts one more allocation against the quota of the user and the total, or against neither. `account` is called where the user has
+    /// no allocation yet.
+    pub(super) fn take_quota(
+        &self,
+        scope: Scope,
+        name: &str,
+        settings: &EngineSettings,
+        account: impl FnOnce() -> Arc<UserAccount>,
+    ) -> Result<Arc<UserUsage>, QuotaReached> {
         let mut users = lock(&self.users);
         let identity = Identity { scope, name: name.into() };
         let user = users.get(&identity).map(|user| Arc::clone(&user.0));
@@ -236,12 +247,18 @@ impl SharedState {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < total).then(|| count + 1))
             .map_err(|_| QuotaReached::Total)?;
         let user = user.unwrap_or_else(|| {
-            let user = Arc::new(UserUsage { identity, allocations: AtomicU32::new(0), bandwidth: Bandwidth::default() });
+            let (allocations, bandwidth) = (AtomicU32::new(0), Bandwidth::default());
+            let user = Arc::new(UserUsage { identity, allocations, bandwidth, account: account() });
             users.insert(ByIdentity(Arc::clone(&user)));
             user
         });
         user.allocations.fetch_add(1, Ordering::Relaxed);
         Ok(user)
+    }
+
+    /// A number that no other allocation has had.
+    pub(super) fn next_allocation_number(&self) -> u64 {
+        self.allocation_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Undoes [`Self::take_quota`].
@@ -328,23 +345,24 @@ mod tests {
     fn r41_a_burst_from_many_shards_stays_within_the_quota() {
         let (shared, settings) = shared(Some(100), None);
         let admitted: usize = std::thread::scope(|scope| {
-            let burst = || (0..200).filter(|_| shared.take_quota(Scope::Anyone, "alice", &settings).is_ok()).count();
+            let burst =
+                || (0..200).filter(|_| shared.take_quota(Scope::Anyone, "alice", &settings, Arc::default).is_ok()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(burst)).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
         assert_eq!((admitted, shared.allocations()), (100, 100));
-        assert!(shared.take_quota(Scope::Anyone, "bob", &settings).is_ok());
+        assert!(shared.take_quota(Scope::Anyone, "bob", &settings, Arc::default).is_ok());
     }
 
     #[test]
     fn r42_the_total_recovers_and_users_are_forgotten() {
         let (shared, settings) = shared(None, Some(2));
-        let alice = shared.take_quota(Scope::Anyone, "alice", &settings).expect("the first");
-        let bob = shared.take_quota(Scope::Anyone, "bob", &settings).expect("the second");
-        assert_eq!(shared.take_quota(Scope::Anyone, "carol", &settings).err(), Some(QuotaReached::Total));
+        let alice = shared.take_quota(Scope::Anyone, "alice", &settings, Arc::default).expect("the first");
+        let bob = shared.take_quota(Scope::Anyone, "bob", &settings, Arc::default).expect("the second");
+        assert_eq!(shared.take_quota(Scope::Anyone, "carol", &settings, Arc::default).err(), Some(QuotaReached::Total));
         shared.release_quota(&alice);
         assert_eq!(shared.users(), 1);
-        assert!(shared.take_quota(Scope::Anyone, "carol", &settings).is_ok());
+        assert!(shared.take_quota(Scope::Anyone, "carol", &settings, Arc::default).is_ok());
         shared.release_quota(&bob);
     }
 }

@@ -79,7 +79,7 @@ impl Engine {
         Some(id)
     }
 
-    /// Charges bytes that a bound connection has carried; `Some`: read no more in that direction until then.
+    /// Counts and charges bytes that a bound connection has carried; `Some`: read no more in that direction until then.
     pub fn handle_peer_connection_bytes(
         &mut self,
         id: PeerConnectionId,
@@ -89,6 +89,10 @@ impl Engine {
     ) -> Option<Instant> {
         let allocation = self.peer_connections.connection(id)?.allocation;
         let allocation = self.allocations.allocation(allocation)?;
+        match direction {
+            Direction::ToPeer => allocation.delivery.traffic.add_sent(bytes),
+            Direction::ToClient => allocation.delivery.traffic.add_received(bytes),
+        }
         let wait = self.bandwidth.charge(direction, &allocation.delivery, &self.shared, bytes, now);
         (!wait.is_zero()).then(|| now + wait)
     }

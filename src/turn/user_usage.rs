@@ -1,4 +1,4 @@
-//! What a user uses of the server: allocations and bandwidth.
+//! What a user uses of the server: allocations, bandwidth, and an account of bytes.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::credentials::Scope;
 use super::rate_limit::Bandwidth;
+use super::user_account::UserAccount;
 
 /// A user is a name together with the scope of the credentials: a stranger who calls himself alice is not the user alice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,6 +23,7 @@ pub(super) struct UserUsage {
     /// Changed under the lock of [`super::SharedState`] alone.
     pub(super) allocations: AtomicU32,
     pub(super) bandwidth: Bandwidth,
+    pub(super) account: Arc<UserAccount>,
 }
 
 /// A user in a set, by identity.

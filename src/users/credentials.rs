@@ -26,6 +26,9 @@ const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 const OWN_ADDRESS_KEY_LABEL: &[u8] = b"castway/scope/own-address/1";
 /// Users of scope own-address have names that begin so. Other names are not tried with the key of that scope.
 pub const OWN_ADDRESS_USER_PREFIX: &str = "check-";
+/// The users of this server's tests of its own relay: at the start and every now and then, and by `castway doctor`.
+pub const SELF_TEST_USER: &str = "castway self-test";
+pub const DOCTOR_USER: &str = "castway-doctor";
 /// Digits of an expiry in milliseconds, as JavaScript's `Date.now()` has them; in seconds it would be after the year 33,000.
 const MILLISECOND_DIGITS: usize = 13;
 
@@ -126,6 +129,13 @@ fn sign(key: &[u8], username: &str) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(username.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
+}
+
+/// The first bytes of HMAC-SHA256 over what is stored of a user's password.
+pub(super) fn stamp(key: &[u8; 32], name: &str, stored: &[u8; 32]) -> u64 {
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    let mac = mac.chain_update(b"stamp").chain_update(stored).chain_update(name).finalize().into_bytes();
+    mac.iter().take(size_of::<u64>()).fold(0, |stamp, &byte| stamp << 8 | u64::from(byte))
 }
 
 /// Whether `given` is the password that `secret` signs `username` with in `scope`, in constant time.

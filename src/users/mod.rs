@@ -6,9 +6,13 @@
 //! - Outputs: [`Credentials`] for clients, and long-term keys (RFC 8489 §9.2.2) for the relay.
 //! - Invariant: no request and no packet waits for the disk.
 //!
+//! `usage` counts what users relay, for whom `directory` names the accounts.
+//!
 //! A login to the relay passes from `directory` (which secrets and users may be meant) through `credentials` (username to password to
 //! key), `leases` (credentials of connected clients outlive their expiry) and `former_clocks` (the clock was set in between).
 
+pub mod ban;
+pub mod blocking;
 pub mod credentials;
 mod directory;
 mod former_clocks;
@@ -16,17 +20,24 @@ pub mod kept_checks;
 mod leases;
 mod name;
 mod password;
+pub mod password_checks;
 mod realm_mismatches;
 mod scope;
 mod store;
+pub mod usage;
+mod user_passwords;
 
+pub use ban::{BanTarget, ProtectedNetworks};
 pub use credentials::Credentials;
 pub use directory::{Directory, Login};
 pub use kept_checks::KeptChecks;
 pub use name::{NameError, UserName, check_requested};
-pub use password::{PasswordError, PasswordKeys, generate_password, looks_generated};
+pub use password::{OperatorPassword, PasswordError, PasswordKeys, generate_password, looks_generated};
+pub use password_checks::{Busy, PasswordChecks};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
-    CheckKind, DATABASE_FILE_NAME, KeptCheck, OpenError, SecretInfo, Snapshot, SnapshotUser, Store, StoreError, UserInfo,
+    CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, MAX_USAGE_ROWS, OpenError, OperatorInfo, SecretInfo, Snapshot,
+    SnapshotOperator, SnapshotUser, Store, StoreError, UserInfo,
 };
+pub use user_passwords::{PasswordRefusal, UserPasswords};

@@ -10,6 +10,8 @@ use super::name::UserName;
 
 /// Bytes of the longest password.
 const MAX_BYTES: usize = 512;
+/// Characters of an operator's shortest password.
+const MIN_OPERATOR_CHARS: usize = 12;
 
 /// Characters of generated passwords, without look-alikes; 20 of them are 99 bits.
 const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
@@ -47,6 +49,8 @@ pub enum PasswordError {
     Empty,
     #[error("a password has at most {MAX_BYTES} bytes")]
     Long,
+    #[error("an operator's password has at least {MIN_OPERATOR_CHARS} characters")]
+    Short,
     #[error(
         "a password can't hold what SASLprep (RFC 4013) prohibits: control characters, most emoji and other characters newer than \
          Unicode 3.2, or letters of both writing directions"
@@ -66,17 +70,42 @@ impl PasswordKeys {
             return Err(PasswordError::Long);
         }
         let prepared = stringprep::saslprep(password).map_err(|_| PasswordError::Prohibited)?;
-        if prepared.is_empty() {
-            return Err(PasswordError::Empty);
-        }
-        let hash: PasswordHash = Argon2::default().hash_password(prepared.as_bytes()).map_err(PasswordError::Hash)?;
         Ok(Self {
-            argon2id: hash.to_string(),
+            argon2id: hash(&prepared)?,
             realm: realm.to_owned(),
             prepared: TurnKeys::new(name.as_str(), realm, &prepared),
             typed: TurnKeys::new(name.as_str(), realm, password),
         })
     }
+}
+
+/// The password of an operator. Only its hash is stored.
+#[derive(Clone)]
+pub struct OperatorPassword(pub(super) String);
+
+impl OperatorPassword {
+    /// As slow as [`PasswordKeys::new`], so call it outside the runtime's threads.
+    ///
+    /// # Errors
+    /// `Short` for fewer than 12 characters, and those of [`PasswordKeys::new`].
+    pub fn new(password: &str) -> Result<Self, PasswordError> {
+        if password.len() > MAX_BYTES {
+            return Err(PasswordError::Long);
+        }
+        let prepared = stringprep::saslprep(password).map_err(|_| PasswordError::Prohibited)?;
+        if prepared.chars().count() < MIN_OPERATOR_CHARS {
+            return Err(PasswordError::Short);
+        }
+        hash(&prepared).map(Self)
+    }
+}
+
+fn hash(prepared: &str) -> Result<String, PasswordError> {
+    if prepared.is_empty() {
+        return Err(PasswordError::Empty);
+    }
+    let hash: PasswordHash = Argon2::default().hash_password(prepared.as_bytes()).map_err(PasswordError::Hash)?;
+    Ok(hash.to_string())
 }
 
 /// A password of four groups of five characters, which can be read out or typed.
@@ -142,6 +171,18 @@ mod tests {
         }
         let plain = PasswordKeys::new(&alice, "castway", "correct horse").unwrap();
         assert_eq!(plain.prepared.sha256, plain.typed.sha256);
+    }
+
+    #[test]
+    fn an_operators_password_has_twelve_characters_at_least() {
+        for short in ["", "elevencharsx", "\u{AD}elevenchars", "密码密码密码密码密码密"] {
+            let short = short.trim_end_matches('x');
+            assert!(matches!(OperatorPassword::new(short), Err(PasswordError::Short)), "{short:?}");
+        }
+        let kept = OperatorPassword::new("密码密码密码密码密码密码").unwrap();
+        assert!(verify("密码密码密码密码密码密码", Some(&kept.0)) && !verify("密码", Some(&kept.0)));
+        assert!(matches!(OperatorPassword::new(&"x".repeat(513)), Err(PasswordError::Long)));
+        assert!(matches!(OperatorPassword::new("\u{1F600} and twelve more"), Err(PasswordError::Prohibited)));
     }
 
     #[test]

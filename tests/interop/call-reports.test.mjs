@@ -29,6 +29,7 @@ test('a call leaves one line and is counted, and both members get one verdict', 
       assert.deepEqual(await post(server, 'good-room', id, sent), { status: 200, retryAfter: null, ok: true });
     }
     assert.equal((await post(server, 'good-room', good.callerId, report('ended', { bytes: 3_000_000 }))).ok, true);
+    assert.equal(await server.metric('castway_running_calls'), 1);
     await good.caller.hangUp();
     await good.callee.hangUp();
 

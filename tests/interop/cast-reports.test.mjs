@@ -39,8 +39,10 @@ for (const frontEnd of FRONT_ENDS) {
       assert.deepEqual(await caster.ask('CAST_REPORT', connected('relay', 'tls')), { ok: true });
       assert.deepEqual(await tv.ask('CAST_REPORT', connected('relay', 'udp')), { ok: true });
       assert.deepEqual(await caster.ask('CAST_REPORT', report('ended', { route: 'relay', protocol: 'tls', bytes: 312_400_000 })), { ok: true });
+      assert.equal(await server.metric('castway_running_casts'), 1);
       caster.leave();
       const [line] = await endedLines(server, 1);
+      assert.equal(await server.metric('castway_running_casts'), 0);
       assert.match(line, / INFO /);
       assert.ok(!line.includes(code), 'the code is a secret');
       assert.equal(field(line, 'tv'), `${code.slice(0, 2)}•••${code.at(-1)}`);

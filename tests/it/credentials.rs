@@ -8,19 +8,20 @@ use std::time::{Duration, SystemTime};
 use axum::middleware;
 use castway::addresses::external::ExternalAddresses;
 use castway::addresses::ice_servers::{AdvertisedPort, IceServers, UrlTransport};
+use castway::admission::Admission;
 use castway::api;
 use castway::api::keys::ApiKeys;
 use castway::api::metric_families::MetricsSource;
-use castway::api::passwords::UserPasswords;
 use castway::api::state::{ApiState, PublicAddress, ReadinessCheck};
 use castway::config::{Config, Settings};
+use castway::hooks::authorize::Authorizer;
 use castway::http::client_info;
 use castway::limits::guesses::GuessReports;
 use castway::limits::rate::ClientLimiter;
 use castway::turn::Scope;
 use castway::turn::codec::integrity::{LongTermKey, PasswordAlgorithm};
 use castway::users::credentials::{h_a1_md5, verify};
-use castway::users::{Directory, PasswordKeys, Store, UserName, generate_password};
+use castway::users::{Directory, PasswordKeys, Store, UserName, UserPasswords, generate_password};
 use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -61,7 +62,7 @@ impl Server {
         store.set_enabled(&"mallory".parse().unwrap(), false, now).await.unwrap();
         store.remove(&"removed".parse().unwrap(), now).await.unwrap();
         let directory = Directory::open(&store, &config.credentials).await.unwrap();
-        let follower = tokio::spawn(directory.clone().follow(store));
+        let follower = tokio::spawn(directory.clone().follow(store.clone()));
 
         let relay = Arc::new(AtomicBool::new(true));
         let alive = Arc::clone(&relay);
@@ -70,10 +71,12 @@ impl Server {
         let external = ExternalAddresses::new(&config.relay.external, bound, None);
         let state = ApiState {
             directory: directory.clone(),
+            store,
             ice: IceServers::new(config.http.public_url.as_ref(), listeners, Ipv4Addr::UNSPECIFIED.into(), external),
             limiter: ClientLimiter::per_minute(config.credentials.rate),
             ice_limiter: ClientLimiter::per_minute(config.credentials.ice.rate),
             keys: ApiKeys::new(config.credentials.api_keys.clone(), &GuessReports::default()),
+            admission: Admission::of_anyone(Authorizer::default()),
             passwords: UserPasswords::new(&GuessReports::default()),
             credentials: config.credentials,
             public: PublicAddress {

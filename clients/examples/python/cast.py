@@ -92,7 +92,7 @@ async def cast(server, code, file):
         await connection.addIceCandidate(candidate)
 
     client.on("TV_LEFT", lambda *_: end("The TV has left."))
-    client.on("CAST_ENDED", lambda *_: end("The TV has ended the cast."))
+    client.on("CAST_ENDED", lambda by: end(f"The {'operator' if by['by'] == 'operator' else 'TV'} has ended the cast."))
     client.on("CAST_TAKEN_OVER", lambda *_: end("Another caster has taken over."))
     client.on("disconnect", lambda *_: end("The connection to the server is lost."))
 

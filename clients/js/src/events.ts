@@ -8,6 +8,7 @@
  * function is answered by `CAST_ERROR` if it is refused. Unknown events may come later: ignore them.
  */
 import type { Answer, CastState, CodeChanged, CodeCheck, IceConfig, JoinAck, ResumeToken, SeatAck, TvDetails, WireError } from './wire';
+import type { Auth } from './auth';
 import type { TvScreen } from './codecs';
 import type { Verdict } from './verdict';
 
@@ -31,6 +32,8 @@ export interface OpenOptions {
   live?: boolean;
   /** A cast was running when the connection was lost. */
   casting?: boolean;
+  /** Who the user is, for servers that want to know it. */
+  auth?: Auth;
 }
 
 /** What a TV of dialect A may say besides, of itself. Its casters are told. */
@@ -57,9 +60,9 @@ export interface ClientToServerEventsCommon {
 export interface ClientToServerEventsA extends ClientToServerEventsCommon {
   /** A TV asks for a code. The token, or what it remembers of its last code. */
   TV_INIT: (saved: string | null | (TvOpenOptions & { resumeToken?: string; code?: string }), ack?: Acknowledge<SeatAck>) => void;
-  JOIN_ROOM: (code: string, options: { resumeToken?: string; username?: string } | Acknowledge<JoinAck>, ack?: Acknowledge<JoinAck>) => void;
+  JOIN_ROOM: (code: string, options: { resumeToken?: string; username?: string; auth?: Auth } | Acknowledge<JoinAck>, ack?: Acknowledge<JoinAck>) => void;
   /** Asks about a code, without a seat. */
-  CHECK_CODE: (code: string, options: { resumeToken?: string } | Acknowledge<CodeCheck>, ack?: Acknowledge<CodeCheck>) => void;
+  CHECK_CODE: (code: string, options: { resumeToken?: string; auth?: Auth } | Acknowledge<CodeCheck>, ack?: Acknowledge<CodeCheck>) => void;
   CLIENT_OFFER_TO_SERVER: (offer: Description, ack?: Acknowledge) => void;
   TV_ANSWER_TO_SERVER: (answer: Answer | string, ack?: Acknowledge) => void;
 }
@@ -68,7 +71,7 @@ export interface ClientToServerEventsB extends ClientToServerEventsCommon {
   TV_REGISTER: (options?: OpenOptions | Acknowledge<SeatAck>) => void;
   VERIFY_FEEDBACK: (token: string | null, ack?: Acknowledge) => void;
   TV_GETINFO: (saved: { token?: string | null; code?: string | null } & OpenOptions, ack?: Acknowledge<SeatAck>) => void;
-  CONNECT_TO_TV: (caster: { username?: string; projCode: string; resumeToken?: string }, ack?: Acknowledge<SeatAck>) => void;
+  CONNECT_TO_TV: (caster: { username?: string; projCode: string; resumeToken?: string; auth?: Auth }, ack?: Acknowledge<SeatAck>) => void;
   RTC_Client_Offer_To_Server: (payload: { offer: Description }, ack?: Acknowledge) => void;
   RTC_TV_Answer_To_Server: (payload: { answer: Description }, ack?: Acknowledge) => void;
 }
@@ -103,9 +106,9 @@ export interface ServerToClientEventsA extends ServerToClientEventsCommon {
   CLIENT_OFFER_TO_TV: (offer: RTCSessionDescriptionInit) => void;
   TV_ANSWER_TO_CLIENT: (answer: Answer) => void;
   CASTER_JOINED: (caster: { username: string | null; resumed: boolean }) => void;
-  CASTER_LEFT: (caster: { username: string | null; reason: 'left' | 'lost' | 'taken_over' | 'evicted' | 'ended' }) => void;
+  CASTER_LEFT: (caster: { username: string | null; reason: 'left' | 'lost' | 'taken_over' | 'evicted' | 'ended' | 'ended_by_operator' }) => void;
   TV_LEFT: (why: { reason: 'left' | 'lost' | 'taken_over' | 'evicted' }) => void;
-  CAST_ENDED: (by: { by: 'tv' }) => void;
+  CAST_ENDED: (by: { by: 'tv' | 'operator' }) => void;
 }
 
 export interface ServerToClientEventsB extends ServerToClientEventsCommon {

@@ -1,4 +1,5 @@
 /** Casts a screen to a TV that shows a code: both sides of Castway's cast flow, for browsers. */
+export { signIn, type Auth, type AuthSource, type SignedIn } from './auth';
 export { Caster, castTo, type CasterEvents, type CasterOptions, type CasterState, type CastOptions } from './caster/caster';
 export { CodeChecker, type CodeState } from './caster/code-checker';
 export { deviceName } from './caster/device-name';

@@ -3,7 +3,7 @@ export { groups } from './code';
 export { Emitter } from './emitter';
 export { later, until } from './later';
 export { configuration, Peer, type PeerOptions } from './peer';
-export { Evidence, type Outcome, type Report, type ServerReport } from './report';
+export { Evidence, type LiveReport, type Outcome, type Report, type ServerReport } from './report';
 export { Reporter, SLOW_MS } from './reporter';
 export { forOldEngines, offerId, sessionId } from './sdp';
 export { serverAddress } from './server';

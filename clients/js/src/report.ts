@@ -43,6 +43,9 @@ export interface Report {
   seconds: number;
 }
 
+/** What changes while the connection works. */
+export type LiveReport = Omit<Report, 'servers' | 'local' | 'remote' | 'checks'>;
+
 type Measured = Pick<Report, 'route' | 'protocol' | 'rttMs' | 'loss' | 'bytes' | 'checks'>;
 
 const none = (): Counts => ({ host: 0, srflx: 0, prflx: 0, relay: 0 });
@@ -79,6 +82,7 @@ export class Evidence {
   private answeredAt = 0;
   private gatheringSince = now();
   private upSince = 0;
+  private lastLive = { at: 0, bytes: 0 };
   private readonly servers: ServerReport[] = [];
   private readonly local = none();
   private readonly remote = none();
@@ -197,6 +201,17 @@ export class Evidence {
       ice: cut(state, MAX_STATE_CHARS),
       seconds: rounded(this.age / 1000, 1),
     };
+  }
+
+  /** The report of a connection that works, with the rate since the last one. */
+  live(): LiveReport {
+    const { servers: _servers, local: _local, remote: _remote, checks: _checks, ...report } = this.report('connected');
+    const { at, bytes } = this.lastLive;
+    const seconds = (now() - at) / 1000;
+    this.lastLive = { at: now(), bytes: this.bytes };
+    // Bytes of streams that have ended are no longer counted.
+    const kbps = at && seconds >= 1 && this.bytes >= bytes ? Math.round(((this.bytes - bytes) * 8) / 1000 / seconds) : report.kbps;
+    return { ...report, kbps };
   }
 
   private elapsed(): number {

@@ -1,5 +1,5 @@
 import type { Peer } from './peer';
-import type { Outcome, Report } from './report';
+import type { LiveReport, Outcome, Report } from './report';
 import { asVerdict, type Verdict } from './verdict';
 
 const TICK_MS = 500;
@@ -12,10 +12,12 @@ export const SLOW_MS = 5000;
 const VERDICT_TIMEOUT_MS = 2500;
 /** Statistics of a connection that works are read at this interval, for the last report. */
 const TOTALS_INTERVAL_MS = 2000;
+/** A connection that works is reported at this interval, so that the server's operator sees how it goes. */
+export const LIVE_INTERVAL_MS = 10_000;
 
 interface Listener {
   /** Sends a report and returns the answer; null if there is none. */
-  send(report: Report & { send?: true }): Promise<unknown>;
+  send(report: (Report | LiveReport) & { send?: true }): Promise<unknown>;
   /** `slow` may have changed. */
   changed(): void;
   /** The attempt has failed; the page keeps trying. Without a verdict the server has given none. */
@@ -41,7 +43,7 @@ export class Reporter {
    * An attempt has failed after `quietMs` without a new candidate, or if the other side's description has not come for
    * `unansweredMs`.
    */
-  constructor(private readonly listener: Listener, private readonly quietMs: number, private readonly unansweredMs = Infinity) {}
+  constructor(private readonly listener: Listener, private readonly quietMs: number, private readonly unansweredMs = Infinity, private readonly liveMs = LIVE_INTERVAL_MS) {}
 
   /** The attempt has taken so long that the page says what it waits for. */
   get slow(): Peer | null {
@@ -121,8 +123,13 @@ export class Reporter {
     this.lastRead = performance.now();
     this.listener.changed();
     await peer.evidence.refresh();
+    const quiet = performance.now() - this.lastSent;
     // A report right after that of the gathering would be refused; a later tick sends it.
-    if (peer === this.peer && performance.now() - this.lastSent >= MIN_INTERVAL_MS) await this.once(peer, 'connected');
+    if (peer !== this.peer || quiet < MIN_INTERVAL_MS) return;
+    if (this.sent.indexOf('connected') < 0) return this.once(peer, 'connected');
+    if (quiet < this.liveMs) return;
+    this.lastSent = performance.now();
+    void this.listener.send(peer.evidence.live());
   }
 
   private async once(peer: Peer, outcome: Outcome): Promise<void> {

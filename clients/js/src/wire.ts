@@ -39,6 +39,8 @@ export interface CodeCheck {
   caster: { username: string | null; own: boolean } | null;
   /** Whether a join would replace that caster. */
   takeover: boolean;
+  /** The caster has to sign in before it casts. */
+  signIn?: boolean;
 }
 
 /** What the caster says about its cast. */

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Caster, castTo, type CastProblem } from '../src/index';
+import { Caster, castTo, signIn, type CastProblem } from '../src/index';
 import { FakeServer } from './support/server';
 import { FakePeerConnection, FakeStream, FakeTrack, installWebRtc, screen } from './support/webrtc';
 
@@ -92,6 +92,21 @@ describe('a cast', () => {
     server.socket.connect();
     await pass();
     expect(ends).toEqual([{ code: 'ended_by_tv' }]);
+    expect(one.active).toBe(false);
+  });
+
+  it('is over if an operator has ended it while the caster was away, and says by whom', async () => {
+    const { one } = await sharing();
+    const ends: CastProblem[] = [];
+    one.on('ended', (why) => ends.push(why));
+    server.answers['JOIN_ROOM'] = () => {
+      server.socket.hears('CAST_ENDED', { by: 'operator' });
+      return { ok: false, error: { code: 'cast_ended' } };
+    };
+    server.socket.drop();
+    server.socket.connect();
+    await pass();
+    expect(ends).toEqual([{ code: 'ended_by_operator' }]);
     expect(one.active).toBe(false);
   });
 
@@ -242,6 +257,7 @@ describe('recovery', () => {
     ['CAST_TAKEN_OVER', { by: 'Ben' }, { code: 'taken_over', by: 'Ben' }],
     ['CAST_REPLACED', {}, { code: 'replaced' }],
     ['CAST_ENDED', { by: 'tv' }, { code: 'ended_by_tv' }],
+    ['CAST_ENDED', { by: 'operator' }, { code: 'ended_by_operator' }],
     ['TV_LEFT', { reason: 'left' }, { code: 'tv_left' }],
   ])('%s ends the cast', async (event, payload, expected) => {
     const { one, pc } = await sharing();
@@ -255,6 +271,33 @@ describe('recovery', () => {
 });
 
 describe('while casting', () => {
+  it('reports every ten seconds how the media go, with the rate of that time and little else', async () => {
+    const { pc } = await sharing();
+    let bytes = 0;
+    const sent = () => ({ id: 'out', type: 'outbound-rtp', bytesSent: bytes, packetsSent: 100 });
+    pc.getStats = async () => new Map<string, Record<string, unknown>>([['out', sent()]]);
+    const rates: number[] = [];
+    for (let second = 1; second <= 62; second++) {
+      bytes += second <= 30 ? 250_000 : 125_000;
+      await pass(1000);
+    }
+    const reports = server.socket.all('CAST_REPORT').map(([report]) => report as Record<string, unknown>);
+    expect(reports.every(({ outcome }) => outcome === 'connected')).toBe(true);
+    const [first, ...live] = reports;
+    expect(first).toHaveProperty('servers');
+    live.forEach((report) => {
+      rates.push(report['kbps'] as number);
+      expect(JSON.stringify(report).length).toBeLessThan(200);
+    });
+    expect(live.length).toBeGreaterThanOrEqual(5);
+    expect(live.length).toBeLessThanOrEqual(6);
+    expect(rates.slice(1, 3).every((rate) => rate > 1500 && rate < 2500)).toBe(true);
+    expect(rates.slice(-2).every((rate) => rate > 750 && rate < 1250)).toBe(true);
+    pc.ice('disconnected');
+    await pass(30_000);
+    expect(server.socket.all('CAST_REPORT').slice(reports.length).filter(([report]) => (report as { outcome: string }).outcome === 'connected')).toEqual([]);
+  });
+
   it('pauses and resumes without a negotiation, and tells the TV', async () => {
     const { one, pc } = await sharing(screen(true));
     const [video, audio] = pc.senders.map(({ track }) => track);
@@ -314,6 +357,59 @@ describe('while casting', () => {
     expect(FakePeerConnection.all).toHaveLength(2);
     expect(FakePeerConnection.last.senders.map(({ track }) => track)).toEqual([null]);
     expect(server.socket.last('CAST_STATE')).toEqual([{ paused: true, sound: false }]);
+  });
+});
+
+describe('who the user is', () => {
+  it('is shown with each join and check, as it is then', async () => {
+    let token = 'one';
+    const one = caster({ auth: () => Promise.resolve({ token }), username: 'Anna' });
+    await pass();
+    void one.check('ABC123');
+    await pass();
+    expect(server.socket.last('CHECK_CODE')).toEqual(['ABC123', { auth: { token: 'one' } }]);
+    server.answers['JOIN_ROOM'] = () => ({ ok: false, error: { code: 'sign_in_required' } });
+    const ends: string[] = [];
+    one.on('ended', ({ code }) => ends.push(code));
+    one.cast('ABC123', screen());
+    await pass();
+    token = 'two';
+    one.cast('ABC123', screen());
+    await pass();
+    expect(server.socket.all('JOIN_ROOM')).toEqual(['one', 'two'].map((shown) => ['ABC123', { username: 'Anna', auth: { token: shown } }]));
+    expect(ends).toEqual(['sign_in_required', 'sign_in_required']);
+  });
+
+  it('is not shown if its source fails, or by a cast that has ended meanwhile', async () => {
+    const failing = caster({ auth: () => Promise.reject(new Error('no')) });
+    await pass();
+    failing.cast('ABC123', screen());
+    await pass();
+    expect(server.socket.last('JOIN_ROOM')).toEqual(['ABC123']);
+    const slow = caster({ auth: () => new Promise((resolve) => setTimeout(() => resolve({ token: 't' }), 1000)) });
+    await pass();
+    const { socket } = server;
+    slow.cast('ABC123', screen());
+    slow.end();
+    await pass(2000);
+    expect(socket.all('JOIN_ROOM')).toEqual([]);
+  });
+
+  it('comes from a sign-in, whose errors are values', async () => {
+    const answers = [
+      { ok: true, json: () => Promise.resolve({ token: 't', name: 'anna', expires: 5 }) },
+      { ok: false, json: () => Promise.resolve({ error: { code: 'too_many_attempts', retryAfter: 7 } }) },
+      { ok: false, json: () => Promise.reject(new Error('no JSON')) },
+    ];
+    const fetched = vi.fn(() => Promise.resolve(answers.shift()));
+    vi.stubGlobal('fetch', fetched);
+    const ask = () => signIn('https://cast.example.org/castway/', 'anna', 'pw');
+    expect(await ask()).toEqual({ ok: true, token: 't', name: 'anna', expires: 5 });
+    expect(await ask()).toEqual({ ok: false, error: { code: 'too_many_attempts', retryAfter: 7 } });
+    expect(await ask()).toEqual({ ok: false, error: { code: 'offline' } });
+    const [url, options] = fetched.mock.calls[0] as unknown as [string, RequestInit];
+    expect([url, options.body]).toEqual(['https://cast.example.org/castway/api/sign-in', '{"name":"anna","password":"pw"}']);
+    vi.unstubAllGlobals();
   });
 });
 

@@ -12,7 +12,7 @@ export function front(a: A, b: B): void {
   a.emit('JOIN_ROOM', 'ABC123', (answer) => answer.ok && answer.tv?.name);
   a.emit('CHECK_CODE', 'ABC123', { resumeToken: 't' }, (answer) => (answer.ok ? answer.caster?.username : answer.error.retryAfter));
   a.on('CLIENT_OFFER_TO_TV', (offer) => offer.sdp);
-  a.on('CAST_ENDED', ({ by }) => by === 'tv');
+  a.on('CAST_ENDED', ({ by }) => by === 'tv' || by === 'operator');
   b.emit('CONNECT_TO_TV', { username: 'Anna', projCode: 'ABC123' });
   b.on('RTC_Client_Offer_To_TV', ({ offer }) => offer.sdp);
   // @ts-expect-error: this is an event of dialect B.

@@ -82,6 +82,23 @@ describe('who casts', () => {
   });
 });
 
+describe('the end of a cast', () => {
+  it.each([
+    ['ended', 'ended'],
+    ['ended_by_operator', 'ended_by_operator'],
+    ['lost', 'lost'],
+    ['a_reason_of_a_later_server', 'left'],
+  ])('has a reason: %s', async (reason, why) => {
+    await open();
+    server.socket.hears('CASTER_JOINED', { username: 'Anna', resumed: false });
+    const ends: string[] = [];
+    tv.on('ended', (end) => ends.push(end.why));
+    server.socket.hears('CASTER_LEFT', { reason, username: 'Anna' });
+    expect(ends).toEqual([why]);
+    expect(tv.state).toBe('waiting');
+  });
+});
+
 describe('the end of a cast by the TV', () => {
   it('ends a picture whose caster the server does not know any more', async () => {
     await open();

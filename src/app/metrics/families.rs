@@ -165,6 +165,7 @@ pub fn calls(apprtc: &AppRtcCounts) -> Vec<MetricFamily> {
     let gave_way = [("idle_room", evictions.idle_rooms), ("room", evictions.rooms), ("message", evictions.messages)];
     let refused = [("rate", apprtc.rate_limited), ("room", evictions.refused_rooms), ("message", evictions.refused_messages)];
     vec![
+        gauge("castway_running_calls", "AppRTC calls that go on", apprtc.calls as f64),
         gauge("castway_call_rooms", "AppRTC rooms", apprtc.now.rooms as f64),
         gauge("castway_call_members", "Clients in AppRTC rooms", apprtc.now.members as f64),
         gauge("castway_call_sockets", "WebSockets registered with Collider", apprtc.now.sockets as f64),
@@ -235,6 +236,7 @@ pub fn signaling(cast: CastCounts, multiconnection: MultiConnectionCounts) -> Ve
     let gauge = |name, help, value: usize| MetricFamily::single(name, help, MetricKind::Gauge, value as f64);
     vec![
         gauge("castway_tvs", "TVs that show a code", cast.tvs),
+        gauge("castway_running_casts", "Casts that run", cast.casts),
         gauge("castway_waiting_tvs", "TVs that wait for a code", cast.waiting),
         MetricFamily::single(
             "castway_evicted_tvs",

@@ -1,10 +1,12 @@
 //! The metrics that `/metrics` shows: `families` gives them names and help, and `CountedParts` reads the numbers.
 
 pub mod families;
+mod hook_families;
 
 use std::sync::Arc;
 
 use crate::api::metric_families::{MetricFamily, MetricsSource};
+use crate::app::hooks::Hooks;
 use crate::apprtc::gateway::AppRtcGateway;
 use crate::cast::gateway::CastGateway;
 use crate::limits::descriptors::DescriptorPools;
@@ -34,6 +36,7 @@ pub(super) struct CountedParts {
     pub(super) reports: GuessReports,
     pub(super) certificates: Option<Certificates>,
     pub(super) reporter: Reporter,
+    pub(super) hooks: Hooks,
 }
 
 impl CountedParts {
@@ -53,6 +56,7 @@ impl CountedParts {
         families.extend(families::process(&self.descriptors));
         families.push(families::wrong_guesses(&self.reports));
         families.extend(self.certificates.iter().flat_map(families::certificate));
+        families.extend(hook_families::families(&self.hooks));
         families
     }
 }

@@ -26,6 +26,7 @@ use crate::addresses::external::ExternalAddresses;
 use crate::tls::Certificates;
 use crate::turn::{RelayedIp, Scope, Transport};
 use crate::users::Directory;
+use crate::users::credentials::SELF_TEST_USER;
 
 /// How long the test at the start may take, which clients wait for.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
@@ -36,7 +37,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The lifetime of the credentials.
 const TTL: Duration = Duration::from_secs(60);
 /// No user has this name, which has a space.
-const USER: &str = "castway self-test";
+const USER: &str = SELF_TEST_USER;
 /// 486 and 508: the clients of a running server may have used up what there is.
 const SCARCE: [u16; 2] = [486, 508];
 /// The relay sends clients to another server (CASTWAY_ALTERNATE_SERVER).

@@ -39,11 +39,11 @@ impl<P: Send + 'static> Rooms<P> {
             room.caster_rejoins.take(now).map_err(|wait| Refusal::RateLimited { wait })?;
         }
         let is_news = |ended: &mut EndedCast| proof == Some(ended.token.as_str()) && ended.told != Some(join.client);
-        if room.ended.take_if(is_news).is_some() {
+        if let Some(EndedCast { by, .. }) = room.ended.take_if(is_news) {
             let (to, dialect) = (join.client, join.dialect);
             // The notice names no code: a client that casts to another TV would take it for the end of that cast.
             if !self.seats.contains_key(&to) {
-                self.outputs.push_back(Output::Notify { to, dialect, notice: Notice::EndedByTv });
+                self.outputs.push_back(Output::Notify { to, dialect, notice: Notice::CastEnded { by } });
             }
             return Err(Refusal::CastEnded);
         }
@@ -79,7 +79,7 @@ impl<P: Send + 'static> Rooms<P> {
     }
 
     fn seat_caster(&mut self, code: Code, join: &JoinRequest<'_>, claim: CasterClaim<'_>, now: Instant) -> Seated {
-        let continues = self.rooms[&code].caster.is_some() && claim != CasterClaim::Code;
+        let continued = self.rooms[&code].caster.as_ref().filter(|_| claim != CasterClaim::Code).map(|caster| caster.began);
         self.replace_caster(code, join, claim);
         let (token, resumed) = match claim {
             CasterClaim::OwnSeat { token } => (token.to_owned(), true),
@@ -91,13 +91,13 @@ impl<P: Send + 'static> Rooms<P> {
         let username = join.username.map(str::to_owned);
         let seat = self.assign_seat(code, Role::Caster, join.client, join.dialect, now);
         let room = self.rooms.get_mut(&code).expect("the code is live");
-        room.caster = Some(Caster { seat, token: token.clone(), username: username.clone() });
+        room.caster = Some(Caster { seat, token: token.clone(), username: username.clone(), began: continued.unwrap_or(now) });
         room.ended = None;
         let reloaded = std::mem::take(&mut room.reloaded);
         let (tv, caster) = (room.tv.client, join.client);
-        self.cast_events.push_back(match continues {
-            true => CastEvent::Returned { code, role: Role::Caster, client: caster },
-            false => CastEvent::Began { code, caster, tv },
+        self.cast_events.push_back(match continued {
+            Some(_) => CastEvent::Returned { code, role: Role::Caster, client: caster },
+            None => CastEvent::Began { code, caster, tv },
         });
         let tv_is_away = tv.is_none();
         if !resumed {
@@ -138,6 +138,13 @@ impl<P: Send + 'static> Rooms<P> {
     pub fn proves_code(&self, token: &str, code: &str) -> bool {
         let code = Code::parse(code, self.config.alphabet);
         code.is_some() && self.key.verify(Role::Caster, token, self.config.alphabet).map(|issued| issued.code) == code
+    }
+
+    /// The code of the room whose present caster shows its own resume token, or is this client.
+    pub fn own_caster_seat(&self, client: ClientId, token: Option<&str>, code: &str) -> Option<Code> {
+        let code = Code::parse(code, self.config.alphabet)?;
+        let caster = self.rooms.get(&code)?.caster.as_ref()?;
+        (caster.seat.client == Some(client) || token == Some(caster.token.as_str())).then_some(code)
     }
 
     /// Frees the caster's seat. The old connection of the same caster is told that it was replaced; another caster, and the TV, that it was

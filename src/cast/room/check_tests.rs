@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cast::model::{CheckRequest, CodeCheck, PresentCaster, TvDetails};
+use crate::cast::room::OwnSeat;
 
 const ASKER: ClientId = ClientId::new(30);
 
@@ -96,4 +97,45 @@ fn wrong_checks_and_wrong_joins_have_one_limit_and_beyond_it_all_codes_look_alik
     assert!(world.check(code, Some(&caster.resume_token)).is_ok(), "who proves the code does not guess");
     world.wait(Duration::from_secs(60));
     assert!(world.check(code, None).is_ok());
+}
+
+#[test]
+fn only_the_casters_own_token_and_connection_show_its_seat() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    let code = tv.code.as_str();
+    let own = |world: &World, client, token| world.rooms.own_caster_seat(client, token, code);
+    assert_eq!(own(&world, CASTER, None), Some(tv.code));
+    assert_eq!(own(&world, ASKER, Some(&caster.resume_token)), Some(tv.code));
+    assert_eq!(own(&world, ASKER, None), None);
+    assert_eq!(own(&world, ASKER, Some(&tv.resume_token)), None);
+    world.drop(CASTER);
+    assert_eq!(own(&world, ASKER, Some(&caster.resume_token)), Some(tv.code), "the seat is kept");
+    world.wait(GRACE);
+    assert_eq!(own(&world, ASKER, Some(&caster.resume_token)), None, "a seat that was once the caster's is nobody's own");
+}
+
+#[test]
+fn a_tv_that_has_its_seat_asks_for_none() {
+    let mut world = World::new();
+    let (tv, _) = world.cast();
+    let asked = |world: &World, open| world.rooms.asked_code(open, world.now);
+    assert_eq!(asked(&world, new_tv(TV, HOME)), Err(OwnSeat), "it asks once more");
+    assert_eq!(asked(&world, new_tv(ASKER, HOME)), Ok(None), "another TV");
+    let resume = OpenRequest { token: Some(&tv.resume_token), ..new_tv(ASKER, HOME) };
+    assert_eq!(asked(&world, resume), Err(OwnSeat));
+    let other = OpenRequest { code: Some("AAAAAA"), dialect: Dialect::B, ..new_tv(TV, HOME) };
+    assert_eq!(asked(&world, other).map(|code| code.map(|code| code.as_str().to_owned())), Ok(Some("AAAAAA".to_owned())));
+    world.rooms.handle_leave(TV, world.now).expect("it has a seat");
+    assert_eq!(asked(&world, resume), Ok(Some(tv.code)), "its room has ended");
+}
+
+#[test]
+fn the_cast_of_a_former_user_ends_for_both_sides() {
+    let mut world = World::new();
+    let (tv, caster) = world.cast();
+    world.rooms.handle_former_user(tv.code, world.now);
+    assert_eq!(world.rooms.own_caster_seat(CASTER, Some(&caster.resume_token), tv.code.as_str()), None);
+    assert_eq!(world.check(tv.code.as_str(), None).map(|check| check.caster), Ok(None));
+    world.rooms.handle_former_user(tv.code, world.now);
 }

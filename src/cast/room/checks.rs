@@ -30,6 +30,11 @@ impl<P: Send + 'static> Rooms<P> {
         Ok(CodeCheck { code, details: room.details.clone(), tv_is_away: room.tv.client.is_none(), caster, takes_over })
     }
 
+    /// A code in the form in which TVs show it; `None`: it is none.
+    pub fn spelled(&self, code: &str) -> Option<String> {
+        Code::parse(code, self.config.alphabet).map(|code| code.as_str().to_owned())
+    }
+
     /// What the TV with a live code says of itself.
     pub fn tv_details(&self, code: Code) -> Option<&Arc<TvDetails>> {
         self.rooms.get(&code)?.details.as_ref()

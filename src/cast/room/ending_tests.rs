@@ -1,9 +1,6 @@
 //! What the two sides tell each other while a cast runs, how a TV ends it, and what a TV says of itself.
 
-use std::sync::Arc;
-
 use super::*;
-use crate::cast::model::TvDetails;
 
 impl World {
     fn end_cast(&mut self, client: ClientId) -> Result<(), Refusal> {
@@ -43,7 +40,7 @@ fn a_tv_ends_the_cast_and_the_caster_has_no_seat() {
     assert_eq!(world.end_cast(CASTER), Err(Refusal::WrongRole));
     assert_eq!(world.end_cast(SECOND), Err(Refusal::NotInRoom));
     assert_eq!(world.end_cast(TV), Ok(()));
-    assert_eq!(world.sent(), ["2 ! EndedByTv", "1 ! CasterLeft { username: None, reason: EndedByTv }"]);
+    assert_eq!(world.sent(), ["2 ! CastEnded { by: Tv }", "1 ! CasterLeft { username: None, reason: EndedByTv }"]);
     assert_eq!(world.rooms.handle_signal(CASTER, Signal::Candidate("late"), 1), Err(Refusal::NotInRoom));
     assert_eq!(world.end_cast(TV), Err(Refusal::NoCaster));
     world.join(CASTER, tv.code.as_str()).expect("the same client may cast again");
@@ -61,7 +58,7 @@ fn a_caster_that_was_away_when_the_tv_ended_its_cast_is_told_once() {
     assert_eq!(world.end_cast(TV), Ok(()));
     assert_eq!(world.sent(), ["1 ! CasterLeft { username: None, reason: EndedByTv }"]);
     assert_eq!(world.join_with(12, tv.code.as_str(), token), Err(Refusal::CastEnded));
-    assert_eq!(world.sent(), ["12 ! EndedByTv"], "its page does not go on by itself");
+    assert_eq!(world.sent(), ["12 ! CastEnded { by: Tv }"], "its page does not go on by itself");
     world.join_with(12, tv.code.as_str(), token).expect("whoever wants to cast again may");
 
     world.drop(12);
@@ -74,7 +71,7 @@ fn a_caster_that_was_away_when_the_tv_ended_its_cast_is_told_once() {
     assert_eq!(world.end_cast(TV), Ok(()));
     world.sent();
     assert_eq!(world.join_with(14, tv.code.as_str(), token), Err(Refusal::CastEnded), "its old connection only seemed to live");
-    assert_eq!(world.sent(), ["14 ! EndedByTv"]);
+    assert_eq!(world.sent(), ["14 ! CastEnded { by: Tv }"]);
     world.join(15, tv.code.as_str()).expect("who joins by the code was never away");
 }
 
@@ -102,7 +99,7 @@ fn after_a_cast_that_the_tv_ended_its_code_changes_as_is_set() {
     assert_eq!(world.end_cast(TV), Ok(()));
     world.wait(Duration::ZERO);
     let sent = world.sent();
-    assert_eq!(sent[..2], ["2 ! EndedByTv", "1 ! CasterLeft { username: None, reason: EndedByTv }"]);
+    assert_eq!(sent[..2], ["2 ! CastEnded { by: Tv }", "1 ! CasterLeft { username: None, reason: EndedByTv }"]);
     assert!(sent[2].starts_with("1 ! CodeChanged") && sent[2].ends_with("reason: CastEnded }"), "{sent:?}");
     let again = world.join_with(CASTER, tv.code.as_str(), Some(&caster.resume_token));
     assert_eq!(again, Err(Refusal::UnknownCode));

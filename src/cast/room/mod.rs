@@ -14,7 +14,7 @@
 //! **The files.** `rooms` owns the tables and the seats, and handles leaving, dropping and time-outs. `tvs` opens rooms, with `eviction` and
 //! `capacity` for a full server, `waiting_tvs` for TVs that wait and `guess_limits` for codes that are named without proof. `casters` joins
 //! casters. `signals` delivers offers, answers and candidates through a `signal_buffer` for each direction. `new_code` changes codes, and
-//! `retired_codes` remembers the old ones.
+//! `retired_codes` remembers the old ones. `ending` ends casts, and `listing` shows all TVs to operators.
 //!
 //! The order of calls, for a TV and a caster that send each other an offer:
 //! ```
@@ -76,6 +76,7 @@ mod checks;
 mod ending;
 mod eviction;
 mod guess_limits;
+mod listing;
 mod new_code;
 mod renewal;
 mod retired_codes;
@@ -87,3 +88,4 @@ mod tvs;
 mod waiting_tvs;
 
 pub use rooms::Rooms;
+pub use tvs::OwnSeat;

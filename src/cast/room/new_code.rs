@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::rooms::{Rooms, SeatTimer};
 use super::state::{Room, VerifiedOpen};
 use crate::cast::code::{Code, NewCodePolicy};
-use crate::cast::model::{NewCodeReason, Notice, Refusal, Seated};
+use crate::cast::model::{NewCodeReason, Notice, OperatorRefusal, Refusal, Seated};
 use crate::cast::resume_token::{Role, Times};
 use crate::socketio::gateway::client_id::ClientId;
 
@@ -46,6 +46,25 @@ impl<P: Send + 'static> Rooms<P> {
         room.next_request_at = Some(now + MIN_NEW_CODE_INTERVAL);
         let code = self.change_code(code, NewCodeReason::Asked, now);
         Ok(self.seated_tv(code, false))
+    }
+
+    /// An operator gives a TV a new code. Returns that.
+    ///
+    /// # Errors
+    /// `NoTv`; `KeepsCode`; `CastRunning` while a caster has a seat, also during its grace period; `TvAway`: its token would be worth nothing.
+    pub fn handle_operator_new_code(&mut self, number: u64, now: Instant) -> Result<Code, OperatorRefusal> {
+        let &code = self.numbers.name(number).ok_or(OperatorRefusal::NoTv)?;
+        let room = &self.rooms[&code];
+        if !room.understands_new_codes {
+            return Err(OperatorRefusal::KeepsCode);
+        }
+        if room.caster.is_some() {
+            return Err(OperatorRefusal::CastRunning);
+        }
+        if room.tv.client.is_none() {
+            return Err(OperatorRefusal::TvAway);
+        }
+        Ok(self.change_code(code, NewCodeReason::Asked, now))
     }
 
     /// When the code of a new room changes; `times` are those of its TV's token.
@@ -162,6 +181,7 @@ impl<P: Send + 'static> Rooms<P> {
         }
         self.retired_codes.insert(old, reason);
         room.capacity_entry = self.capacity.rename(&room.capacity_entry, code);
+        self.numbers.rename(room.number, code);
         let times = Times { since: room.since, made: self.clock.unix_seconds(now) };
         room.tv_token = self.key.issue(Role::Tv, code, times, &mut self.rng);
         room.previous_tv_token = None;

@@ -9,11 +9,12 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::cast::code::{CodeAlphabet, NewCodePolicy};
-use crate::cast::model::{JoinRequest, NewCodeReason, OpenOutcome, OpenRequest, Seated, Signal};
+use crate::cast::model::{JoinRequest, ListedTv, NewCodeReason, OpenOutcome, OpenRequest, Seated, Signal, TvDetails};
 use crate::cast::resume_token::Times;
 use crate::cast::room::guess_limits;
 use crate::limits::waiting_bytes::MAX_TOTAL_BYTES;
@@ -36,6 +37,8 @@ mod checks;
 mod ending;
 #[path = "new_code_tests.rs"]
 mod new_code;
+#[path = "operator_tests.rs"]
+mod operator;
 
 /// The time `seconds` after the start of the transcripts.
 fn wall(seconds: u64) -> SystemTime {
@@ -187,6 +190,8 @@ impl World {
         assert_eq!(self.rooms.code_changes, scheduled);
         assert_eq!(self.rooms.timers.len(), seats, "a timer without its seat");
         assert_eq!(self.rooms.capacity.len(), self.rooms.rooms.len(), "each room has its place");
+        assert_eq!(self.rooms.numbers.len(), self.rooms.rooms.len(), "a number without its room");
+        assert!(self.rooms.rooms.iter().all(|(code, room)| self.rooms.numbers.name(room.number) == Some(code)));
         assert!(self.rooms.waiting_tvs.agree());
         assert!(self.rooms.seats.len() <= seats);
     }
@@ -713,7 +718,17 @@ fn random_histories_keep_the_tables_in_agreement() {
         let one = (!known.is_empty()).then(|| known[rng.random_range(0..known.len())].clone());
         let token = one.as_ref().map(|seated| seated.resume_token.as_str()).filter(|_| rng.random_bool(0.5));
         let code = one.as_ref().map_or("AAAAAA", |seated| seated.code.as_str());
-        match rng.random_range(0..9) {
+        match rng.random_range(0..10) {
+            9 => {
+                let numbers: Vec<u64> = world.rooms.listed_after(0).map(|tv| tv.number).collect();
+                if let Some(number) = numbers.get(rng.random_range(0..4_usize)) {
+                    let casts = world.rooms.listed_after(number - 1).next().is_some_and(|tv| tv.caster.is_some());
+                    assert_eq!(world.rooms.handle_operator_end(*number, world.now).is_ok(), casts);
+                    let left = world.rooms.listed_after(number - 1).next().map(|tv| tv.caster.is_none());
+                    assert_eq!(left, Some(true), "the TV keeps its seat, the caster doesn't");
+                    world.rooms.handle_operator_new_code(*number, world.now).ok();
+                }
+            }
             8 => known.extend(world.rooms.handle_new_code(client, world.now).ok()),
             7 if rng.random_bool(0.02) => world.wait(Duration::from_secs(13 * 3600)),
             0 => {

@@ -19,6 +19,7 @@ use crate::cast::resume_token::{Role, TokenKey};
 use crate::clock::WallClock;
 use crate::limits::guesses::GuessReports;
 use crate::limits::waiting_bytes::Ledger;
+use crate::room_driver::numbers::Numbers;
 use crate::socketio::gateway::client_id::ClientId;
 
 pub struct Rooms<P> {
@@ -34,6 +35,7 @@ pub struct Rooms<P> {
     pub(super) code_changes: BTreeSet<(Instant, Code)>,
     pub(super) retired_codes: RetiredCodes,
     pub(super) capacity: Capacity,
+    pub(super) numbers: Numbers<Code>,
     pub(super) waiting_tvs: WaitingTvs,
     pub(super) evicted: u64,
     pub(super) guess_limits: GuessLimits,
@@ -65,6 +67,7 @@ impl<P: Send + 'static> Rooms<P> {
             code_changes: BTreeSet::new(),
             retired_codes: RetiredCodes::default(),
             capacity: Capacity::new(config.max_rooms),
+            numbers: Numbers::default(),
             waiting_tvs: WaitingTvs::new(),
             evicted: 0,
             guess_limits: GuessLimits::new(config.max_wrong_codes_per_minute, &GuessReports::default()),
@@ -84,6 +87,12 @@ impl<P: Send + 'static> Rooms<P> {
     #[must_use]
     pub fn with_ledger(self, ledger: Ledger) -> Self {
         Self { ledger, ..self }
+    }
+
+    /// Its numbers go on after those of `before`, which these rooms replace.
+    #[must_use]
+    pub fn instead_of(self, before: &Self) -> Self {
+        Self { numbers: Numbers::continued_from(&before.numbers), ..self }
     }
 
     /// A client leaves on purpose: a TV ends its room, a caster frees its TV.
@@ -226,6 +235,7 @@ impl<P: Send + 'static> Rooms<P> {
         self.notify_caster(code, Notice::TvLeft { reason });
         let Some(room) = self.rooms.remove(&code) else { return };
         self.capacity.remove(&room.capacity_entry);
+        self.numbers.remove(room.number);
         self.release_seat(code, Role::Tv, &room.tv);
         self.retire_after_cast(code, &room);
         if let Some(caster) = room.caster {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::capacity::CapacityEntry;
 use super::signal_buffer::SignalBuffer;
 use crate::cast::code::Code;
-use crate::cast::model::{Dialect, NewCodeReason, TvDetails};
+use crate::cast::model::{Dialect, Ender, NewCodeReason, TvDetails};
 use crate::cast::resume_token::Issued;
 use crate::limits::token_bucket::TokenBucket;
 use crate::socketio::gateway::client_id::ClientId;
@@ -80,6 +80,9 @@ pub(super) struct Room<P> {
     /// From when on the token protects the TV from eviction.
     pub(super) established_at: Instant,
     pub(super) capacity_entry: CapacityEntry,
+    pub(super) number: u64,
+    /// When this room was opened.
+    pub(super) opened: Instant,
     /// Limits how often the TV comes back or asks again.
     pub(super) tv_rejoins: TokenBucket,
     /// The same for casters that prove that they know the code; other casters are counted by their address.
@@ -101,7 +104,7 @@ pub(super) struct Room<P> {
     /// When the TV may ask for a new code again.
     pub(super) next_request_at: Option<Instant>,
     pub(super) caster: Option<Caster>,
-    /// The cast that the TV ended last, until somebody casts again.
+    /// The cast that was ended last, by the TV or an operator, until somebody casts again.
     pub(super) ended: Option<EndedCast>,
     /// The TV may still be answering the previous caster: its signals are not for the present one before the present one's offer.
     pub(super) answers_previous_caster: bool,
@@ -122,10 +125,13 @@ pub(super) struct Caster {
     pub(super) seat: Seat,
     pub(super) token: String,
     pub(super) username: Option<String>,
+    /// When the cast began, however often its caster has come back.
+    pub(super) began: Instant,
 }
 
-/// A cast that its TV has ended.
+/// A cast that its TV or an operator has ended.
 pub(super) struct EndedCast {
+    pub(super) by: Ender,
     /// The caster's resume token.
     pub(super) token: String,
     /// The connection by which the caster was told. Another one comes from a caster that was away, or seemed to be there.

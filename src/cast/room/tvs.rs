@@ -31,6 +31,10 @@ enum TvClaim {
 }
 
 /// The code of a new room, and by what right its TV gets it.
+/// The seat that somebody asks for is its own already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnSeat;
+
 struct GrantedCode {
     code: Code,
     token: String,
@@ -73,6 +77,20 @@ impl<P: Send + 'static> Rooms<P> {
             return self.queue(open.client, request, false, now);
         }
         self.admit_or_queue(open.client, request, now)
+    }
+
+    /// The code that a TV asks for, if it names one; `Err`: the seat is the TV's own, or it waits for one and names no other.
+    pub fn asked_code(&self, open: OpenRequest<'_>, now: Instant) -> Result<Option<Code>, OwnSeat> {
+        let request = self.verify(open, now);
+        if let TvClaim::OwnSeat(_) = self.evaluate_claim(&request) {
+            return Err(OwnSeat);
+        }
+        let wanted = request.wanted_code();
+        let present = self.code_of(open.client);
+        if self.is_tv(open.client) && (wanted.is_none() || wanted == present) {
+            return Err(OwnSeat);
+        }
+        Ok(wanted)
     }
 
     /// A TV that has a code asks again. It may have got a new code and now ask for the one it had before (`TV_REGISTER`, then
@@ -197,6 +215,8 @@ impl<P: Send + 'static> Rooms<P> {
             token_is_outdated: false,
             established_at,
             capacity_entry: self.capacity.add(code, request.from, class),
+            number: self.numbers.add(code),
+            opened: now,
             tv_rejoins: rejoin_bucket(),
             caster_rejoins: rejoin_bucket(),
             device: request.device.filter(|_| request.resume.is_none()),

@@ -42,7 +42,7 @@ fn tv_init(arguments: &Arguments<'_>) -> Result<Request, Failure> {
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(Failure::malformed(expected)),
     };
     let details = tv_details::read(arguments)?;
-    Ok(Request::Open(OpenArguments { details, ..open(EntryEvent::TvInit, code, token, arguments) }))
+    Ok(Request::Open(OpenArguments { details, ..open(EntryEvent::TvInit, code, token, arguments)? }))
 }
 
 /// The event that delivers a signal.
@@ -72,6 +72,7 @@ const fn leave_reason(reason: LeaveReason) -> &'static str {
         LeaveReason::Lost => "lost",
         LeaveReason::TakenOver => "taken_over",
         LeaveReason::EndedByTv => "ended",
+        LeaveReason::EndedByOperator => "ended_by_operator",
         LeaveReason::Evicted => "evicted",
     }
 }

@@ -18,7 +18,7 @@ const ANONYMOUS: &str = "匿名";
 pub(super) fn reader(event: &str) -> Option<EventReader> {
     Some(match event {
         "TV_REGISTER" => {
-            EventReader::of_event(|arguments, _| Ok(Request::Open(open(EntryEvent::TvRegister, None, None, arguments))))
+            EventReader::of_event(|arguments, _| open(EntryEvent::TvRegister, None, None, arguments).map(Request::Open))
         }
         "TV_GETINFO" => EventReader::of_event(|arguments, _| tv_get_info(arguments)),
         "VERIFY_FEEDBACK" => EventReader::of_event(|_, _| Ok(Request::Verify)),
@@ -52,7 +52,7 @@ fn tv_get_info(arguments: &Arguments<'_>) -> Result<Request, Failure> {
         Some(_) => return Err(malformed()),
     };
     let (code, token) = (optional_text(info.code, expected)?, optional_text(info.token, expected)?);
-    Ok(Request::Open(open(EntryEvent::TvGetInfo, code, token, arguments)))
+    open(EntryEvent::TvGetInfo, code, token, arguments).map(Request::Open)
 }
 
 /// The event that delivers a signal.
@@ -81,9 +81,12 @@ pub(super) const fn tv_offline() -> WireEvent {
 pub fn refusal(event: EntryEvent, failure: &Failure) -> Option<WireEvent> {
     let msg = match failure.code {
         "unknown_code" => "投屏码错误：不存在对应的投影主机",
-        "cast_ended" => "电视已结束投屏，再次连接即可重新投屏",
+        "cast_ended" => "投屏已被结束，再次连接即可重新投屏",
         "room_full" => "投影主机正在被使用",
         "server_full" => "服务器已满，请稍后重试",
+        "sign_in_required" => "请先登录",
+        "wrong_password" => "用户名或密码错误",
+        "unavailable" => "暂时无法确认权限，请稍后重试",
         "too_many_attempts" | "rate_limited" => "尝试次数过多，请稍后重试",
         _ => failure.message.as_str(),
     };

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::arguments::{Arguments, optional_text};
+use super::auth;
 use super::failure::Failure;
 use super::request::{CODE_CHANGED, CheckArguments, EntryEvent, JoinArguments, OpenArguments, Request};
 use crate::cast::code::CODE_LENGTH;
@@ -16,12 +17,17 @@ const CODE_EXPECTED: &str = "the code, a string, or {code}";
 
 /// Besides its own arguments each opening event may have `{understands: ["TV_CODE_CHANGED"], live?, casting?}`, as its last argument or
 /// within the first one.
-pub(super) fn open(event: EntryEvent, code: Option<String>, token: Option<String>, arguments: &Arguments<'_>) -> OpenArguments {
+pub(super) fn open(
+    event: EntryEvent,
+    code: Option<String>,
+    token: Option<String>,
+    arguments: &Arguments<'_>,
+) -> Result<OpenArguments, Failure> {
     let given = [arguments.value(0), arguments.value(1)];
     let is_set = |name| given.iter().any(|value| value.get(name) == Some(&Value::Bool(true)));
     let mut understood = given.iter().filter_map(|value| value.get("understands")?.as_array()).flatten();
     let understands_new_codes = understood.any(|event| event == CODE_CHANGED);
-    OpenArguments {
+    Ok(OpenArguments {
         event,
         code,
         token,
@@ -29,7 +35,8 @@ pub(super) fn open(event: EntryEvent, code: Option<String>, token: Option<String
         casting: is_set("casting"),
         understands_new_codes,
         details: None,
-    }
+        proof: auth::read(arguments)?,
+    })
 }
 
 /// `JOIN_ROOM`: the code, then perhaps `{resumeToken?, username?}`; or `{code, resumeToken?, username?}`. `CONNECT_TO_TV`:
@@ -41,13 +48,14 @@ pub(super) fn join(event: EntryEvent, arguments: &Arguments<'_>) -> Result<Reque
         Dialect::B => "{username, projCode}",
     };
     let CasterArguments { code, token, username } = caster_arguments(arguments, expected)?;
-    Ok(Request::Join(JoinArguments { event, code, token, username }))
+    let proof = auth::read(arguments)?;
+    Ok(Request::Join(JoinArguments { event, code, token, username, proof }))
 }
 
 /// `CHECK_CODE`: the arguments of `JOIN_ROOM`.
 pub(super) fn check(arguments: &Arguments<'_>) -> Result<Request, Failure> {
     let CasterArguments { code, token, .. } = caster_arguments(arguments, CODE_EXPECTED)?;
-    Ok(Request::Check(CheckArguments { code, token }))
+    Ok(Request::Check(CheckArguments { code, token, proof: auth::read(arguments)? }))
 }
 
 struct CasterArguments {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::admission::AdmissionRefusal;
 use crate::cast::model::Refusal;
 use crate::limits::message_size::TooLarge;
 use crate::limits::retry_after;
@@ -50,9 +51,26 @@ impl Failure {
         Self { code: "rate_limited", message, retry_after: Some(retry_after) }
     }
 
+    /// For an entry that its client has given up.
+    pub fn given_up() -> Self {
+        Self { code: "left", message: "the client has left before it was let in".to_owned(), retry_after: None }
+    }
+
+    /// For a client that sends more than may wait until it is let in.
+    pub fn too_much_waits() -> Self {
+        let message = "too much waits until this client is let in".to_owned();
+        Self { code: "too_much_waiting", message, retry_after: None }
+    }
+
     /// Whether the same request would fail later, too.
     pub fn is_final(&self) -> bool {
-        !matches!(self.code, "rate_limited" | "too_many_attempts" | "server_full")
+        !matches!(self.code, "rate_limited" | "too_many_attempts" | "server_full" | "unavailable")
+    }
+}
+
+impl From<AdmissionRefusal> for Failure {
+    fn from(refusal: AdmissionRefusal) -> Self {
+        Self { code: refusal.code(), message: refusal.to_string(), retry_after: refusal.retry_after() }
     }
 }
 

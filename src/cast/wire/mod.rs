@@ -9,12 +9,14 @@
 //! client of it in its dialect. Nothing here keeps state.
 //!
 //! **The files.** `request` has the requests, `read` finds the reader of an event, `arguments` gives it the event's arguments, `dialect_a`
-//! and `dialect_b` have the events of one dialect in both directions, `entering` reads what both have in common of opening and joining,
+//! and `dialect_b` have the events of one dialect in both directions, `entering` reads what both have in common of opening and joining, `auth` who
+//! the user is,
 //! `description` what crosses a room, and `report` what pages report. `tv_details` has what a TV says of itself in both directions, with
 //! `shown_name` for names and `small_object` for the size of objects. `outgoing` writes signals and the answers to entries, `notice`
 //! notices, `failure` errors; `event` is an event that the server sends.
 
 mod arguments;
+mod auth;
 mod description;
 mod dialect_a;
 mod dialect_b;

@@ -8,7 +8,7 @@ use super::event::WireEvent;
 use super::request::{CODE_CHANGED, EntryEvent};
 use super::shown_name::shown_name;
 use super::tv_details;
-use crate::cast::model::{CapacityReached, Dialect, NewCodeReason, Notice};
+use crate::cast::model::{CapacityReached, Dialect, Ender, NewCodeReason, Notice};
 
 const EVICTED_MESSAGE: &str =
     "the server has reached its limit of TVs, and another TV took this one's place; this TV gets a new code when a place is free";
@@ -37,8 +37,8 @@ pub fn notice_events(dialect: Dialect, notice: &Notice) -> Vec<WireEvent> {
                 Dialect::B => vec![taken_over, dialect_b::tv_offline()],
             }
         }
-        Notice::EndedByTv => vec![match dialect {
-            Dialect::A => WireEvent::new("CAST_ENDED", json!({"by": "tv"})),
+        Notice::CastEnded { by } => vec![match dialect {
+            Dialect::A => WireEvent::new("CAST_ENDED", json!({"by": ender(*by)})),
             Dialect::B => dialect_b::tv_offline(),
         }],
         Notice::CasterAway => vec![WireEvent::new("CASTER_AWAY", json!({}))],
@@ -74,6 +74,13 @@ pub fn notice_events(dialect: Dialect, notice: &Notice) -> Vec<WireEvent> {
 
 fn error(code: &str, message: &str) -> Value {
     json!({"code": code, "message": message})
+}
+
+const fn ender(by: Ender) -> &'static str {
+    match by {
+        Ender::Tv => "tv",
+        Ender::Operator => "operator",
+    }
 }
 
 const fn new_code_reason(reason: NewCodeReason) -> &'static str {

@@ -65,20 +65,24 @@ pub fn joined(event: EntryEvent, seated: &Seated, tv: Option<&Arc<TvDetails>>) -
     answer
 }
 
-/// The acknowledgement of `CHECK_CODE`.
-pub fn checked(check: &CodeCheck) -> Value {
+/// The acknowledgement of `CHECK_CODE`. `sign_in`: the caster has to sign in before it casts.
+pub fn checked(check: &CodeCheck, sign_in: bool) -> Value {
     let name = check.details.as_ref().and_then(|details| details.name.as_deref());
     let caster = check.caster.as_ref().map(|caster| {
         let username = caster.username.as_deref().and_then(shown_name);
         json!({"username": username, "own": caster.is_own})
     });
-    json!({
+    let mut answer = json!({
         "ok": true,
         "code": check.code.as_str(),
         "tv": {"name": name, "away": check.tv_is_away},
         "caster": caster,
         "takeover": check.takes_over,
-    })
+    });
+    if sign_in {
+        answer["signIn"] = true.into();
+    }
+    answer
 }
 
 pub fn delivery(dialect: Dialect, signal: Signal<Content>) -> Delivery {

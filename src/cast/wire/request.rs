@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::arguments::Arguments;
 use super::description::Content;
 use super::failure::Failure;
+use crate::admission::Proof;
 use crate::cast::model::{Dialect, Signal, TvDetails};
 use crate::diagnosis::report::MAX_REPORT_BYTES;
 use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
@@ -79,12 +80,14 @@ pub struct OpenArguments {
     /// The front end understands `TV_CODE_CHANGED`.
     pub understands_new_codes: bool,
     pub details: Option<Arc<TvDetails>>,
+    pub proof: Option<Proof>,
 }
 
 #[derive(Debug)]
 pub struct CheckArguments {
     pub code: String,
     pub token: Option<String>,
+    pub proof: Option<Proof>,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,7 @@ pub struct JoinArguments {
     pub code: String,
     pub token: Option<String>,
     pub username: Option<String>,
+    pub proof: Option<Proof>,
 }
 
 /// The event by which a client asks for its seat; each one has an answer of its own.

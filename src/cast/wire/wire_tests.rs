@@ -8,8 +8,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Delivery, EntryEvent, Failure, Request, accepted, cast_state, checked, delivery, joined, notice_events, read};
+use crate::admission::Proof;
 use crate::cast::code::{Code, CodeAlphabet};
-use crate::cast::model::{CodeCheck, Dialect, Notice, PresentCaster, Seated, TvDetails};
+use crate::cast::model::{CodeCheck, Dialect, Ender, Notice, PresentCaster, Seated, TvDetails};
 use crate::limits::message_size::{DESCRIPTION_KIB, EVENT_KIB};
 
 fn arguments(event: &str, arguments: Value) -> Result<Request, Failure> {
@@ -331,17 +332,19 @@ fn names_of_casters_are_told_in_the_form_in_which_they_are_shown() {
     let shown = "A".repeat(40);
     let tv = json!({"name": null, "away": true});
     let answer = json!({"ok": true, "code": "K7Q2MX", "tv": tv, "caster": {"username": shown, "own": false}, "takeover": true});
-    assert_eq!(checked(&check), answer);
+    assert_eq!(checked(&check, false), answer);
     let nobody = CodeCheck { caster: None, takes_over: false, ..check };
-    assert_eq!(checked(&nobody)["caster"], Value::Null);
+    assert_eq!(checked(&nobody, false)["caster"], Value::Null);
     let events =
         |dialect, notice| notice_events(dialect, &notice).into_iter().map(|event| (event.name, event.argument)).collect();
     let taken: Vec<_> = events(Dialect::A, Notice::TakenOver { by: Some(long) });
     assert_eq!(taken, [("CAST_TAKEN_OVER", Some(json!({"by": shown})))]);
     let taken: Vec<_> = events(Dialect::B, Notice::TakenOver { by: None });
     assert_eq!(taken, [("CAST_TAKEN_OVER", Some(json!({"by": null}))), ("TV_OFFLINE", None)]);
-    let ended = [Dialect::A, Dialect::B].map(|dialect| -> Vec<_> { events(dialect, Notice::EndedByTv) });
-    assert_eq!(ended, [vec![("CAST_ENDED", Some(json!({"by": "tv"})))], vec![("TV_OFFLINE", None)]]);
+    for (by, name) in [(Ender::Tv, "tv"), (Ender::Operator, "operator")] {
+        let ended = [Dialect::A, Dialect::B].map(|dialect| -> Vec<_> { events(dialect, Notice::CastEnded { by }) });
+        assert_eq!(ended, [vec![("CAST_ENDED", Some(json!({"by": name})))], vec![("TV_OFFLINE", None)]]);
+    }
 }
 
 #[test]
@@ -353,4 +356,36 @@ fn a_cast_state_is_forwarded_as_it_was_sent() {
     let Delivery { event, wrapper, payload } = cast_state(state);
     assert_eq!((event, wrapper), ("CAST_STATE", None));
     assert_eq!(serde_json::to_string(&payload).unwrap(), r#"{ "paused":true,  "sound":1e2, "x":{"y":[]} }"#);
+}
+
+#[test]
+fn the_user_is_shown_in_any_object_of_an_entry() {
+    let shown = |proof: Option<Proof>| proof.map(|proof| format!("{proof:?}"));
+    let expected = shown(Proof::read(&json!({"token": "t"})).unwrap());
+    let auth = json!({"token": "t", "other": [1]});
+    for (event, given) in [
+        ("TV_INIT", json!([{"auth": auth}])),
+        ("TV_INIT", json!(["K7Q2MX.token", {"auth": auth}])),
+        ("TV_REGISTER", json!([{"auth": auth}])),
+        ("TV_GETINFO", json!([{"token": "device", "code": ""}, {"auth": auth}])),
+        ("JOIN_ROOM", json!(["K7Q2MX", {"auth": auth}])),
+        ("JOIN_ROOM", json!([{"code": "K7Q2MX", "auth": auth}])),
+        ("JOIN_ROOM", json!(["K7Q2MX", {"username": "Ada"}, {"auth": auth}])),
+        ("CONNECT_TO_TV", json!([{"username": "Ada", "projCode": "K7Q2MX", "auth": auth}])),
+        ("CHECK_CODE", json!(["K7Q2MX", {"auth": auth}])),
+    ] {
+        let proof = match arguments(event, given.clone()) {
+            Ok(Request::Open(open)) => open.proof,
+            Ok(Request::Join(join)) => join.proof,
+            Ok(Request::Check(check)) => check.proof,
+            other => panic!("{event} {given}: {other:?}"),
+        };
+        assert_eq!(shown(proof), expected, "{event} {given}");
+    }
+    for nothing in [json!(null), json!("t"), json!(["t"]), json!({}), json!({"user": "Ada"})] {
+        let Ok(Request::Join(join)) = arguments("JOIN_ROOM", json!(["K7Q2MX", {"auth": nothing}])) else { panic!("{nothing}") };
+        assert_eq!(join.proof, None, "{nothing}");
+    }
+    let long = json!(["K7Q2MX", {"auth": {"token": "x".repeat(4097)}}]);
+    assert_eq!(arguments("JOIN_ROOM", long).unwrap_err().code, "malformed_payload");
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
-use super::output::printable;
+use super::escape::printable_part;
 use crate::config::secret::Secret;
 use crate::control::client::ANSWER_TIMEOUT;
 use crate::control::facts::ServerFacts;
@@ -84,12 +84,17 @@ impl DataFolder {
         serde_json::from_value(facts).map_err(|error| NoAnswer::Because(format!("the server's answer can't be read ({error})")))
     }
 
-    /// Asks the running server, and waits for `patience` at most.
+    /// Asks the running server, and waits for `patience` at most. What steers a terminal is escaped in the answer.
     pub(super) fn ask(&mut self, question: Value, patience: Duration) -> Result<Value, NoAnswer> {
+        self.ask_verbatim(question, patience).map(printable_value)
+    }
+
+    /// The same, with the texts of the answer as they are: whoever prints them escapes them.
+    pub(super) fn ask_verbatim(&mut self, question: Value, patience: Duration) -> Result<Value, NoAnswer> {
         let question = Request::Ask { question, seconds: patience.as_secs() };
         let answer: Result<Option<Value>, _> = self.request_within(&question, patience + REPLY_TIMEOUT);
         match answer {
-            Ok(Some(answer)) => Ok(printable_value(answer)),
+            Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(NoAnswer::NotRunning),
             Err(error) => Err(NoAnswer::Because(error.to_string())),
         }
@@ -129,7 +134,7 @@ impl DataFolder {
         };
         match serde_json::from_slice(&line).map_err(io::Error::from)? {
             Reply::Done(value) => Ok(serde_json::from_value(value)?),
-            Reply::Failed(why) => Err(anyhow!(printable(&why).replace('\n', " "))),
+            Reply::Failed(why) => Err(anyhow!(printable_part(&why))),
         }
     }
 }
@@ -159,11 +164,12 @@ fn lines(from: ChildStdout) -> Receiver<Vec<u8>> {
 
 /// What a server says is printed as part of sentences, which it must not end or hide.
 fn printable_value(value: Value) -> Value {
-    let text = |text: String| printable(&text).replace('\n', " ");
     match value {
-        Value::String(string) => Value::String(text(string)),
+        Value::String(string) => Value::String(printable_part(&string)),
         Value::Array(values) => values.into_iter().map(printable_value).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (text(name), printable_value(value))).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (printable_part(&name), printable_value(value))).collect()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }

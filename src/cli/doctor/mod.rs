@@ -22,7 +22,6 @@ mod relay;
 mod settings;
 mod tls;
 
-use std::io::{self, IsTerminal as _};
 use std::time::SystemTime;
 
 use clap::Args;
@@ -33,9 +32,9 @@ use self::line::{Line, State, Topic};
 use super::data_folder::DataFolder;
 use super::error::CliError;
 use super::installation::Installation;
-use super::output::{print, print_json};
+use super::output::{is_colored, print_json, print_styled};
 use crate::control::client::ANSWER_TIMEOUT;
-use crate::users::credentials::unix_seconds;
+use crate::users::credentials::{DOCTOR_USER, unix_seconds};
 
 const HELP_NOTE: &str = "\
 Marks: ✔ works, ! should be changed, ✘ keeps casts from working (exit status 1), ? could not be found out.
@@ -145,7 +144,7 @@ async fn from_outside(
             return Ok(last);
         }
     };
-    print(invitation.shown(last.as_ref(), inputs.now, output.colored))?;
+    print_styled(invitation.shown(last.as_ref(), inputs.now, output.colored))?;
     let mut waiting = tokio::task::spawn_blocking(move || invitation.wait(&mut folder));
     let result = tokio::select! {
         result = &mut waiting => result.ok().flatten(),
@@ -160,14 +159,13 @@ async fn from_outside(
 
 impl Output {
     fn new(arguments: &Arguments) -> Self {
-        let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { json: arguments.json, colored: colored && !arguments.json, lines: Vec::new() }
+        Self { json: arguments.json, colored: is_colored() && !arguments.json, lines: Vec::new() }
     }
 
     fn add(&mut self, lines: Vec<Line>) -> Result<(), CliError> {
         for line in lines {
             if !self.json {
-                print(print::shown(&line, self.colored))?;
+                print_styled(print::shown(&line, self.colored))?;
             }
             self.lines.push(line);
         }
@@ -190,7 +188,7 @@ impl Output {
 
 /// Credentials for the relay's test.
 fn credentials(folder: &mut DataFolder, scope: &str) -> Option<Credentials> {
-    let question = json!({ "ask": "credentials", "name": "castway-doctor", "scope": scope });
+    let question = json!({ "ask": "credentials", "name": DOCTOR_USER, "scope": scope });
     let answer = folder.ask(question, ANSWER_TIMEOUT).ok()?;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
     Some(Credentials { username: text("username")?, password: text("password")? })

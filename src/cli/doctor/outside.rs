@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::line::{Line, State, Topic};
 use crate::addresses::interfaces;
 use crate::cli::data_folder::{DataFolder, NoAnswer};
-use crate::cli::output::printable;
+use crate::cli::escape::printable_part;
 use crate::control::client::ANSWER_TIMEOUT;
 
 /// How long somebody may take to find a phone.
@@ -66,7 +66,7 @@ impl Invitation {
         format!(
             "? Outside  {before}. On {} open\n           {}\n{code}           waiting … (Ctrl-C: skip)",
             self.device(),
-            printable(&self.url)
+            printable_part(&self.url)
         )
     }
 

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::line::{Line, State};
-use crate::cli::output::printable;
+use crate::cli::escape::printable;
+use crate::cli::table::wrapped;
 
 const COLUMNS: usize = 80;
 /// Where texts begin.
@@ -32,25 +33,6 @@ fn colored_mark(state: State, colored: bool) -> String {
         State::Failed => 31,
     };
     if colored { format!("\x1b[{color}m{}\x1b[0m", state.mark()) } else { state.mark().to_string() }
-}
-
-/// Words in lines of at most `columns`; a longer word has a line of its own.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for paragraph in text.split('\n') {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > columns {
-                lines.push(std::mem::take(&mut line));
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -85,6 +85,8 @@ fn config(installation: &Installation, record: Option<&Secret<String>>, facts: O
     // A file that the record names is for the server's owner to read, and doctor may be root.
     if record.is_some() {
         (settings.static_auth_secret_file, settings.api_keys_file) = (None, None);
+        // Without their secret, which doctor may not read either, the URLs would be a problem.
+        (settings.webhook_url, settings.authorize_url, settings.webhook_secret_file) = (None, None, None);
     }
     let mut config = Config::read(&settings).map_err(|problems| problems.to_string())?;
     config.data_dir = installation.data_dir().to_owned();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::control::ask::{Answer, Ask};
 use crate::turn::Scope;
+use crate::users::credentials::DOCTOR_USER;
 use crate::users::{Directory, check_requested};
 
 /// How long they are good.
@@ -27,7 +28,7 @@ impl Ask for CredentialsAsk {
 
 impl CredentialsAsk {
     fn issue(&self, question: &Value) -> Result<Value, String> {
-        let name = question["name"].as_str().unwrap_or("castway-doctor");
+        let name = question["name"].as_str().unwrap_or(DOCTOR_USER);
         check_requested(name).map_err(|error| error.to_string())?;
         let scope = match question["scope"].as_str() {
             None | Some("anyone") => Scope::Anyone,

@@ -190,6 +190,7 @@ fn keeps_from_allocating(reason: RefusalReason) -> bool {
         RefusalReason::PasswordAlgorithm
         | RefusalReason::NoAddressOfFamily(_)
         | RefusalReason::UserQuota
+        | RefusalReason::TrafficQuota
         | RefusalReason::AddressQuota
         | RefusalReason::TotalQuota
         | RefusalReason::ShuttingDown

@@ -108,6 +108,7 @@ impl English {
     const fn refused(reason: Option<RefusalReason>, code: u16) -> &'static str {
         match (reason, code) {
             (Some(RefusalReason::UserQuota), _) => "the user has as many allocations as allowed",
+            (Some(RefusalReason::TrafficQuota), _) => "the user has used up this month's quota of bytes",
             (Some(RefusalReason::AddressQuota), _) => "this address has as many allocations as allowed",
             (Some(RefusalReason::TotalQuota), _) => "the server has as many allocations as allowed",
             (Some(RefusalReason::ShuttingDown), _) => "the server is shutting down",
@@ -124,6 +125,7 @@ impl English {
     const fn refused_fix(reason: Option<RefusalReason>, code: u16) -> &'static str {
         match (reason, code) {
             (Some(RefusalReason::UserQuota), _) => "Raise CASTWAY_USER_QUOTA.",
+            (Some(RefusalReason::TrafficQuota), _) => "Raise the quota of the user with castway user quota.",
             (Some(RefusalReason::AddressQuota), _) => "Raise CASTWAY_CLIENTS_ALLOCATIONS if many people are behind this address.",
             (Some(RefusalReason::TotalQuota), _) => "Raise CASTWAY_TOTAL_QUOTA.",
             (Some(RefusalReason::ShuttingDown), _) => "Try again once the server has started.",

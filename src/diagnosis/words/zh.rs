@@ -82,6 +82,7 @@ impl Chinese {
     const fn refused(reason: Option<RefusalReason>, code: u16) -> &'static str {
         match (reason, code) {
             (Some(RefusalReason::UserQuota), _) => "该用户的分配数已达上限",
+            (Some(RefusalReason::TrafficQuota), _) => "该用户本月的流量配额已用完",
             (Some(RefusalReason::AddressQuota), _) => "该地址的分配数已达上限",
             (Some(RefusalReason::TotalQuota), _) => "服务器的分配数已达上限",
             (Some(RefusalReason::ShuttingDown), _) => "服务器正在关闭",
@@ -98,6 +99,7 @@ impl Chinese {
     const fn refused_fix(reason: Option<RefusalReason>, code: u16) -> &'static str {
         match (reason, code) {
             (Some(RefusalReason::UserQuota), _) => "请调高 CASTWAY_USER_QUOTA。",
+            (Some(RefusalReason::TrafficQuota), _) => "请用 castway user quota 提高该用户的配额。",
             (Some(RefusalReason::AddressQuota), _) => "如果该地址后面有很多人，请调高 CASTWAY_CLIENTS_ALLOCATIONS。",
             (Some(RefusalReason::TotalQuota), _) => "请调高 CASTWAY_TOTAL_QUOTA。",
             (Some(RefusalReason::ShuttingDown), _) => "请在服务器启动后重试。",

@@ -35,6 +35,10 @@ use crate::http::page_request;
 
 /// The page for addresses that lead nowhere.
 const NOT_FOUND: &str = "404.html";
+/// The page of operators, which only [`Pages::admin`] serves.
+const ADMIN: &str = "admin.html";
+/// Pages on which a click may cost something; they are in no frame, whatever `CASTWAY_FRAME_ANCESTORS` says.
+const NEVER_FRAMED: [&str; 2] = [ADMIN, "check.html"];
 
 /// The pages as one server shows them.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +72,14 @@ impl Pages {
         with_security_headers(Router::new().route("/r", get(call)).route("/r/{room}", get(call_in)).with_state(self.clone()))
     }
 
+    /// The page of operators, whatever the path. Whoever mounts it decides who gets it.
+    pub fn admin(&self) -> Router {
+        let routes = Router::new().fallback(admin).with_state(self.clone());
+        policy::ADMIN_HEADERS.into_iter().fold(routes, |routes, (name, value)| {
+            routes.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
+        })
+    }
+
     /// The Socket.IO clients and their source maps. Socket.IO serves all other paths with the same prefix.
     pub fn socket_io_clients(&self) -> Router {
         let names = FILES.keys().filter(|name| name.starts_with(SOCKET_IO_FOLDER));
@@ -79,15 +91,21 @@ impl Pages {
         self.0.changed.get(name).or_else(|| FILES.get(name))
     }
 
-    fn with_policy(&self, mut response: Response, client: &ClientInfo) -> Response {
-        let policy = policy::content_security(client, &self.0.ancestors);
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    fn with_policy(&self, name: &str, mut response: Response, client: &ClientInfo) -> Response {
+        let headers = response.headers_mut();
+        if NEVER_FRAMED.contains(&name) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy::content_security(client, "'none'"));
+            headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        } else {
+            let policy = policy::content_security(client, &self.0.ancestors.to_string());
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
         response
     }
 
     fn page(&self, name: &str, asked: &Asked) -> Response {
-        match self.file(name).filter(|_| !name.starts_with(SOCKET_IO_FOLDER) && name != NOT_FOUND) {
-            Some(file) if name.ends_with(".html") => self.with_policy(file.answer(name, &asked.headers), &asked.client),
+        match self.file(name).filter(|_| !name.starts_with(SOCKET_IO_FOLDER) && ![NOT_FOUND, ADMIN].contains(&name)) {
+            Some(file) if name.ends_with(".html") => self.with_policy(name, file.answer(name, &asked.headers), &asked.client),
             Some(file) => file.answer(name, &asked.headers),
             None => self.not_found(asked),
         }
@@ -97,7 +115,7 @@ impl Pages {
         let Asked { method, uri, client, headers } = asked;
         let page = self.file(NOT_FOUND).filter(|_| !not_found::is_of_socket_io(uri));
         match page.filter(|_| page_request::is_page(method, uri.path(), headers)) {
-            Some(page) => self.with_policy(page.answer_instead(NOT_FOUND, StatusCode::NOT_FOUND, headers), client),
+            Some(page) => self.with_policy(NOT_FOUND, page.answer_instead(NOT_FOUND, StatusCode::NOT_FOUND, headers), client),
             None => not_found::answer(uri, &self.0.base),
         }
     }
@@ -163,7 +181,17 @@ async fn call_in(State(pages): State<Pages>, room: Result<Path<String>, PathReje
     // The body is specific to the room. It is not compressed, so that no request costs compression.
     let page = html::with_canonical(&String::from_utf8_lossy(&file.plain()), &pages.0.base.at(&path));
     let tag = format!("\"{}-{}\"", file.hash(), name.id());
-    pages.with_policy(files::respond("call.html", page.into(), Coding::Plain, &tag, &asked.headers), &asked.client)
+    pages.with_policy("call.html", files::respond("call.html", page.into(), Coding::Plain, &tag, &asked.headers), &asked.client)
+}
+
+async fn admin(State(pages): State<Pages>, asked: Asked) -> Response {
+    match pages.file(ADMIN) {
+        Some(page) if matches!(asked.method, Method::GET | Method::HEAD) => {
+            page.answer_instead(ADMIN, StatusCode::OK, &asked.headers)
+        }
+        Some(_) => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        None => pages.not_found(&asked),
+    }
 }
 
 async fn serve(State(pages): State<Pages>, asked: Asked) -> Response {

@@ -2,7 +2,6 @@
 
 use axum::http::{HeaderName, HeaderValue, header};
 
-use crate::config::FrameAncestors;
 use crate::http::client_info::ClientInfo;
 
 /// Headers of every page. The page may use the screen, the camera and the microphone; frames of other origins may not. Where the page itself
@@ -17,9 +16,23 @@ pub(super) const SECURITY_HEADERS: [(HeaderName, &str); 2] = [
     ),
 ];
 
+/// Headers of the page of operators. It uses no device and no WebSocket, and is in no frame.
+pub(super) const ADMIN_HEADERS: [(HeaderName, &str); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), fullscreen=(), geolocation=(), microphone=(), payment=(), screen-wake-lock=(), usb=()",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
 /// Scripts, styles and images are files of this server, and nothing is inline. The policy names WebSocket URLs because 'self' does
 /// not include them in old engines, and names `ws:` and `wss:` because an untrusted proxy may have terminated TLS.
-pub(super) fn content_security(client: &ClientInfo, ancestors: &FrameAncestors) -> HeaderValue {
+pub(super) fn content_security(client: &ClientInfo, ancestors: &str) -> HeaderValue {
     // A policy has no syntax for IPv6 addresses.
     let sockets = client
         .host

@@ -43,6 +43,8 @@ impl<J: OpaqueJson> Rooms<J> {
         user.extra = request.extra.clone();
         user.request_json = Some(request.request_json);
         let room = Room {
+            number: self.numbers.add(id.clone()),
+            opened: now,
             owner: key,
             opened_from: user.fingerprint,
             successor: None,
@@ -183,6 +185,7 @@ impl<J: OpaqueJson> Rooms<J> {
     /// Ends a room; returns the users that were in it.
     pub(super) fn close_room(&mut self, id: &str) -> Vec<UserKey> {
         let Some(room) = self.rooms.remove(id) else { return Vec::new() };
+        self.numbers.remove(room.number);
         for participant in &room.participants {
             self.users[*participant].room = None;
         }

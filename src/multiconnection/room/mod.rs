@@ -90,6 +90,7 @@ mod broadcast;
 mod description_bytes;
 mod descriptions;
 mod exchange;
+mod listing;
 mod membership;
 mod rooms;
 mod scalable_broadcast;

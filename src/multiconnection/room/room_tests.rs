@@ -58,6 +58,32 @@ fn handshake(id: &str) -> UserHandshake<&'static str> {
     }
 }
 
+#[test]
+fn an_operator_sees_rooms_and_closes_one() {
+    let mut world = World::with(&["a", "b", "c"]);
+    world.open(1, request("first")).expect("it is free");
+    world.open(2, request("second")).expect("it is free");
+    world.join(3, request("second")).expect("it is open");
+    world.drop(3);
+    let listed = |world: &World| -> Vec<String> {
+        let row = |room: crate::multiconnection::model::ListedRoom<'_>| {
+            let users: Vec<_> = room.users.iter().map(|user| format!("{}{}", user.id, user.client.map_or("?", |_| ""))).collect();
+            format!("{} {} {} {}", room.number, room.id, room.count, users.join(" "))
+        };
+        world.rooms.listed_after(0).map(row).collect()
+    };
+    assert_eq!(listed(&world), ["1 first 1 a", "2 second 2 b c?"]);
+    world.sent();
+    assert_eq!(world.rooms.handle_operator_end(2, world.now).as_deref(), Some("second"));
+    assert_eq!(world.sent(), ["2 closed"]);
+    assert_eq!(listed(&world), ["1 first 1 a"]);
+    assert_eq!(world.rooms.handle_operator_end(2, world.now), None);
+    world.leave(1);
+    world.connect(4, handshake("d")).expect("there is room");
+    world.open(4, request("first")).expect("it is free");
+    assert_eq!(listed(&world), ["3 first 1 d"], "another room by the same name");
+}
+
 fn request(room: &str) -> RoomRequest<&'static str> {
     RoomRequest {
         room: room.into(),
@@ -186,6 +212,8 @@ impl World {
     fn agree(&self) {
         let rooms = &self.rooms;
         assert!(rooms.users.agree(), "users");
+        assert_eq!(rooms.numbers.len(), rooms.rooms.len(), "a number without its room");
+        assert!(rooms.rooms.iter().all(|(id, room)| rooms.numbers.name(room.number) == Some(id)));
         assert!(rooms.broadcasts.agree(), "broadcasts");
         assert!(rooms.descriptions.agree(rooms.users.len(), |user| rooms.description_bytes(user)), "descriptions");
         for (id, room) in &rooms.rooms {

@@ -17,6 +17,7 @@ use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
 use crate::limits::reserved_names;
 use crate::limits::waiting_bytes::Ledger;
 use crate::multiconnection::model::{Event, OpaqueJson, Output, Refusal, RoomCounts, RoomId, RoomsConfig, UserHandshake, UserId};
+use crate::room_driver::numbers::Numbers;
 use crate::socketio::gateway::client_id::ClientId;
 
 /// Ids of users that name none have 16 digits, like those that clients draw.
@@ -27,6 +28,7 @@ pub struct Rooms<J> {
     pub(super) rng: StdRng,
     pub(super) users: Users<J>,
     pub(super) rooms: HashMap<RoomId, Room<J>>,
+    pub(super) numbers: Numbers<RoomId>,
     pub(super) broadcasts: Broadcasts<J>,
     pub(super) descriptions: DescriptionBytes,
     /// The end of the grace period of each user that is away.
@@ -49,6 +51,7 @@ impl<J: OpaqueJson> Rooms<J> {
             rng: StdRng::from_seed(seed),
             users: Users::default(),
             rooms: HashMap::new(),
+            numbers: Numbers::default(),
             broadcasts: Broadcasts::default(),
             descriptions: DescriptionBytes::default(),
             timers: BTreeSet::new(),
@@ -72,6 +75,12 @@ impl<J: OpaqueJson> Rooms<J> {
     #[must_use]
     pub fn with_ledger(self, ledger: Ledger) -> Self {
         Self { ledger, ..self }
+    }
+
+    /// Its numbers go on after those of `before`, which these rooms replace.
+    #[must_use]
+    pub fn instead_of(self, before: &Self) -> Self {
+        Self { numbers: Numbers::continued_from(&before.numbers), ..self }
     }
 
     /// A client is connected: as the user that it was before, if it proves that; otherwise as a new one, under another id if the one in

@@ -2,11 +2,15 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+use std::time::Instant;
+
 use super::users::UserKey;
 use crate::config::secret::Secret;
 use crate::multiconnection::model::Fingerprint;
 
 pub(super) struct Room<J> {
+    pub(super) number: u64,
+    pub(super) opened: Instant,
     pub(super) owner: UserKey,
     /// The fingerprint of the client that opened the room.
     pub(super) opened_from: Fingerprint,

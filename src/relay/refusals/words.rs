@@ -40,6 +40,7 @@ pub(super) fn reason(reason: RefusalReason) -> String {
         RefusalReason::PeerFamily => "the allocation has no relayed address of the peer's family",
         RefusalReason::Connected(_) => "the client is connected with this peer already",
         RefusalReason::UserQuota => "the user has as many allocations as allowed (CASTWAY_USER_QUOTA)",
+        RefusalReason::TrafficQuota => "the user has used up this month's quota of bytes (castway user quota)",
         RefusalReason::AddressQuota => {
             "strangers at this address have as many allocations as allowed (CASTWAY_CLIENTS_ALLOCATIONS)"
         }
@@ -148,6 +149,7 @@ mod tests {
             RefusalReason::UnsupportedTransport(132),
             RefusalReason::Connected(peer),
             RefusalReason::UserQuota,
+            RefusalReason::TrafficQuota,
             RefusalReason::AddressQuota,
             RefusalReason::TotalQuota,
             RefusalReason::ShuttingDown,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::diagnosis::watch::Watch;
+use crate::limits::bans::BannedAddresses;
 use crate::relay::admission::Admission;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::{PollWaker, Poller};
@@ -24,6 +25,8 @@ pub(in crate::relay) struct ShardContext {
     pub(in crate::relay) engine_shard: turn::ShardSettings,
     pub(in crate::relay) shared: Arc<SharedState>,
     pub(in crate::relay) users: Arc<dyn RelayUsers>,
+    /// The addresses whose clients are not served.
+    pub(in crate::relay) banned: BannedAddresses,
     pub(in crate::relay) admission: Admission,
     pub(in crate::relay) stats: Arc<ShardCounters>,
     pub(in crate::relay) refusals: RefusalReports,

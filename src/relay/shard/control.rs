@@ -26,7 +26,15 @@ impl Shard {
 
     fn handle_message(&mut self, message: ShardMessage, now: Instant) {
         match message {
-            ShardMessage::CheckUsers => self.revoke_refused_users(),
+            ShardMessage::CheckUsers => {
+                self.revoke_refused_users();
+                if !self.context.banned.is_empty() {
+                    let banned = self.context.banned.clone();
+                    self.engine.end_clients(|ip| banned.contain(ip));
+                    self.close_banned(now);
+                }
+            }
+            ShardMessage::SettleAccounts => self.engine.settle_accounts(),
             ShardMessage::Addresses(addresses) => {
                 Arc::make_mut(&mut self.context.settings).set_addresses(&addresses);
                 self.context.policy.neighbours.clone_from(&addresses.neighbours);
@@ -40,6 +48,8 @@ impl Shard {
             ShardMessage::Restarted { shard } => self.moved_clients.retain(|_, other| *other != shard),
             ShardMessage::DisplaceAllocation(allocation) => self.engine.displace(allocation),
             ShardMessage::Displace(stream) => self.close_stream(stream, CloseReason::Displaced, now),
+            ShardMessage::ListAllocations(request) => self.begin_listing(request),
+            ShardMessage::EndAllocations(request) => self.end_allocations(request),
             ShardMessage::Handover(handover) => self.handle_handover(handover, now),
         }
     }

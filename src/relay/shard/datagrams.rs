@@ -70,9 +70,10 @@ impl Shard {
                 );
             }
             Verdict::ToClient { to, framing, payload } => {
-                let Self { inbox, streams, context, .. } = self;
+                let Self { inbox, streams, context, engine, .. } = self;
                 let payload = &inbox.bytes(segment)[payload];
                 if push_framed(streams, to, framing, payload) {
+                    engine.handle_stream_took_payload();
                     context.stats.count_forwarded(from.direction(), to.transport, payload.len());
                 } else {
                     context.stats.count_lost(DropCause::StreamFull, 1);
@@ -117,7 +118,9 @@ impl Shard {
                     let len = framing.write_header(&mut header, payload.len());
                     let padding = &[0; 3][..framing.padding(payload.len(), false)];
                     self.outbox.push_parts(route, &[&header[MAX_FRAMING_HEADER_BYTES - len..], payload, padding]);
-                } else if !push_framed(&mut self.streams, to, framing, payload) {
+                } else if push_framed(&mut self.streams, to, framing, payload) {
+                    self.engine.handle_stream_took_payload();
+                } else {
                     self.context.stats.count_lost(DropCause::StreamFull, 1);
                     return true;
                 }

@@ -21,7 +21,10 @@ pub(in crate::relay) fn run(context: ShardContext) {
     let mut shard = Shard::new(context);
     loop {
         let error = match catch_unwind(AssertUnwindSafe(|| shard.serve())) {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => {
+                shard.engine.settle_accounts();
+                return;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic_message(&*panic),
         };
@@ -63,6 +66,7 @@ impl Shard {
             }
             self.handle_events(&events, now);
             self.handle_due(now);
+            self.continue_listing(now);
             self.coalescer.record_wake(self.packets, now);
         }
         Ok(())

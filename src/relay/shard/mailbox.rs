@@ -14,6 +14,7 @@ use crate::limits::descriptors::Descriptor;
 use crate::relay::ingress_forwarding::IngressForwarding;
 use crate::relay::io::poll::PollWaker;
 use crate::relay::io::poll_source::ClientStreamId;
+use crate::relay::shard::operator_requests::{EndRequest, ListRequest};
 use crate::relay::tcp::accepted_connection::AcceptedConnection;
 use crate::relay::tcp::client_stream::ClientStream;
 use crate::turn::{AllocationId, FiveTuple, MachineAddresses};
@@ -30,6 +31,8 @@ const CONNECTION_OVERHEAD_BYTES: usize = 2 * 1024;
 pub(in crate::relay) enum ShardMessage {
     /// Users may have been disabled or removed.
     CheckUsers,
+    /// Add what was relayed to the accounts of the users, and end the allocations of those who may relay no more.
+    SettleAccounts,
     /// The machine's addresses have changed, or those that it is advertised under.
     Addresses(Arc<MachineAddresses>),
     /// Refuse new allocations; end when none is left, or at this time.
@@ -45,6 +48,10 @@ pub(in crate::relay) enum ShardMessage {
     DisplaceAllocation(AllocationId),
     /// Close a stream without an allocation, to make room for another one.
     Displace(ClientStreamId),
+    /// List the allocations. One of these messages waits at most ([`ListRequest`]).
+    ListAllocations(ListRequest),
+    /// End some allocations.
+    EndAllocations(EndRequest),
     Handover(Handover),
 }
 
@@ -95,6 +102,8 @@ struct WaitingMessages {
     bytes: AtomicUsize,
     /// [`ShardMessage::CheckUsers`] waits; a second one would change nothing.
     check_users: AtomicBool,
+    /// The same for [`ShardMessage::SettleAccounts`].
+    settle_accounts: AtomicBool,
 }
 
 /// Both ends. `waker` wakes the shard.
@@ -108,7 +117,10 @@ pub(in crate::relay) fn shard_mailbox(waker: PollWaker) -> (ShardMailbox, Mailbo
 impl ShardMailbox {
     /// Sends a message of the server itself. A shard that has ended ignores it.
     pub(in crate::relay) fn send(&self, message: ShardMessage) {
-        if matches!(message, ShardMessage::CheckUsers) && self.waiting.check_users.swap(true, Ordering::Relaxed) {
+        let is_set = |flag: &AtomicBool| flag.swap(true, Ordering::Relaxed);
+        if matches!(message, ShardMessage::CheckUsers) && is_set(&self.waiting.check_users)
+            || matches!(message, ShardMessage::SettleAccounts) && is_set(&self.waiting.settle_accounts)
+        {
             return;
         }
         let _ = self.sender.send(message);
@@ -142,6 +154,7 @@ impl MailboxReceiver {
         let message = self.receiver.try_recv().ok()?;
         match &message {
             ShardMessage::CheckUsers => self.waiting.check_users.store(false, Ordering::Relaxed),
+            ShardMessage::SettleAccounts => self.waiting.settle_accounts.store(false, Ordering::Relaxed),
             ShardMessage::Handover(handover) => {
                 self.waiting.bytes.fetch_sub(handover.cost(), Ordering::Relaxed);
             }
@@ -150,7 +163,9 @@ impl MailboxReceiver {
             | ShardMessage::ForwardToIngress(_)
             | ShardMessage::Restarted { .. }
             | ShardMessage::DisplaceAllocation(_)
-            | ShardMessage::Displace(_) => {}
+            | ShardMessage::Displace(_)
+            | ShardMessage::ListAllocations(_)
+            | ShardMessage::EndAllocations(_) => {}
         }
         Some(message)
     }

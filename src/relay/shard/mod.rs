@@ -8,7 +8,7 @@
 //! so that the relayed sockets do not starve → one batch of each relayed socket, one read of each stream ([`streams`]; a new one
 //! may go to the ingress, [`first_byte`]) and of each connection with a peer ([`tcp_peers`]) that is ready → the work that is
 //! due. Each batch is judged and sent ([`datagrams`]) before the next one is received, and the engine's outputs ([`outputs`])
-//! follow it. What is seen of clients that somebody watches is noted on the way ([`witness`]).
+//! follow it. A list of the allocations is made in parts, one a turn ([`listing`]). What is seen of clients that somebody watches is noted on the way ([`witness`]).
 //!
 //! Invariant: a panic ends the shard's allocations and nothing else. [`event_loop::run`] gives their ports and quota back and
 //! goes on with a fresh engine on the same sockets of clients, so that no other shard's clients are moved.
@@ -20,7 +20,9 @@ mod datagrams;
 mod deferred_requests;
 pub(super) mod event_loop;
 mod first_byte;
+mod listing;
 pub(super) mod mailbox;
+pub(super) mod operator_requests;
 mod outputs;
 pub(super) mod packet_queue;
 mod receive;

@@ -9,6 +9,7 @@ use crate::relay::io::udp::BatchUdpSocket;
 use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::datagrams::PacketSource;
 use crate::relay::shard::state::Shard;
+use crate::relay::stats::labels::DropCause;
 use crate::turn::{FiveTuple, RelayedAddressId, Transport};
 
 /// ICMP errors read from one socket in a turn; the others wait for the next packet.
@@ -29,6 +30,10 @@ impl Shard {
         }
         for index in 0..self.inbox.datagrams().len() {
             let datagram = self.inbox.datagrams()[index];
+            if self.context.banned.contain(datagram.from.ip()) {
+                self.context.stats.count_lost(DropCause::Banned, datagram.segments().count() as u64);
+                continue;
+            }
             let server = SocketAddr::new(datagram.to.unwrap_or(address.ip()), address.port());
             let from = FiveTuple { client: datagram.from, server, transport: Transport::Udp };
             for segment in datagram.segments() {

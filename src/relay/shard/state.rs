@@ -15,6 +15,7 @@ use crate::relay::shard::coalescing::WakeCoalescer;
 use crate::relay::shard::context::ShardContext;
 use crate::relay::shard::deferred_requests::DeferredRequests;
 use crate::relay::shard::mailbox::ShardMessage;
+use crate::relay::shard::operator_requests::Listing;
 use crate::relay::shard::packet_queue::{PacketBatch, PendingWakes};
 use crate::relay::shard::relayed_sockets::RelayedSockets;
 use crate::relay::tcp::client_streams::ClientStreams;
@@ -54,6 +55,8 @@ pub(super) struct Shard {
     pub(super) read_buffer: Vec<u8>,
     /// For the line that peers in the machine's own networks were refused.
     pub(super) neighbours_log: LogInterval,
+    /// The list of allocations that is being made.
+    pub(super) listing: Option<Listing>,
     /// The number of packets in this turn.
     pub(super) packets: u32,
 }
@@ -93,6 +96,7 @@ impl Shard {
             resume_accepting: None,
             read_buffer: Vec::new(),
             neighbours_log: LogInterval::new(NEIGHBOURS_LOG_INTERVAL),
+            listing: None,
             packets: 0,
         }
     }

@@ -42,6 +42,10 @@ impl Shard {
                 // That connection has ended already.
                 Err(_) => continue,
             };
+            if self.context.banned.contain(client.ip()) {
+                self.context.stats.count_close(CloseReason::Banned);
+                continue;
+            }
             let Some(socket) = self.forward_proxied(socket, client.ip(), now) else { continue };
             let Some(descriptor) = self.take_client_descriptor(now) else {
                 self.context.stats.count_close(CloseReason::Limit);
@@ -72,6 +76,9 @@ impl Shard {
         now: Instant,
     ) {
         let AcceptedConnection { client, server, connection } = accepted;
+        if self.context.banned.contain(client.ip()) {
+            return self.context.stats.count_close(CloseReason::Banned);
+        }
         self.context.stats.accepted.add(1);
         let (unproven, displaced) = self.context.admission.unproven.admit(Some(client.ip()), now);
         if let Some(location) = displaced {
@@ -89,6 +96,14 @@ impl Shard {
             None => self.context.stats.count_close(CloseReason::Limit),
         }
         self.context.stats.streams.set(self.streams.len() as u64);
+    }
+
+    /// Closes the streams of banned clients, also those that have no allocation (yet).
+    pub(super) fn close_banned(&mut self, now: Instant) {
+        let banned = &self.context.banned;
+        for id in self.streams.of_clients(|ip| banned.contain(ip)) {
+            self.close_stream(id, CloseReason::Banned, now);
+        }
     }
 
     /// Makes a stream this shard's. Where it can't be polled, or was displaced meanwhile, it is closed and `None` is returned.

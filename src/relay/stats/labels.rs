@@ -72,6 +72,8 @@ drop_causes! {
     Bandwidth => "bandwidth" <= DropReason::Bandwidth,
     TooLong => "too_long" <= DropReason::TooLong,
     BadFingerprint => "bad_fingerprint" <= DropReason::Malformed(ParseError::Fingerprint),
+    /// The client's address is banned.
+    Banned => "banned",
     /// The queue of a client's TCP or TLS stream had no room.
     StreamFull => "stream_full",
     /// Too many packets between relayed addresses waited for another shard.
@@ -93,6 +95,8 @@ labelled! {
         SlowReader => "slow",
         Ended => "ended",
         Limit => "limit",
+        /// The client's address is banned.
+        Banned => "banned",
         /// The stream had no allocation, and made room for another one.
         Displaced => "displaced",
         /// The stream began with TLS or HTTP, and went to the ingress. TURN inside TLS comes back as a new connection.

@@ -4,6 +4,7 @@
 //! stream with something to write is in the list of unflushed streams until it was flushed.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::relay::io::poll::{Interest, Poller};
@@ -75,6 +76,12 @@ impl ClientStreams {
 
     pub(in crate::relay) fn find(&self, tuple: &FiveTuple) -> Option<ClientStreamId> {
         self.by_tuple.get(tuple).copied()
+    }
+
+    /// The streams of clients at these addresses. Visits every stream.
+    pub(in crate::relay) fn of_clients(&self, is_one: impl Fn(IpAddr) -> bool) -> Vec<ClientStreamId> {
+        let found = self.by_tuple.iter().filter(|(tuple, _)| is_one(tuple.client.ip()));
+        found.map(|(_, id)| *id).collect()
     }
 
     /// Closes a stream.

@@ -9,9 +9,10 @@
 
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
+use axum::http::header;
 use socketioxide::extract::{AckSender, Event, SocketRef};
 use socketioxide::socket::DisconnectReason;
 
@@ -21,6 +22,7 @@ use super::event_sender::{EventSender, outgoing_of};
 use super::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use super::packet::EventPacket;
 use crate::http::client_info::ClientInfo;
+use crate::operator::rows::agent_row;
 use crate::room_driver::RoomDriver;
 
 /// A handle to a gateway's connections; clones share them.
@@ -31,6 +33,22 @@ struct Inner<S> {
     next_id: AtomicU64,
 }
 
+/// A handle that the state itself may keep.
+pub struct WeakConnections<S>(Weak<Inner<S>>);
+
+impl<S> WeakConnections<S> {
+    /// `None`: the state is gone.
+    pub fn upgrade(&self) -> Option<Connections<S>> {
+        self.0.upgrade().map(Connections)
+    }
+}
+
+impl<S> Clone for WeakConnections<S> {
+    fn clone(&self) -> Self {
+        Self(Weak::clone(&self.0))
+    }
+}
+
 impl<S> Clone for Connections<S> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -39,7 +57,16 @@ impl<S> Clone for Connections<S> {
 
 impl<S: GatewayState> Connections<S> {
     pub fn new(state: S) -> Self {
-        Self(Arc::new(Inner { driver: RoomDriver::new(state), next_id: AtomicU64::new(1) }))
+        Self::with_handle(|_| state)
+    }
+
+    /// The state gets a handle to itself, for what it begins and finishes later.
+    pub fn with_handle(state: impl FnOnce(WeakConnections<S>) -> S) -> Self {
+        let inner = |handle: &Weak<Inner<S>>| {
+            let state = state(WeakConnections(handle.clone()));
+            Inner { driver: RoomDriver::new(state), next_id: AtomicU64::new(1) }
+        };
+        Self(Arc::new_cyclic(inner))
     }
 
     /// Before a client is told that it is connected: from then on its events may come, even before [`Self::connected`] runs. `read` reads each
@@ -112,6 +139,18 @@ impl<S: GatewayState> Connections<S> {
         })
     }
 
+    /// Ends the connections of the clients at these addresses, who leave their seats at once.
+    pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
+        self.with(|state, sender| {
+            for id in state.clients_of(&is_one) {
+                if let Some(socket) = state.remove_client(id, Disconnect::Deliberate) {
+                    disconnect(socket);
+                }
+                state.send_outputs(sender);
+            }
+        });
+    }
+
     /// Runs `input` whenever the next time-out is due; never returns.
     pub async fn run(&self, input: impl Fn(&mut S, &mut EventSender)) {
         self.0.driver.run(|| self.with(&input)).await;
@@ -121,6 +160,12 @@ impl<S: GatewayState> Connections<S> {
 /// The address of a client.
 pub fn address(socket: &SocketRef) -> IpAddr {
     socket.req_parts().extensions.get::<ClientInfo>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
+}
+
+/// The User-Agent of a client's handshake. The socket keeps it.
+pub fn user_agent(socket: &SocketRef) -> Option<String> {
+    let agent = socket.req_parts().headers.get(header::USER_AGENT)?;
+    agent_row(&String::from_utf8_lossy(agent.as_bytes()))
 }
 
 /// Ends a client's connection, in a task of its own: the disconnect handler takes the lock.

@@ -5,6 +5,7 @@ use socketioxide::extract::{AckSender, SocketRef};
 
 use super::client_id::ClientId;
 use super::packet::EventArguments;
+use crate::limits::waiting_bytes::Account;
 use crate::socketio::sessions::outgoing::{DeferredSend, Outgoing, Sendable};
 
 /// Also notes which clients have to be disconnected after the input, since they don't read what they are sent.
@@ -34,6 +35,11 @@ impl EventSender {
             self.to_disconnect.push(to);
         }
     }
+}
+
+/// What counts the bytes that wait for a client.
+pub fn account_of(socket: &SocketRef) -> Option<&Account> {
+    outgoing_of(socket).map(Outgoing::account)
 }
 
 /// What counts the events that wait for a client's session.

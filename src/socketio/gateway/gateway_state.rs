@@ -1,5 +1,7 @@
 //! The shape of a Socket.IO gateway: what it keeps behind its lock, and what it is asked to do. Cast and RTCMultiConnection have one each.
 
+use std::net::IpAddr;
+
 use socketioxide::extract::{AckSender, SocketRef};
 
 use super::client_id::ClientId;
@@ -16,6 +18,9 @@ pub trait GatewayState: DrivenState + Send + 'static {
 
     /// Sends the rooms' outputs.
     fn send_outputs(&mut self, sender: &mut EventSender);
+
+    /// The clients at these addresses.
+    fn clients_of(&self, is_one: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId>;
 
     /// A client is gone. Returns its socket, if it was in the table.
     fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef>;

@@ -51,11 +51,16 @@ impl Engine {
         let families = AddressFamily::ALL.into_iter().filter(|family| asked.both_families || *family == asked.family);
         let scarce = self.is_scarce(*scope, families, socket);
         // Step 10: 486 for the quota of the user. The total of the server gets 508.
-        let usage = self.shared.take_quota(*scope, user, &self.settings).map_err(|reached| match reached {
+        let account = || self.credentials.account(*scope, user);
+        let usage = self.shared.take_quota(*scope, user, &self.settings, account).map_err(|reached| match reached {
             QuotaReached::User => Refusal::Error(RefusalReason::UserQuota),
             QuotaReached::Total if self.refuses_allocations() => Refusal::Error(RefusalReason::ShuttingDown),
             QuotaReached::Total => Refusal::Error(RefusalReason::TotalQuota),
         })?;
+        if usage.account.is_exhausted() {
+            self.shared.release_quota(&usage);
+            return Err(Refusal::Error(RefusalReason::TrafficQuota));
+        }
         // The remainder of steps 5 and 7 to 9: one port for each requested family.
         // While capacity is scarce, one stranger's allocation ends for another one, which must not take the ports of two.
         let takes_two = scarce && *scope == Scope::Clients && asked.port == PortRequirement::EvenAndNext;
@@ -73,6 +78,8 @@ impl Engine {
             end = end.min(expires);
         }
         let id = self.allocations.insert(Allocation {
+            number: self.shared.next_allocation_number(),
+            since: request.now,
             five_tuple: request.from,
             delivery: Arc::new(Delivery::new(Arc::clone(&usage), None, *group)),
             user: usage,

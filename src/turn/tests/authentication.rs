@@ -223,6 +223,17 @@ fn r25_revoke_ends_every_allocation_of_a_user() {
 }
 
 #[test]
+fn all_allocations_of_a_client_end_and_those_of_others_do_not() {
+    let mut world = World::new();
+    for (name, address) in [("alice", "198.51.100.1:1"), ("bob", "198.51.100.1:2"), ("alice", "198.51.100.2:1")] {
+        world.allocate(&mut Client::new(name, address));
+    }
+    world.engine.end_clients(|ip| ip == IpAddr::from([198, 51, 100, 1]));
+    world.drain_outputs();
+    assert_eq!((world.engine.allocation_count(), world.sockets.len(), world.shared.users()), (1, 1, 1));
+}
+
+#[test]
 fn r26_failures_are_throttled_and_lock_nobody_else_out() {
     let (mut world, mut thief) = (World::new(), Client::alice());
     thief.password = "guess".to_owned();

@@ -17,6 +17,8 @@
 //! and `turn`). The fuzz targets use this kit as well, so only the modules with tests alone are left out there.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod authentication;
 #[cfg(test)]
 mod codec;
@@ -28,6 +30,8 @@ mod guessing;
 #[cfg(test)]
 mod habits;
 pub mod input;
+#[cfg(test)]
+mod listing;
 #[cfg(test)]
 mod own_address;
 #[cfg(test)]

@@ -68,13 +68,16 @@ impl Follower {
         !jumps.is_empty()
     }
 
-    /// Forgets retired secrets and removed users once no credentials depend on them. A removed user is remembered for the longest
+    /// Forgets old traffic, and retired secrets and removed users once no credentials depend on them. A removed user is remembered for the longest
     /// configurable lifetime, and for ever if another issuer may sign credentials that live for ever.
     pub(super) async fn purge(&self, now: SystemTime) -> Result<(), StoreError> {
         let directory = &*self.directory;
         // A clock that is wrongly years ahead must not make the server forget what credentials of before still depend on.
         let now = directory.former_clocks.earliest(now);
+        self.store.forget_ended_bans(now).await?;
         self.store.purge(directory.longest, now).await?;
+        let (first_day, first_month) = directory.usage.kept_since(now);
+        self.store.prune_usage(first_day, first_month).await?;
         let longest = match directory.longest_foreign {
             None if !directory.configured.is_empty() => return Ok(()),
             foreign => foreign.unwrap_or_default().max(LONGEST_TTL),
@@ -83,12 +86,20 @@ impl Follower {
     }
 
     pub(super) async fn poll(&mut self) {
+        let now = credentials::unix_seconds(SystemTime::now());
+        let ends = self.directory.snapshot.load().first_ban_ends;
+        if ends.is_some_and(|ends| u64::try_from(ends).unwrap_or(0) <= now) {
+            // A ban is over. A new connection reads everything again.
+            self.watcher = None;
+        }
         match self.changed().await {
             Ok(changed) => {
-                if let Some(snapshot) = changed {
+                if let Some(mut snapshot) = changed {
+                    self.directory.usage.set_quotas(std::mem::take(&mut snapshot.quotas));
                     tracing::debug!(users = snapshot.users.len(), secrets = snapshot.secrets.len(), "users reloaded");
-                    let snapshot = Arc::new(IndexedSnapshot::from(snapshot));
+                    let snapshot = Arc::new(IndexedSnapshot::new(snapshot, SystemTime::now()));
                     let before = self.directory.snapshot.swap(Arc::clone(&snapshot));
+                    self.directory.banned.replace(&snapshot.banned_networks);
                     self.directory.revoke_missing(&before, &snapshot, SystemTime::now());
                     self.directory.revision.fetch_add(1, Ordering::Release);
                 }

@@ -8,6 +8,7 @@ use super::follower::Follower;
 use super::state::DirectoryState;
 use crate::clock::WallClock;
 use crate::config::CredentialsConfig;
+use crate::limits::bans::BannedAddresses;
 use crate::turn::Scope;
 use crate::users::credentials::{self, Credentials};
 use crate::users::password;
@@ -26,7 +27,9 @@ impl Directory {
     /// # Errors
     /// `StoreError::Database`.
     pub async fn open(store: &Store, config: &CredentialsConfig) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(DirectoryState::new(store.snapshot().await?, config))))
+        let directory = Self(Arc::new(DirectoryState::new(store.snapshot().await?, config, SystemTime::now())));
+        directory.load_usage(store).await?;
+        Ok(directory)
     }
 
     /// Follows the database and never returns; abort the task to end it. Logs when reading begins to fail and when it works again.
@@ -120,9 +123,21 @@ impl Directory {
     }
 
     /// Whether the relay refuses `name` in `scope`, and ends its allocations: the user of this scope and name was disabled, removed, or
-    /// given another scope.
+    /// given another scope, or the name is banned or an operator's.
     pub fn is_refused(&self, scope: Scope, name: &str) -> bool {
         self.0.snapshot.load().is_refused(scope, name)
+    }
+
+    /// The addresses that are not served.
+    pub fn banned_addresses(&self) -> &BannedAddresses {
+        &self.0.banned
+    }
+
+    /// Whether `name` is a banned user with this password.
+    pub fn is_banned_with_password(&self, name: &str, password: &str) -> bool {
+        let snapshot = self.0.snapshot.load();
+        let user = snapshot.users.get(name).filter(|_| snapshot.is_banned(name));
+        user.is_some_and(|user| password::has_key(name, &user.realm, password, &user.prepared.sha256))
     }
 
     /// The scope of credentials for `name` that a trusted caller gets: that of the user, or anyone where there is no user of this name.
@@ -141,6 +156,14 @@ impl Directory {
         let realm = user.map_or(&*snapshot.usual_realm, |user| &user.realm);
         let right = password::has_key(name, realm, password, &user.map_or([0; 32], |user| user.prepared.sha256));
         user.filter(|user| right && user.enabled).map(|user| user.scope)
+    }
+
+    /// A number that changes with the password of the enabled user of this name; `None`: there is no such user. Without `key` it tells nothing
+    /// of the password.
+    pub fn password_stamp(&self, name: &str, key: &[u8; 32]) -> Option<u64> {
+        let snapshot = self.0.snapshot.load();
+        let user = snapshot.users.get(name).filter(|user| user.enabled)?;
+        Some(credentials::stamp(key, name, &user.prepared.sha256))
     }
 
     /// Whether `user` is an enabled administrator with this password. Takes tens of milliseconds and 19 MiB whatever the answer,

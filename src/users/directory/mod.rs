@@ -5,20 +5,26 @@
 //! - Outputs: credentials that are signed, long-term keys for the relay, and who may have which.
 //! - Invariants: no question waits for the disk. A database that is locked, full or broken leaves the last snapshot in force.
 //!
-//! A change that `castway user` commits is found by `follower` (within a second), which stores a new snapshot in `state`; `handle`
-//! and, for the relay, `logins` answer from there, and `evidence` says why the relay refuses a login.
+//! A change that `castway user` commits is found by `follower` (within a second), which stores a new snapshot in `state`; `handle`,
+//! for `/admin` `operators` and for the relay `logins` answer from there, and `evidence` says why the relay refuses a login.
 
 mod evidence;
 mod follower;
 mod handle;
 mod logins;
+mod operators;
 mod state;
+mod usage;
 
 pub use handle::Directory;
 pub use logins::Login;
 
 #[cfg(test)]
+mod ban_tests;
+#[cfg(test)]
 mod clock_tests;
+#[cfg(test)]
+mod operator_tests;
 #[cfg(test)]
 mod reason_tests;
 #[cfg(test)]

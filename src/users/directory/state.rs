@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::config::CredentialsConfig;
 use crate::config::secret::Secret;
+use crate::limits::bans::BannedAddresses;
 use crate::limits::log_interval::LogInterval;
 use crate::turn::Scope;
+use crate::users::ban::BanTarget;
 use crate::users::credentials::{self, TimeLimitedUsername};
 use crate::users::former_clocks::FormerClocks;
 use crate::users::leases::CredentialLeases;
-use crate::users::store::{SecretInfo, Snapshot, SnapshotUser};
+use crate::users::store::{SecretInfo, Snapshot, SnapshotOperator, SnapshotUser};
+use crate::users::usage::{Usage, UsageOwner};
 
 /// The time between two lines in the log about credentials of other issuers that live longer than our own.
 const LONG_LIFE_LOG_INTERVAL: Duration = Duration::from_secs(86_400);
@@ -22,6 +26,8 @@ const LONG_LIFE_LOG_INTERVAL: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(super) struct DirectoryState {
     pub(super) snapshot: ArcSwap<IndexedSnapshot>,
+    /// Those of the snapshot.
+    pub(super) banned: BannedAddresses,
     /// The secrets of the settings; if there are any, they replace those of the database.
     pub(super) configured: Vec<Secret<String>>,
     /// Longest lifetime of credentials that this server issues.
@@ -29,6 +35,7 @@ pub(super) struct DirectoryState {
     /// Longest lifetime of credentials that configured secrets sign; `None`: no limit.
     pub(super) longest_foreign: Option<Duration>,
     pub(super) leases: CredentialLeases,
+    pub(super) usage: Usage,
     pub(super) former_clocks: FormerClocks,
     /// By how many seconds the clock was set, for each time that the follower has not applied to the database yet.
     pub(super) jumps: Mutex<Vec<i64>>,
@@ -45,32 +52,74 @@ pub(super) struct IndexedSnapshot {
     /// Newest first.
     pub(super) secrets: Vec<SecretInfo>,
     pub(super) users: HashMap<String, SnapshotUser>,
+    pub(super) operators: HashMap<String, SnapshotOperator>,
     /// The realm of one of the users.
     pub(super) usual_realm: String,
     /// The scopes in which a name is revoked.
     revoked: HashMap<String, Vec<Scope>>,
+    banned_users: HashSet<String>,
+    pub(super) banned_networks: Vec<IpNet>,
+    /// When the first of the bans ends, in Unix seconds.
+    pub(super) first_ban_ends: Option<i64>,
 }
 
-impl From<Snapshot> for IndexedSnapshot {
-    fn from(snapshot: Snapshot) -> Self {
+impl IndexedSnapshot {
+    /// With the bans that are in force at `now`. A user who is banned counts as disabled.
+    pub(super) fn new(snapshot: Snapshot, now: SystemTime) -> Self {
         let mut revoked: HashMap<String, Vec<Scope>> = HashMap::new();
         for (name, scope) in snapshot.revoked {
             revoked.entry(name).or_default().push(scope);
         }
+        let (mut banned_users, mut banned_networks) = (HashSet::new(), Vec::new());
+        let bans: Vec<_> = snapshot.bans.iter().filter(|ban| ban.is_in_force(now)).collect();
+        for ban in &bans {
+            match ban.target.parse() {
+                Ok(BanTarget::User(name)) => drop(banned_users.insert(name)),
+                Ok(BanTarget::Network(network)) => banned_networks.push(network),
+                Err(_) => {}
+            }
+        }
+        let usual_realm = snapshot.users.first().map(|(_, user)| user.realm.clone()).unwrap_or_default();
+        let mut users: HashMap<_, _> = snapshot.users.into_iter().collect();
+        for name in &banned_users {
+            if let Some(user) = users.get_mut(name) {
+                user.enabled = false;
+            }
+        }
         Self {
             secrets: snapshot.secrets,
-            usual_realm: snapshot.users.first().map(|(_, user)| user.realm.clone()).unwrap_or_default(),
-            users: snapshot.users.into_iter().collect(),
+            usual_realm,
+            users,
+            operators: snapshot.operators.into_iter().collect(),
             revoked,
+            first_ban_ends: bans.iter().filter_map(|ban| ban.until).min(),
+            banned_users,
+            banned_networks,
         }
     }
-}
 
-impl IndexedSnapshot {
-    /// Whether the user of this scope and name was disabled, removed, or given another scope.
+    /// Whether the user of this name is banned.
+    pub(super) fn is_banned(&self, name: &str) -> bool {
+        self.banned_users.contains(name)
+    }
+
+    /// Whether this is a user of the database, enabled or not.
+    pub(super) fn has_user(&self, scope: Scope, name: &str) -> bool {
+        self.users.get(name).is_some_and(|user| user.scope == scope)
+    }
+
+    /// The same for an owner of traffic.
+    pub(super) fn is_stored(&self, owner: &UsageOwner) -> bool {
+        matches!(owner, UsageOwner::User { scope, name } if self.has_user(*scope, name))
+    }
+
+    /// Whether the user of this scope and name was disabled, removed, or given another scope, or the name is banned or an operator's.
     pub(super) fn is_refused(&self, scope: Scope, name: &str) -> bool {
         let revoked = self.revoked.get(name).is_some_and(|scopes| scopes.contains(&scope));
+        // As with a user's name, a stranger who uses it is not that operator.
+        let is_closed = scope == Scope::Anyone && (self.operators.contains_key(name) || self.is_banned(name));
         revoked
+            || is_closed
             || self.users.get(name).is_some_and(|user| match (scope, user.scope) {
                 (Scope::Clients, Scope::Clients) | (Scope::Anyone, Scope::Anyone) => !user.enabled,
                 // The password of such a user may be public, and gives nobody access to anyone.
@@ -83,13 +132,19 @@ impl IndexedSnapshot {
 }
 
 impl DirectoryState {
-    pub(super) fn new(snapshot: Snapshot, config: &CredentialsConfig) -> Self {
+    pub(super) fn new(mut snapshot: Snapshot, config: &CredentialsConfig, now: SystemTime) -> Self {
+        let usage = Usage::new(config.usage.clone(), SystemTime::now());
+        usage.set_quotas(std::mem::take(&mut snapshot.quotas));
+        let (snapshot, banned) = (IndexedSnapshot::new(snapshot, now), BannedAddresses::default());
+        banned.replace(&snapshot.banned_networks);
         Self {
-            snapshot: ArcSwap::from_pointee(snapshot.into()),
+            banned,
+            snapshot: ArcSwap::from_pointee(snapshot),
             configured: config.static_auth_secrets.clone(),
             longest: config.ttl,
             longest_foreign: config.max_foreign_ttl,
             leases: CredentialLeases::default(),
+            usage,
             former_clocks: FormerClocks::default(),
             jumps: Mutex::default(),
             last_poll: ArcSwap::from_pointee(Instant::now()),

@@ -47,12 +47,12 @@ fn user(name: &str, scope: Scope, enabled: bool) -> (String, SnapshotUser) {
 }
 
 pub(super) fn directory(secrets: &str) -> Directory {
-    Directory(Arc::new(DirectoryState::new(snapshot(), &config(secrets))))
+    Directory(Arc::new(DirectoryState::new(snapshot(), &config(secrets), at(0))))
 }
 
 pub(super) fn limited(secrets: &str, max_foreign_ttl: &str) -> Directory {
     let settings = Settings { max_foreign_ttl: Some(max_foreign_ttl.into()), ..settings(secrets) };
-    Directory(Arc::new(DirectoryState::new(snapshot(), &Config::read(&settings).unwrap().credentials)))
+    Directory(Arc::new(DirectoryState::new(snapshot(), &Config::read(&settings).unwrap().credentials, at(0))))
 }
 
 fn snapshot() -> Snapshot {
@@ -66,6 +66,7 @@ fn snapshot() -> Snapshot {
             user("shut", Clients, false),
         ],
         revoked: vec![("removed".into(), Anyone), ("former".into(), Clients)],
+        ..Snapshot::default()
     }
 }
 
@@ -154,7 +155,7 @@ fn a_users_name_is_no_time_limited_username() {
     let mut users = snapshot();
     let names = [(NOW + 60).to_string(), format!("bob:{}", NOW + 60)];
     users.users.extend(names.iter().map(|name| user(name, Clients, true)));
-    let directory = Directory(Arc::new(DirectoryState::new(users, &config("north"))));
+    let directory = Directory(Arc::new(DirectoryState::new(users, &config("north"), at(0))));
     for name in &names {
         let login = directory.md5(name, at(0)).unwrap();
         assert_eq!((login.user, login.keys), (name.clone(), vec![(Clients, stored_key(name)); 2]));
@@ -269,7 +270,7 @@ fn a_configured_secret_has_issuers_of_its_own() {
 
 /// Changes the database's secrets.
 fn reload(directory: &Directory, secrets: Vec<SecretInfo>, seconds: u64) {
-    let before = directory.0.snapshot.swap(Arc::new(IndexedSnapshot::from(Snapshot { secrets, ..Snapshot::default() })));
+    let before = directory.0.snapshot.swap(Arc::new(IndexedSnapshot::new(Snapshot { secrets, ..Snapshot::default() }, at(0))));
     directory.0.revoke_missing(&before, &directory.0.snapshot.load(), at(seconds));
 }
 
@@ -365,7 +366,7 @@ fn a_static_user_has_the_stored_key_in_its_realm() {
 fn r77_a_user_has_the_keys_of_both_forms_of_the_password() {
     let mut snapshot = snapshot();
     snapshot.users[0].1.typed = Some(TurnKeys::new("alice", "castway", "\u{FF50}\u{FF57}"));
-    let directory = Directory(Arc::new(DirectoryState::new(snapshot, &config(""))));
+    let directory = Directory(Arc::new(DirectoryState::new(snapshot, &config(""), at(0))));
     for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
         let keys = directory.login("alice", "castway", algorithm, at(0)).unwrap().keys;
         let of = |password: &str| (Anyone, LongTermKey::long_term(algorithm, "alice", "castway", password));

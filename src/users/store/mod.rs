@@ -5,26 +5,31 @@
 //! - Outputs: rows, a [`Snapshot`] of everything that a server needs, and a [`ChangeWatcher`] that notices changes.
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
-//! `database_file` creates and opens the file, `schema` has the steps of its schema, `connection` holds it, and `users`, `secrets`,
-//! `server` and `checks` have the statements of their tables. [`OpenError`] says why the file can't be opened and what to do; [`StoreError`] says why a statement failed.
+//! `database_file` creates and opens the file, `schema` has the steps of its schema, `connection` holds it, and `users`, `operators`,
+//! `bans`, `secrets`, `server`, `checks` and `usage` have the statements of their tables. [`OpenError`] says why the file can't be opened
+//! and what to do; [`StoreError`] says why a statement failed.
 
+mod bans;
 mod checks;
 mod connection;
 mod database_file;
 mod error;
+mod operators;
 mod rows;
 mod schema;
 mod secrets;
 mod server;
 mod snapshot;
+mod usage;
 mod users;
 
 pub use checks::{CheckKind, KeptCheck};
 pub use connection::Store;
 pub use database_file::{DATABASE_FILE_NAME, OpenError};
 pub use error::StoreError;
-pub use rows::{SecretInfo, Snapshot, SnapshotUser, UserInfo};
+pub use rows::{KeptBan, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, UserInfo};
 pub(in crate::users) use snapshot::ChangeWatcher;
+pub use usage::MAX_USAGE_ROWS;
 
 #[cfg(test)]
 mod tests;

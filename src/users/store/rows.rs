@@ -66,6 +66,24 @@ impl FromRow<'_, SqliteRow> for SecretInfo {
     }
 }
 
+/// A ban as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBan {
+    pub id: i64,
+    pub target: String,
+    /// Unix seconds.
+    pub since: i64,
+    /// Unix seconds; `None`: until somebody ends it.
+    pub until: Option<i64>,
+    pub by: String,
+}
+
+impl KeptBan {
+    pub(in crate::users) fn is_in_force(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| until > seconds(now))
+    }
+}
+
 /// Everything that a running server needs, read in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -74,6 +92,31 @@ pub struct Snapshot {
     pub users: Vec<(String, SnapshotUser)>,
     /// Names whose credentials in a scope are refused.
     pub revoked: Vec<(String, Scope)>,
+    pub operators: Vec<(String, SnapshotOperator)>,
+    pub bans: Vec<KeptBan>,
+    /// Bytes that users may relay in a month.
+    pub quotas: Vec<(Scope, String, u64)>,
+}
+
+/// Somebody who may sign in at `/admin`.
+#[derive(Debug, Clone)]
+pub struct SnapshotOperator {
+    pub enabled: bool,
+    /// The password hash (PHC).
+    pub hash: Secret<String>,
+    /// Changes with each password, and each time that the operator is disabled or enabled.
+    pub stamp: u64,
+}
+
+/// An operator as `castway user list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct OperatorInfo {
+    pub name: String,
+    pub enabled: bool,
+    /// Always true: users don't have the field.
+    pub operator: bool,
+    /// UTC, as `2025-01-31T23:59:59Z`.
+    pub created: String,
 }
 
 #[derive(Clone)]

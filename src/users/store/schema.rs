@@ -4,13 +4,15 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Number, name and SQL of each step, in order. A step that has been released never changes: databases remember its checksum.
-const STEPS: [(i64, &str, &str); 6] = [
+const STEPS: [(i64, &str, &str); 8] = [
     (1, "users", include_str!("../../../migrations/0001_users.sql")),
     (2, "admins", include_str!("../../../migrations/0002_admins.sql")),
     (3, "server", include_str!("../../../migrations/0003_server.sql")),
     (4, "scopes", include_str!("../../../migrations/0004_scopes.sql")),
     (5, "typed_keys", include_str!("../../../migrations/0005_typed_keys.sql")),
     (6, "checks", include_str!("../../../migrations/0006_checks.sql")),
+    (7, "operators", include_str!("../../../migrations/0007_operators.sql")),
+    (8, "usage", include_str!("../../../migrations/0008_usage.sql")),
 ];
 
 /// Runs the steps that a database does not have yet.

@@ -51,7 +51,7 @@ impl Store {
         Ok(sqlx::query_scalar("SELECT started_at FROM server").fetch_optional(&self.pool).await?)
     }
 
-    /// The clock was set by `by` seconds: moves the times of removals and retirements between `from` and `to`, which are Unix seconds of
+    /// The clock was set by `by` seconds: moves the times of removals, retirements and bans between `from` and `to`, which are Unix seconds of
     /// the clock before.
     ///
     /// # Errors
@@ -60,6 +60,7 @@ impl Store {
         let bound = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
         for update in [
             "UPDATE revoked SET revoked_at = max(0, revoked_at + ?3) WHERE revoked_at BETWEEN ?1 AND ?2",
+            "UPDATE bans SET since = max(0, since + ?3), until = max(0, until + ?3) WHERE since BETWEEN ?1 AND ?2",
             "UPDATE secrets SET retired_at = max(0, retired_at + ?3) WHERE retired_at BETWEEN ?1 AND ?2",
         ] {
             sqlx::query(update).bind(bound(from)).bind(bound(to)).bind(by).execute(&self.pool).await?;

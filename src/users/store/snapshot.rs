@@ -5,9 +5,12 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection};
 
+use super::bans::select_bans;
 use super::connection::Store;
 use super::error::StoreError;
+use super::operators::select_operators;
 use super::rows::{SecretInfo, Snapshot, named_user, scope};
+use super::usage::select_quotas;
 
 /// How long a watcher waits for a lock. It is short because the watcher is polled several times a second.
 const WATCHER_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
@@ -60,12 +63,18 @@ async fn select_snapshot(connection: &mut SqliteConnection) -> Result<Snapshot, 
     );
     let users = users.fetch_all(&mut *transaction).await?;
     let revoked = sqlx::query_as::<_, (String, String)>("SELECT name, scope FROM revoked").fetch_all(&mut *transaction).await?;
+    let operators = select_operators(&mut transaction).await?;
+    let bans = select_bans(&mut transaction).await?;
+    let quotas = select_quotas(&mut transaction).await?;
     transaction.commit().await?;
     let revoked = revoked.into_iter().map(|(name, scope_name)| Ok((name, scope(scope_name)?)));
     Ok(Snapshot {
         secrets,
         users: users.iter().map(named_user).collect::<Result<_, sqlx::Error>>()?,
         revoked: revoked.collect::<Result<_, sqlx::Error>>()?,
+        operators,
+        bans,
+        quotas,
     })
 }
 

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::connection::Store;
 use super::error::StoreError;
+use super::operators::has_operator;
 use super::rows::{UserInfo, before, seconds};
 use crate::turn::Scope;
 use crate::users::credentials::CLOCK_SLACK;
@@ -17,9 +18,12 @@ impl Store {
     /// Adds a user. A removed user of the same name and scope is no longer remembered.
     ///
     /// # Errors
-    /// `Exists`, `Database`.
+    /// `Exists`, `OperatorExists`, `Database`.
     pub async fn add(&self, name: &UserName, keys: &PasswordKeys, scope: Scope, now: SystemTime) -> Result<(), StoreError> {
         let mut transaction = self.begin_write().await?;
+        if has_operator(&mut transaction, name).await? {
+            return Err(StoreError::OperatorExists(name.to_string()));
+        }
         let added = sqlx::query(
             "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, typed_h_a1_md5, typed_h_a1_sha256, created_at,
                                 updated_at, scope)
@@ -93,6 +97,8 @@ impl Store {
         }
         let update = sqlx::query("UPDATE users SET scope = ?2, updated_at = ?3 WHERE name = ?1").bind(name.as_str());
         update.bind(scope_name(scope)).bind(seconds(now)).execute(&mut *transaction).await?;
+        let quota = sqlx::query("UPDATE OR REPLACE quotas SET scope = ?2 WHERE name = ?1 AND scope = ?3").bind(name.as_str());
+        quota.bind(scope_name(scope)).bind(&former).execute(&mut *transaction).await?;
         let revoke = sqlx::query("INSERT OR REPLACE INTO revoked (name, scope, revoked_at) VALUES (?1, ?2, ?3)");
         revoke.bind(name.as_str()).bind(former).bind(seconds(now)).execute(&mut *transaction).await?;
         restore(&mut transaction, name, scope).await?;
@@ -113,6 +119,8 @@ impl Store {
              SELECT name, scope, ?2 FROM users WHERE name = ?1 UNION SELECT ?1, 'anyone', ?2",
         );
         revoke.bind(name.as_str()).bind(seconds(now)).execute(&mut *transaction).await?;
+        let quota = sqlx::query("DELETE FROM quotas WHERE name = ?1 AND scope = (SELECT scope FROM users WHERE name = ?1)");
+        quota.bind(name.as_str()).execute(&mut *transaction).await?;
         let delete = sqlx::query("DELETE FROM users WHERE name = ?1").bind(name.as_str());
         found(name, delete.execute(&mut *transaction).await?.rows_affected())?;
         transaction.commit().await?;

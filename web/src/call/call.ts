@@ -21,6 +21,8 @@ const MAX_LINK_ATTEMPTS = 2;
 /** Without a new candidate for so long, an attempt has failed. */
 const QUIET_MS = 6500;
 const NOTE_SHOWN_MS = 8000;
+/** Each report is a request over HTTP, which counts for all callers of an address. */
+const LIVE_INTERVAL_MS = 30_000;
 
 /** One call from joining the room to leaving it. */
 export class Call {
@@ -59,6 +61,10 @@ export class Call {
       back: () => this.link.mend(),
       changed: () => this.changed(),
       refused: (why) => this.refused(why),
+      closed: () => {
+        this.problem = problems.closed();
+        this.end('failed');
+      },
     });
     this.link = new Link(this.ice, tracks, {
       initiator: () => this.room.initiator,
@@ -75,7 +81,7 @@ export class Call {
       exhausted: () => void this.exhausted(),
     });
     const send: Room['report'] = (report) => this.room.report(report);
-    this.reporter = new Reporter({ send, changed, failed: (verdict, peer) => this.showFailure(verdict, peer) }, QUIET_MS);
+    this.reporter = new Reporter({ send, changed, failed: (verdict, peer) => this.showFailure(verdict, peer) }, QUIET_MS, Infinity, LIVE_INTERVAL_MS);
   }
 
   /** The attempt that takes long, for the sentence about it. */

@@ -16,6 +16,8 @@ interface Listener {
   /** The socket has registered; `again` after an interruption. */
   registered(again: boolean): void;
   offline(): void;
+  /** The server's operator has closed the room. */
+  closed(): void;
   /** Collider has closed this client's slot. */
   refused(error: string): void;
 }
@@ -115,12 +117,14 @@ export class Channel {
 
   private take(frame: string): void {
     clearTimeout(this.timer);
-    let parsed: { msg?: string; error?: string };
+    let parsed: { msg?: string; error?: string; reason?: string };
     try {
       parsed = JSON.parse(frame) as typeof parsed;
     } catch {
       return;
     }
+    // Beside a bye, by which other clients end the call.
+    if (parsed.reason === 'ended_by_operator') return this.listener.closed();
     if (parsed.msg) this.listener.heard(parsed.msg);
     const error = parsed.error ?? '';
     if (!error || /unexpected 'cmd'/.test(error)) return;

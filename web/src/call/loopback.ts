@@ -36,6 +36,7 @@ export class Phantom {
       registered: nothing,
       offline: nothing,
       refused: nothing,
+      closed: nothing,
     });
     this.channel.register(LOOPBACK_CLIENT);
   }

@@ -10,6 +10,7 @@ export const problems = {
   noWebsocket: () => makeProblem('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
   loopback: () => makeProblem('loopback', t.callLoopback, t.callLoopbackHint, { tone: 'info' }),
   loopbackTaken: () => makeProblem('loopback_taken', t.callLoopbackTaken, t.callLoopbackTakenHint),
+  closed: () => makeProblem('closed_by_operator', t.callClosed, t.callClosedHint, { tone: 'warn' }),
   /** `inside`: this page still has its place in the room, so that the server takes its report. */
   iceFailed: (verdict: Verdict, tls: boolean, inside: boolean) =>
     makeProblem('ice_failed', verdict.title, verdict.text, inside ? { verdict, tls, sends: true, offer: 'retry' } : { verdict, tls }),

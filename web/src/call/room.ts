@@ -1,4 +1,4 @@
-import { later, type Report } from '@castway/client/parts';
+import { later, type LiveReport, type Report } from '@castway/client/parts';
 import { at } from '../lib/base';
 import { Channel } from './channel';
 import { NO_OP_MESSAGE, parse, type Message } from './wire';
@@ -18,6 +18,8 @@ interface Listener {
   /** `online` has changed. */
   changed(): void;
   refused(why: Refusal): void;
+  /** The server's operator has closed the call, and this page has no place any more. */
+  closed(): void;
 }
 
 interface Reply {
@@ -115,7 +117,7 @@ export class Room {
   }
 
   /** Sends a report about the connection; null if the server does not take it. */
-  async report({ send, ...report }: Report & { send?: true }): Promise<unknown> {
+  async report({ send, ...report }: (Report | LiveReport) & { send?: true }): Promise<unknown> {
     const { reporting } = this;
     if (!reporting) return null;
     const reply = await post(`/report/${this.name}/${reporting}${send ? '?send=1' : ''}`, JSON.stringify(report), true);
@@ -159,6 +161,10 @@ export class Room {
       }),
       offline: mine(() => this.listener.changed()),
       refused: mine(() => this.rejoin()),
+      closed: mine(() => {
+        this.forget();
+        this.listener.closed();
+      }),
     });
     return channel;
   }

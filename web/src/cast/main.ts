@@ -18,6 +18,7 @@ import { ofCast, problems } from './problems';
 import { interrupted, remember, type SavedCast } from './saved';
 import { scan } from './scan';
 import { Share } from './share';
+import { SignInForm } from './sign-in';
 import { describe } from './status';
 import { isAboutTheCode, view } from './view';
 
@@ -29,7 +30,7 @@ const CLICK_LASTS_MS = 2500;
 /** How long a chosen screen waits for it. */
 const CHECK_TIMEOUT_MS = 10_000;
 /** Refusals that keep the chosen screen, so that a typing error doesn't open the picker again. */
-const CORRECTABLE = ['unknown_code', 'room_full', 'server_full', 'too_many_attempts', 'rate_limited', 'server_error'];
+const CORRECTABLE = ['unknown_code', 'room_full', 'server_full', 'too_many_attempts', 'rate_limited', 'server_error', 'sign_in_required', 'unavailable'];
 
 translate('castTitle');
 
@@ -42,7 +43,8 @@ let before: SavedCast | null = interrupted();
 let serverLate = false;
 
 const meter = new Meter('out', view.preview);
-const caster = new Caster({ server, relayOnly });
+const user = new SignInForm(update);
+const caster = new Caster({ server, relayOnly, auth: () => user.auth });
 const checker = new CodeChecker((code) => caster.check(code), update);
 const share = new Share(caster, {
   changed: update,
@@ -55,6 +57,11 @@ const share = new Share(caster, {
 caster.on('change', update);
 caster.on('ended', (why) => {
   const problem = ofCast(why);
+  if (problem.id === 'sign_in_required') {
+    user.forget(true);
+    finish(null, true);
+    return user.focus();
+  }
   finish(problem, CORRECTABLE.indexOf(problem.id) >= 0);
 });
 const awake = keepAwake(() => caster.active);
@@ -91,7 +98,7 @@ function update(): void {
     code: codeStatus(code),
     busy: share.choosing || starting,
     kept: share.capture !== null,
-    blocked: Boolean(standing && standing.blocks),
+    blocked: Boolean(standing && standing.blocks) || user.missing,
     waiting: pause > Date.now(),
     again: canGoOn(),
     screen: canCaptureScreen(),
@@ -103,6 +110,7 @@ function update(): void {
     canAddMicrophone: share.canAddMicrophone,
     shared: share.source,
   });
+  user.show(caster.active || Boolean(standing && standing.blocks));
   view.note(caster.active && view.sound && !share.hasSound && !share.microphone ? t.castAudioMissing : '');
   view.problem(problem(), code.kind === 'unknown');
   const failed = passing !== null && passing.offer === 'camera';
@@ -149,7 +157,7 @@ async function confirmed(replaced: string | null, milliseconds: number): Promise
 }
 
 async function begin(): Promise<void> {
-  if (starting || share.choosing || caster.active || (standing && standing.blocks) || byId<HTMLButtonElement>('start').disabled) return;
+  if (starting || share.choosing || caster.active || user.missing || (standing && standing.blocks) || byId<HTMLButtonElement>('start').disabled) return;
   if (!completeCode()) return finish(view.foreign ? problems.codeLetters() : problems.codeIncomplete(info.code.length), true);
   passing = null;
   const replaced = replacedBy(checker.state);
@@ -291,6 +299,7 @@ function applyInfo(next: Info): void {
   view.codeRule(info.code);
   caster.ceiling = info.maxBitrate;
   standing = preflight(info);
+  user.need(info.castAccess === 'users');
   moveOn(info, byId<HTMLAnchorElement>('notice-link'));
   if (!canCaptureScreen() && canCaptureCamera()) view.source = 'camera';
   checker.setCode(completeCode());
@@ -310,7 +319,11 @@ if (before) {
 if (/[?&]code=/i.test(location.search)) view.code = location.search;
 applyInfo(info);
 (completeCode() ? byId('start') : view.codeInput).focus({ preventScroll: true });
-void loadInfo().then((loaded) => loaded && applyInfo(loaded));
+void loadInfo().then((loaded) => {
+  if (!loaded) return;
+  applyInfo(loaded);
+  if (user.missing) user.focus();
+});
 setTimeout(() => {
   serverLate = true;
   update();

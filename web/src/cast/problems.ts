@@ -40,6 +40,8 @@ export function ofCast(problem: CastProblem): Problem {
       return makeProblem('replaced', t.castReplaced, t.castReplacedHint, { tone: 'warn' });
     case 'ended_by_tv':
       return makeProblem('ended_by_tv', t.endedByTv, t.endedByTvHint, { tone: 'info' });
+    case 'ended_by_operator':
+      return makeProblem('ended_by_operator', t.endedByOperator, t.endedByOperatorHint, { tone: 'warn' });
     case 'tv_left':
       return makeProblem('tv_left', t.tvLeft, t.tvLeftHint, { tone: 'warn' });
     case 'tv_lost':
@@ -48,6 +50,12 @@ export function ofCast(problem: CastProblem): Problem {
       return makeProblem(problem.code, t.unknownCode, t.unknownCodeHint);
     case 'room_full':
       return makeProblem(problem.code, t.roomFull, t.roomFullHint, { tone: 'warn' });
+    case 'sign_in_required':
+      return makeProblem(problem.code, t.signInTitle, t.signInAgain, { tone: 'warn' });
+    case 'refused':
+      return makeProblem(problem.code, t.notAllowed, problem.message || t.notAllowedHint);
+    case 'unavailable':
+      return makeProblem(problem.code, t.notDecided, t.notDecidedHint);
     case 'server_full':
       return makeProblem(problem.code, t.serverFull, t.serverFullHint);
     case 'too_many_attempts':

@@ -1,4 +1,4 @@
-export { later, store, stored } from '@castway/client/parts';
+export { later, store, stored, type StorageArea } from '@castway/client/parts';
 
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);

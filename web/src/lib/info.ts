@@ -9,6 +9,8 @@ export interface Info {
   code: { length: number; alphabet: string };
   /** The ceiling of a cast's bit rate in kbit/s. */
   maxBitrate: number | null;
+  /** Who may cast. */
+  castAccess: 'anyone' | 'users';
 }
 
 export const DEFAULT_INFO: Info = {
@@ -17,6 +19,7 @@ export const DEFAULT_INFO: Info = {
   https: null,
   code: { length: 6, alphabet: 'ABCDEFGHJKMNPQRSTWXYZ012345678' },
   maxBitrate: null,
+  castAccess: 'anyone',
 };
 
 export async function loadInfo(): Promise<Info | null> {
@@ -31,6 +34,7 @@ export async function loadInfo(): Promise<Info | null> {
       https: body.https ?? null,
       code: body.code ?? DEFAULT_INFO.code,
       maxBitrate: body.maxBitrate ?? null,
+      castAccess: body.castAccess === 'users' ? 'users' : 'anyone',
     };
   } catch {
     return null;

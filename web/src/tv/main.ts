@@ -93,7 +93,7 @@ function starting(): string {
 
 function reason(code: string): string {
   const full = t.tvServerFull;
-  const reasons: Record<string, string> = { server_full: full, address_full: full, site_full: full, evicted: full, rate_limited: t.tvRateLimited };
+  const reasons: Record<string, string> = { server_full: full, address_full: full, site_full: full, evicted: full, rate_limited: t.tvRateLimited, refused: t.tvNotAllowed, unavailable: t.tvNotDecided };
   return reasons[code] ?? code;
 }
 
@@ -126,6 +126,7 @@ tv.on('ended', ({ why, failure }) => {
   lastFailure = why === 'ice_failed' ? failure : null;
   if (lastFailure) say(sentence(lastFailure), FAILURE_SHOWN_MS);
   else if (why === 'ended') say(t.tvEndedHere);
+  else if (why === 'ended_by_operator') say(t.tvEndedByOperator);
   else say(why === 'ice_failed' ? t.tvIceFailed : why === 'taken_over' ? null : t.tvCasterLeft);
 });
 tv.on('state', (state) => {

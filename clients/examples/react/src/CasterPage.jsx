@@ -7,6 +7,7 @@ const SENTENCES = {
   room_full: 'Somebody else casts to this TV.',
   taken_over: 'Somebody else casts to this TV now.',
   ended_by_tv: 'The cast was ended at the TV.',
+  ended_by_operator: 'The operator ended this cast.',
 };
 
 export function CasterPage({ server }) {

@@ -1,3 +1,4 @@
+import { shownAuth, type AuthSource } from '../auth';
 import type { ClientOptions } from '../options';
 import type { Peer } from '../peer';
 import { PRESETS, type Quality } from '../quality';
@@ -53,7 +54,7 @@ const UNANSWERED_MS = 15_000;
 /** How long a cast waits for a TV to come back. */
 const TV_RETURN_TIMEOUT_MS = 120_000;
 /** Refusals of a join after which a cast that has begun tries again. */
-const PASSING = ['unknown_code', 'timeout', 'rate_limited', 'too_many_attempts', 'server_full'];
+const PASSING = ['unknown_code', 'timeout', 'rate_limited', 'too_many_attempts', 'server_full', 'unavailable'];
 
 /**
  * Casts to TVs, one at a time: the connection to the server, the seat in the room of a code, and the stream to the TV. It recovers from
@@ -72,6 +73,8 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
   /** What is known of the TV. */
   tv: TvDetails | null = null;
   username: string | undefined;
+  /** Who the user is. */
+  auth: AuthSource;
   private isMuted = false;
 
   private phase: 'idle' | 'joining' | 'joined' = 'idle';
@@ -92,6 +95,7 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
   constructor(options: CasterOptions = {}) {
     super('idle');
     this.username = options.username;
+    this.auth = options.auth ?? null;
     this.storageKey = options.storageKey === undefined ? STORAGE_KEY : options.storageKey;
     this.sender = new Sender(
       {
@@ -176,10 +180,11 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
   }
 
   /** Asks the server about a code, without a seat. A wrong code counts as a wrong join does. */
-  check(code: string): Promise<Reply<CodeCheck>> {
+  async check(code: string): Promise<Reply<CodeCheck>> {
     const saved = this.saved();
-    const proof = saved && saved.code === code ? [{ resumeToken: saved.token }] : [];
-    return this.signaling.request<CodeCheck>('CHECK_CODE', code, ...proof);
+    const proof = saved && saved.code === code ? { resumeToken: saved.token } : {};
+    const more = { ...proof, ...(this.auth ? await shownAuth(this.auth) : {}) };
+    return this.signaling.request<CodeCheck>('CHECK_CODE', code, ...(Object.keys(more).length ? [more] : []));
   }
 
   /** Begins to cast to the TV that shows this code. What comes of it is in the events and the properties. */
@@ -328,7 +333,9 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
     const attempt = ++this.attempt;
     clearTimeout(this.retryTimer);
     const { code, token, username } = this;
-    const more = { ...(token ? { resumeToken: token } : {}), ...(username ? { username } : {}) };
+    const auth = this.auth ? await shownAuth(this.auth) : {};
+    if (attempt !== this.attempt || !this.active) return;
+    const more = { ...(token ? { resumeToken: token } : {}), ...(username ? { username } : {}), ...auth };
     const reply = await this.signaling.request<JoinAck>('JOIN_ROOM', code, ...(Object.keys(more).length ? [more] : []));
     if (attempt !== this.attempt || !this.active) return;
     if (!reply.ok) return this.refused(reply.error);
@@ -348,7 +355,7 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
 
   private refused(error: WireError): void {
     if (error.code === 'offline') return;
-    // The TV ended the cast while this caster was away.
+    // The cast was ended while this caster was away; if by an operator, `CAST_ENDED` has said so before.
     if (error.code === 'cast_ended') return this.stopBecause({ code: 'ended_by_tv' });
     const patient = this.phase === 'joined';
     const passing = PASSING.indexOf(error.code) >= 0;
@@ -429,7 +436,7 @@ export class Caster extends StateEmitter<CasterState, CasterEvents> {
       this.deadline = Date.now() + TV_RETURN_TIMEOUT_MS;
       void this.join();
     });
-    this.listenTo('CAST_ENDED', () => this.stopBecause({ code: 'ended_by_tv' }));
+    this.listenTo('CAST_ENDED', (payload) => this.stopBecause({ code: textOf(payload, 'by') === 'operator' ? 'ended_by_operator' : 'ended_by_tv' }));
     this.listenTo('CAST_TAKEN_OVER', (payload) => this.stopBecause({ code: 'taken_over', by: textOf(payload, 'by') }));
     // Another tab of this browser has taken the seat.
     this.listenTo('CAST_REPLACED', () => this.stopBecause({ code: 'replaced' }));

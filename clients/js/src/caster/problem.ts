@@ -4,11 +4,22 @@ import type { WireError } from '../wire';
 
 /**
  * Why a cast has not begun, has ended, or does not reach the TV. The server's own codes are `unknown_code`, `room_full`,
- * `server_full`, `too_many_attempts` and `rate_limited`; there are others, which a user can do nothing about.
+ * `server_full`, `too_many_attempts` and `rate_limited`, and of servers that want to know the user `sign_in_required`, `wrong_password`,
+ * `refused` (`message` may be a sentence of the operator) and `unavailable`; there are others, which a user can do nothing about.
  */
 export interface CastProblem {
   /** Of the server, or one of this client. */
-  code: 'ice_failed' | 'taken_over' | 'replaced' | 'ended_by_tv' | 'tv_left' | 'tv_lost' | 'timeout' | 'offline' | (string & {});
+  code:
+    | 'ice_failed'
+    | 'taken_over'
+    | 'replaced'
+    | 'ended_by_tv'
+    | 'ended_by_operator'
+    | 'tv_left'
+    | 'tv_lost'
+    | 'timeout'
+    | 'offline'
+    | (string & {});
   /** Of the server, in English. */
   message?: string | undefined;
   /** In seconds: the server refuses every attempt before. */

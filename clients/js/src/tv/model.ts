@@ -34,8 +34,8 @@ export interface CasterDetails {
   displaced: { name: string | null } | null;
 }
 
-/** How a cast has ended: `left`, `lost`, `ended` (by this TV), `taken_over`, or `ice_failed`. */
-export type CastEnd = 'left' | 'lost' | 'ended' | 'taken_over' | 'ice_failed';
+/** How a cast has ended: `left`, `lost`, `ended` (by this TV), `ended_by_operator` (of the server), `taken_over`, or `ice_failed`. */
+export type CastEnd = 'left' | 'lost' | 'ended' | 'ended_by_operator' | 'taken_over' | 'ice_failed';
 
 export interface TvEvents extends StateEvents<TvState> {
   /** The TV has a new code. `reason`: `idle`, `cast_ended` or `asked`; null for the first one. */

@@ -16,6 +16,7 @@ import {
   type SeatAck,
   type WireError,
 } from '../wire';
+import { shownAuth } from '../auth';
 import type { CastEnd, CasterDetails, TvEvents, TvFailure, TvOptions, TvState } from './model';
 import { shownName } from './name';
 import { Receiver } from './receiver';
@@ -27,6 +28,8 @@ interface SavedSeat {
 
 const STORAGE_KEY = 'castway.tv';
 const RETRY_INTERVAL_MS = 3000;
+/** How long a TV waits that the operator's server has refused. */
+const REFUSED_INTERVAL_MS = 30_000;
 /** Without a new candidate for so long, an attempt has failed. The TV's report has to be there before the caster asks for the verdict. */
 const QUIET_MS = 5500;
 /** So long the seat waits for what the TV says of its screen, which is told later otherwise. */
@@ -243,7 +246,9 @@ export class Tv extends StateEmitter<TvState, TvEvents> {
     this.screenDue = screen === null;
     const name = shownName(this.options.name);
     const how = { live: this.picture && this.receiver.up, casting: this.casting, understands: SUPPORTED_EVENTS };
-    const own = { ...(name ? { name } : {}), ...(screen ? { screen } : {}) };
+    const auth = this.options.auth ? await shownAuth(this.options.auth) : {};
+    if (attempt !== this.attempt || this.replaced) return;
+    const own = { ...auth, ...(name ? { name } : {}), ...(screen ? { screen } : {}) };
     const reply = await this.signaling!.request<SeatAck>('TV_INIT', { ...this.saved(), ...how, ...own });
     if (attempt !== this.attempt || this.replaced) return;
     if (reply.ok) {
@@ -254,7 +259,7 @@ export class Tv extends StateEmitter<TvState, TvEvents> {
     } else if (reply.error.code !== 'offline') {
       // Without an answer this TV waits for a place or for its turn, as TV_WAITING said; another request keeps both.
       if (reply.error.code !== 'timeout') this.refused = reply.error;
-      const wait = (reply.error.retryAfter ?? 0) * 1000 || RETRY_INTERVAL_MS;
+      const wait = (reply.error.retryAfter ?? 0) * 1000 || (reply.error.code === 'refused' ? REFUSED_INTERVAL_MS : RETRY_INTERVAL_MS);
       this.retryTimer = window.setTimeout(() => {
         if (attempt === this.attempt && this.online && !this.replaced) void this.takeSeat();
       }, wait);
@@ -374,7 +379,8 @@ export class Tv extends StateEmitter<TvState, TvEvents> {
       this.caster = null;
       this.receiver.orphan();
     } else {
-      this.endCastBecause(reason === 'taken_over' || reason === 'lost' || reason === 'ended' ? reason : 'left');
+      const known = (['taken_over', 'lost', 'ended', 'ended_by_operator'] as const).filter((one) => one === reason)[0];
+      this.endCastBecause(known ?? 'left');
     }
   }
 }

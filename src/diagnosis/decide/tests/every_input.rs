@@ -19,6 +19,7 @@ fn seen() -> impl Strategy<Value = Seen> {
         RefusalReason::Credentials(CredentialRefusal::TooFarAhead { ahead: Duration::MAX, most: Duration::ZERO }),
         RefusalReason::Credentials(CredentialRefusal::Milliseconds),
         RefusalReason::UserQuota,
+        RefusalReason::TrafficQuota,
         RefusalReason::TotalQuota,
         RefusalReason::NoPort,
         RefusalReason::Socket(OpenError::NoDescriptors),

@@ -1,0 +1,133 @@
+//! Answers of the API: JSON that nobody keeps.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::FromRequest;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::limits::retry_after;
+use crate::operator::ActError;
+
+/// Why the API does not do what was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// `/admin` is off.
+    Off,
+    SignedOut,
+    WrongPassword,
+    /// The request may have come from a page of another origin.
+    Csrf,
+    NotFound(String),
+    Refused(String),
+    BadRequest(String),
+    TooLarge,
+    TooManyAttempts(Duration),
+    TooManyStreams,
+    Busy,
+    Failed(String),
+}
+
+impl Refusal {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Off | Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::SignedOut | Self::WrongPassword => StatusCode::UNAUTHORIZED,
+            Self::Csrf => StatusCode::FORBIDDEN,
+            Self::Refused(_) => StatusCode::CONFLICT,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyStreams | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::SignedOut => "signed_out",
+            Self::WrongPassword => "wrong_password",
+            Self::Csrf => "csrf",
+            Self::NotFound(_) => "not_found",
+            Self::Refused(_) => "refused",
+            Self::BadRequest(_) => "bad_request",
+            Self::TooLarge => "too_large",
+            Self::TooManyAttempts(_) => "too_many_attempts",
+            Self::TooManyStreams | Self::Busy => "busy",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    fn message(&self) -> &str {
+        match self {
+            Self::Off => "The operator's page is off here; GET state says why.",
+            Self::SignedOut => "You are not signed in.",
+            Self::WrongPassword => "The name or the password is wrong.",
+            Self::Csrf => {
+                "A change has to come from the page of this server, as JSON and with the token of its session. Load the page again."
+            }
+            Self::NotFound(message) | Self::Refused(message) | Self::BadRequest(message) | Self::Failed(message) => message,
+            Self::TooLarge => "The body is too long.",
+            Self::TooManyAttempts(_) => "There were too many attempts to sign in. Wait, and try again.",
+            Self::TooManyStreams => "As many event streams are open as may be. Close a page of the operator, and try again.",
+            Self::Busy => "The server is busy. Try again in a few seconds.",
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut error = json!({"code": self.code(), "message": self.message()});
+        let wait = if let Self::TooManyAttempts(wait) = self { Some(retry_after::seconds(wait)) } else { None };
+        let wait = wait.or_else(|| (self == Self::Busy).then_some(1));
+        if let Some(wait) = wait {
+            error["retryAfter"] = json!(wait);
+        }
+        let mut response = (self.status(), json(&json!({"error": error}))).into_response();
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        }
+        response
+    }
+}
+
+impl From<ActError> for Refusal {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::NotFound(message) => Self::NotFound(message),
+            ActError::Refused(message) => Self::Refused(message),
+            ActError::Failed(message) => Self::Failed(message),
+        }
+    }
+}
+
+/// JSON that no cache keeps.
+pub(super) fn json(value: &impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
+}
+
+/// Rows in the form of all lists.
+pub(super) fn rows(rows: &impl Serialize) -> Response {
+    json(&json!({"rows": rows}))
+}
+
+/// A body of JSON.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Refusal> {
+        let body = axum::body::Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
+            _ => Refusal::BadRequest("The body could not be read.".to_owned()),
+        })?;
+        // The error of the parser might repeat a password.
+        let wrong = |_| Refusal::BadRequest("The body does not have the form that this request needs.".to_owned());
+        serde_json::from_slice(&body).map(Self).map_err(wrong)
+    }
+}

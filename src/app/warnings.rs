@@ -1,0 +1,86 @@
+//! What still needs configuration, in sentences: for the start-up report, and for operators while the server runs.
+
+use std::net::IpAddr;
+
+use super::self_test::SelfTest;
+use super::server::App;
+use crate::addresses::external::ExternalAddresses;
+use crate::config::without_last_slash;
+use crate::limits::descriptors::{CastCost, DescriptorPools};
+use crate::tls::{Certificate, Certificates};
+use crate::users::{Directory, RealmMismatches};
+
+/// What the warnings are made from.
+pub(super) struct Warnings {
+    /// Those that stay while the server runs.
+    fixed: Vec<String>,
+    descriptors: DescriptorPools,
+    cost: CastCost,
+    certificates: Option<Certificates>,
+    self_test: SelfTest,
+    external: ExternalAddresses,
+    directory: Directory,
+    realm: String,
+}
+
+impl App {
+    pub(super) fn warnings(&self) -> Warnings {
+        let http = &self.config.http;
+        let mut fixed = self.listeners.missing.clone();
+        let public = http.public_url.as_ref().map(without_last_slash);
+        if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
+            let here = format!("http://localhost:{}{}", self.http_addr().port(), http.base_path);
+            fixed.push(format!(
+                "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
+                 {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+            ));
+        }
+        fixed.extend(self.config.warnings());
+        fixed.extend(self.control.as_ref().err().map(|problem| capitalized(problem)));
+        Warnings {
+            fixed,
+            descriptors: self.descriptors.clone(),
+            cost: self.cast_cost(),
+            certificates: self.certificates.clone(),
+            self_test: self.self_test.clone(),
+            external: self.external.clone(),
+            directory: self.directory.clone(),
+            realm: self.config.relay.realm.clone(),
+        }
+    }
+}
+
+impl Warnings {
+    /// A sentence for each of them.
+    pub(super) fn list(&self) -> Vec<String> {
+        let mut warnings = self.fixed.clone();
+        if self.descriptors.casts(self.cost) == 0 {
+            warnings.push(format!(
+                "The limit of open files ({}) is too small for one cast over the relay: raise it (LimitNOFILE=, ulimit -n)",
+                self.descriptors.limit
+            ));
+        }
+        warnings.extend(self.certificates.as_ref().and_then(|certificates| nameless(&certificates.current())));
+        warnings.extend(self.self_test.problems());
+        warnings.extend(self.external.problems());
+        warnings.extend(RealmMismatches::new(self.realm.clone()).new_warning(&self.directory));
+        warnings
+    }
+}
+
+fn capitalized(sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
+}
+
+/// A warning about a certificate that no DNS name can be taken from.
+fn nameless(certificate: &Certificate) -> Option<String> {
+    let has_name = certificate.names.iter().any(|name| name.parse::<IpAddr>().is_err());
+    (certificate.is_trusted() && !has_name).then(|| {
+        format!(
+            "The certificate is for {} only, so turns: URLs name an IP address, and Firefox sends nothing to them. Get a certificate \
+             for a DNS name",
+            certificate.names.join(", ")
+        )
+    })
+}

@@ -1,0 +1,58 @@
+//! [`SettingRow`]: the settings as an operator reads them.
+
+use serde::Serialize;
+
+use super::reader::variable_of;
+use super::settings::Settings;
+
+/// A setting and its value, which is hidden if it is a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettingRow {
+    /// Its variable.
+    pub name: String,
+    /// `None`: it is not set. That of a secret is `set`.
+    pub value: Option<String>,
+    pub default: Option<String>,
+    pub secret: bool,
+}
+
+impl Settings {
+    /// All settings by name.
+    #[must_use]
+    pub fn rows(&self) -> Vec<SettingRow> {
+        let mut defaults = Self::defaults().fields();
+        let row = |(field, value): (String, Option<String>)| {
+            let secret = Self::SECRETS.contains(&field.as_str());
+            SettingRow {
+                name: variable_of(&field),
+                value: value.map(|value| if secret { "set".to_owned() } else { value }),
+                default: defaults.remove(&field).flatten(),
+                secret,
+            }
+        };
+        self.fields().into_iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_and_everything_else_is_shown() {
+        let text = |text: &str| Some(text.to_owned());
+        let settings = Settings { api_keys: text("abcdefghijklmnopqrstuvwx"), grace: text("90"), ..Settings::default() };
+        let rows = settings.rows();
+        let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap().clone();
+        let shown = |name: &str, value: Option<&str>, default: Option<&str>, secret| SettingRow {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+            default: default.map(str::to_owned),
+            secret,
+        };
+        assert_eq!(row("CASTWAY_GRACE"), shown("CASTWAY_GRACE", Some("90"), Some("60"), false));
+        assert_eq!(row("CASTWAY_API_KEYS"), shown("CASTWAY_API_KEYS", Some("set"), None, true));
+        assert_eq!(row("CASTWAY_STATIC_AUTH_SECRET"), shown("CASTWAY_STATIC_AUTH_SECRET", None, None, true));
+        assert!(!format!("{rows:?}").contains("abcdef"));
+    }
+}

@@ -1,0 +1,71 @@
+//! What users relay, by who they are in the snapshot.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::handle::Directory;
+use crate::turn::{Scope, UserAccount};
+#[cfg(doc)]
+use crate::users::store::MAX_USAGE_ROWS;
+use crate::users::store::{Store, StoreError};
+use crate::users::usage::{ReachedQuota, Usage, UsageOwner, UsageRecord, with_current};
+
+impl Directory {
+    /// The account of a user who begins to have allocations.
+    pub fn account(&self, scope: Scope, name: &str) -> Arc<UserAccount> {
+        let is_stored = self.0.snapshot.load().has_user(scope, name);
+        let usage = &self.0.usage;
+        usage.account(usage.owner(scope, name, is_stored), is_stored)
+    }
+
+    /// Under what the traffic of a name in a scope is kept.
+    pub fn usage_owner(&self, scope: Scope, name: &str) -> UsageOwner {
+        self.0.usage.owner(scope, name, self.0.snapshot.load().has_user(scope, name))
+    }
+
+    /// Whether this is a user of the database, enabled or not.
+    pub fn has_user(&self, scope: Scope, name: &str) -> bool {
+        self.0.snapshot.load().has_user(scope, name)
+    }
+
+    /// Whether a name has used up the quota of the month in a scope.
+    pub fn is_exhausted(&self, scope: Scope, name: &str) -> bool {
+        self.0.usage.is_exhausted(&self.usage_owner(scope, name))
+    }
+
+    /// What was relayed for whom.
+    pub fn usage(&self) -> &Usage {
+        &self.0.usage
+    }
+
+    /// Days or months, the newest first: what the database has, with the current one as it is now. Of one user, or of all; at most
+    /// [`MAX_USAGE_ROWS`], and a few more of the current day or month. Reads the disk.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn usage_rows(&self, store: &Store, name: Option<&str>, months: bool) -> Result<Vec<UsageRecord>, StoreError> {
+        let kept = if months { store.usage_by_month(name).await? } else { store.usage_by_day(name).await? };
+        let (day, current) = self.0.usage.current();
+        Ok(with_current(kept, day, current, name, months))
+    }
+
+    /// Keeps what is relayed in the database, and never returns; abort the task to end it. `reached` is called for each user who reaches
+    /// the quota of the month.
+    pub async fn keep_usage(self, store: Store, reached: impl Fn(ReachedQuota)) {
+        let told = |quota: ReachedQuota| {
+            let ReachedQuota { name, bytes, quota: most, .. } = &quota;
+            tracing::info!(user = ?name, bytes, quota = most, "a user has used up the quota of this month; the relay ends the user's allocations");
+            reached(quota);
+        };
+        self.0.usage.keep(&store, |owner| self.0.snapshot.load().is_stored(owner), told).await;
+    }
+
+    /// Writes what the database does not have yet.
+    pub async fn write_usage(&self, store: &Store) {
+        self.0.usage.write(store, SystemTime::now(), |owner| self.0.snapshot.load().is_stored(owner)).await;
+    }
+
+    pub(super) async fn load_usage(&self, store: &Store) -> Result<(), StoreError> {
+        self.0.usage.load_first(store, |owner| self.0.snapshot.load().is_stored(owner)).await
+    }
+}

@@ -1,0 +1,114 @@
+//! The table `bans`: who is not served.
+
+use std::time::{Duration, SystemTime};
+
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::connection::Store;
+use super::error::StoreError;
+use super::rows::{KeptBan, seconds};
+use crate::users::ban::{BanTarget, MAX_BANS};
+
+impl Store {
+    /// Bans `target` for `time`, or without an end, instead of an earlier ban of the same target.
+    ///
+    /// # Errors
+    /// `TooManyBans`, `Database`.
+    pub async fn ban(&self, target: &BanTarget, time: Option<Duration>, by: &str, now: SystemTime) -> Result<(), StoreError> {
+        let mut transaction = self.begin_write().await?;
+        end_over(&mut transaction, now).await?;
+        let target = target.to_string();
+        let others = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM bans WHERE target <> ?1").bind(&target);
+        if usize::try_from(others.fetch_one(&mut *transaction).await?).unwrap_or(usize::MAX) >= MAX_BANS {
+            return Err(StoreError::TooManyBans);
+        }
+        let until = time.map(|time| seconds(now).saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
+        let insert = sqlx::query(
+            "INSERT INTO bans (target, since, until, by) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (target) DO UPDATE SET since = ?2, until = ?3, by = ?4",
+        );
+        insert.bind(target).bind(seconds(now)).bind(until).bind(by).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The bans that have not ended, the newest first.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn bans(&self, now: SystemTime) -> Result<Vec<KeptBan>, StoreError> {
+        let mut bans = select_bans(&mut *self.pool.acquire().await?).await?;
+        bans.retain(|ban| ban.is_in_force(now));
+        Ok(bans)
+    }
+
+    /// Ends a ban. Returns its target; `None`: there is no such ban.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn unban_id(&self, id: i64, now: SystemTime) -> Result<Option<String>, StoreError> {
+        let mut transaction = self.begin_write().await?;
+        end_over(&mut transaction, now).await?;
+        let delete = sqlx::query_scalar("DELETE FROM bans WHERE id = ?1 RETURNING target").bind(id);
+        let target = delete.fetch_optional(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(target)
+    }
+
+    /// Ends the ban of a target; `false`: there is none.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn unban(&self, target: &BanTarget, now: SystemTime) -> Result<bool, StoreError> {
+        let mut transaction = self.begin_write().await?;
+        end_over(&mut transaction, now).await?;
+        let delete = sqlx::query("DELETE FROM bans WHERE target = ?1").bind(target.to_string());
+        let ended = delete.execute(&mut *transaction).await?.rows_affected() > 0;
+        transaction.commit().await?;
+        Ok(ended)
+    }
+
+    /// Forgets the bans that are over.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub(in crate::users) async fn forget_ended_bans(&self, now: SystemTime) -> Result<(), StoreError> {
+        Ok(end_over(&mut *self.pool.acquire().await?, now).await?)
+    }
+}
+
+async fn end_over(connection: &mut SqliteConnection, now: SystemTime) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM bans WHERE until <= ?1").bind(seconds(now)).execute(connection).await?;
+    Ok(())
+}
+
+/// The newest first.
+pub(super) async fn select_bans(connection: &mut SqliteConnection) -> Result<Vec<KeptBan>, sqlx::Error> {
+    let select = "SELECT id, target, since, until, by FROM bans ORDER BY since DESC, id DESC";
+    let rows = sqlx::query(select).fetch_all(connection).await?;
+    let ban = |row: &SqliteRow| {
+        Ok(KeptBan {
+            id: row.try_get("id")?,
+            target: row.try_get("target")?,
+            since: row.try_get("since")?,
+            until: row.try_get("until")?,
+            by: row.try_get("by")?,
+        })
+    };
+    rows.iter().map(ban).collect()
+}
+
+#[cfg(test)]
+impl Store {
+    /// As many bans as there may be, of 10.0.0.0 and the addresses that follow.
+    pub(in crate::users) async fn fill_bans(&self, now: SystemTime) {
+        let mut transaction = self.begin_write().await.unwrap();
+        for number in 0..MAX_BANS {
+            let target = std::net::Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(number).unwrap()).to_string();
+            let insert = sqlx::query("INSERT INTO bans (target, since, by) VALUES (?1, ?2, 'anna')");
+            insert.bind(target).bind(seconds(now)).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+    }
+}
