@@ -195,7 +195,7 @@ browserTest('an operator disables users, and gives them passwords and quotas', {
   const password = await text(page, '.secret');
   assert.ok(password.length >= 12, 'it is no short one');
   await page.locator('dialog', { hasText: 'shown here once' }).locator('.primary').click();
-  assert.equal(await page.locator('.secret').count(), 0);
+  await page.locator('.secret').waitFor({ state: 'detached' });
   const allocations = new Allocations(server);
   fixture.onClose(async () => allocations.close());
   await allocations.allocated({ username: 'alice', password });

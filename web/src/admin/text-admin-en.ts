@@ -180,7 +180,6 @@ export const en = {
   newPassword: 'New password',
   setQuota: 'Quota',
   usage: 'Usage',
-  ofUser: (name: string) => `of ${name}`,
   disableUser: (name: string) => `Disable ${name}?`,
   disableUserHint: 'The allocations of this user end within seconds, and the password is refused until you enable the user again.',
   disableOperatorHint: 'The sessions of this operator end, and the password is refused until you enable the user again.',

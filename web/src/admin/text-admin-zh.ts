@@ -182,7 +182,6 @@ export const zh: AdminText = {
   newPassword: '新密码',
   setQuota: '配额',
   usage: '用量',
-  ofUser: (name) => `${name}`,
   disableUser: (name) => `停用${name}？`,
   disableUserHint: '该用户的中继分配会在几秒内结束，密码会被拒绝，直到您重新启用该用户。',
   disableOperatorHint: '该管理员的会话会结束，密码会被拒绝，直到您重新启用该用户。',
