@@ -33,7 +33,7 @@ export function ask(server, method, path, { headers = {}, body, session, ...wher
     const asked = make({ ...options(server, where), method, path: full, headers: sent }, async (response) => {
       try {
         let text = '';
-        for await (const chunk of response) text += chunk;
+        for await (const chunk of response.setEncoding('utf8')) text += chunk;
         const cookie = response.headers['set-cookie']?.[0];
         resolve({ status: response.statusCode, headers: response.headers, text, body: parsed(text), cookie });
       } catch (error) {
