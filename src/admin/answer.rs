@@ -11,6 +11,11 @@ use serde_json::json;
 
 use crate::limits::retry_after;
 use crate::operator::ActError;
+use crate::operator::pages::fitting;
+use crate::operator::rows::{MAX_PAGE_ROWS, Page};
+
+/// Bytes of the rows of an answer, and of an event.
+pub(super) const MAX_ROW_BYTES: usize = 256 * 1024;
 
 /// Why the API does not do what was asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,6 +105,7 @@ impl From<ActError> for Refusal {
         match error {
             ActError::NotFound(message) => Self::NotFound(message),
             ActError::Refused(message) => Self::Refused(message),
+            ActError::Busy(_) => Self::Busy,
             ActError::Failed(message) => Self::Failed(message),
         }
     }
@@ -113,6 +119,18 @@ pub(super) fn json(value: &impl Serialize) -> Response {
 /// Rows in the form of all lists.
 pub(super) fn rows(rows: &impl Serialize) -> Response {
     json(&json!({"rows": rows}))
+}
+
+/// The rows of a page, as many as an answer takes.
+pub(super) fn page<T: Serialize>(page: Page<T>) -> Response {
+    json(&fitting(page, MAX_ROW_BYTES))
+}
+
+/// The first rows of a list that grows with what others do.
+pub(super) fn first_rows<T: Serialize>(mut rows: Vec<T>) -> Response {
+    let total = rows.len();
+    rows.truncate(MAX_PAGE_ROWS);
+    page(Page { rows, total })
 }
 
 /// A body of JSON.
@@ -129,5 +147,19 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for JsonBody
         // The error of the parser might repeat a password.
         let wrong = |_| Refusal::BadRequest("The body does not have the form that this request needs.".to_owned());
         serde_json::from_slice(&body).map(Self).map_err(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_that_the_server_is_too_busy_for_may_be_tried_again() {
+        let answer = Refusal::from(ActError::Busy("too many".to_owned())).into_response();
+        assert_eq!(
+            (answer.status(), &answer.headers()[header::RETRY_AFTER]),
+            (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(1))
+        );
     }
 }

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::answer::{self, Refusal};
 use super::handle::Admin;
-use super::views::View;
-use crate::operator::rows::{MAX_PAGE_ROWS, PageRequest};
+use super::views::{MAX_SESSION_ROWS, View};
+use crate::operator::pages::SessionList;
+use crate::operator::rows::PageRequest;
 use crate::operator::{Operator, log};
 
 /// Characters of a search, and of a user's name in a query.
@@ -24,11 +25,11 @@ type Asked<T> = Result<Query<T>, QueryRejection>;
 /// The lists. All of them need a session.
 pub(super) fn routes() -> Router<Admin> {
     Router::new()
-        .route("/admin/api/now", get(|admin| view(admin, View::Now)))
-        .route("/admin/api/casts", get(|admin| view(admin, View::Casts)))
-        .route("/admin/api/calls", get(|admin| view(admin, View::Calls)))
-        .route("/admin/api/rooms", get(|admin| view(admin, View::Rooms)))
-        .route("/admin/api/allocations", get(allocations))
+        .route("/admin/api/now", get(now))
+        .route("/admin/api/casts", get(|admin, query| sessions(admin, query, SessionList::Casts)))
+        .route("/admin/api/calls", get(|admin, query| sessions(admin, query, SessionList::Calls)))
+        .route("/admin/api/rooms", get(|admin, query| sessions(admin, query, SessionList::Rooms)))
+        .route("/admin/api/allocations", get(|admin, query| sessions(admin, query, SessionList::Allocations)))
         .route("/admin/api/users", get(users))
         .route("/admin/api/usage", get(usage))
         .route("/admin/api/bans", get(bans))
@@ -44,17 +45,17 @@ impl Admin {
     }
 }
 
-async fn view(State(admin): State<Admin>, view: View) -> Answer {
-    let json = admin.0.views().ok_or(Refusal::Busy)?.json(view).await?;
+async fn now(State(admin): State<Admin>) -> Answer {
+    let json = admin.0.views().ok_or(Refusal::Busy)?.json(View::Now).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], json.to_string()).into_response())
 }
 
-async fn allocations(State(admin): State<Admin>, request: Asked<PageRequest>) -> Answer {
-    Ok(answer::json(&admin.operator()?.allocations(&page(request)?).await))
+async fn sessions(State(admin): State<Admin>, request: Asked<PageRequest>, list: SessionList) -> Answer {
+    Ok(answer::json(&admin.operator()?.sessions(list, &page(request)?, answer::MAX_ROW_BYTES).await))
 }
 
 async fn users(State(admin): State<Admin>, request: Asked<PageRequest>) -> Answer {
-    Ok(answer::json(&admin.operator()?.users(&page(request)?).await?))
+    Ok(answer::page(admin.operator()?.users(&page(request)?).await?))
 }
 
 #[derive(Deserialize)]
@@ -67,7 +68,7 @@ async fn usage(State(admin): State<Admin>, query: Asked<UsageQuery>) -> Answer {
     let Query(UsageQuery { user, months }) = query.map_err(wrong)?;
     let user = user.filter(|user| !user.is_empty() && user.len() <= MAX_SEARCH_CHARS);
     let months = months.is_some_and(|months| months != "0");
-    Ok(answer::rows(&admin.operator()?.usage(user.as_deref(), months).await?))
+    Ok(answer::first_rows(admin.operator()?.usage(user.as_deref(), months).await?))
 }
 
 async fn bans(State(admin): State<Admin>) -> Answer {
@@ -75,11 +76,11 @@ async fn bans(State(admin): State<Admin>) -> Answer {
 }
 
 async fn throttled(State(admin): State<Admin>) -> Answer {
-    Ok(answer::rows(&admin.operator()?.throttled()))
+    Ok(answer::first_rows(admin.operator()?.throttled()))
 }
 
 async fn checks(State(admin): State<Admin>) -> Answer {
-    Ok(answer::rows(&admin.operator()?.checks().await?))
+    Ok(answer::first_rows(admin.operator()?.checks().await?))
 }
 
 #[derive(Deserialize)]
@@ -102,7 +103,7 @@ fn page(request: Asked<PageRequest>) -> Result<PageRequest, Refusal> {
     if request.search.chars().count() > MAX_SEARCH_CHARS {
         return Err(Refusal::BadRequest("The search is too long.".to_owned()));
     }
-    request.limit = if request.limit == 0 { MAX_PAGE_ROWS } else { request.limit.min(MAX_PAGE_ROWS) };
+    request.limit = if request.limit == 0 { MAX_SESSION_ROWS } else { request.limit.min(MAX_SESSION_ROWS) };
     Ok(request)
 }
 

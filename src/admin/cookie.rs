@@ -8,7 +8,7 @@ use crate::config::secret::Secret;
 
 const NAME: &str = "castway_admin";
 /// Cookies of this name that are tried: other hosts of the domain may have set further ones.
-const MAX_TRIED: usize = 8;
+const MAX_TRIED: usize = 64;
 
 /// The tokens of a request that have the form of one.
 pub(super) fn tokens(headers: &HeaderMap) -> Vec<Secret<String>> {

@@ -1,9 +1,10 @@
 //! Server-sent events: a page sees what happens without asking.
 //!
 //! A task of each stream computes nothing that others show as well, and waits for no reader: what a reader does not take is bounded by
-//! `MAX_WAITING_EVENTS` and by the bytes of its connection's account, and then the stream ends. It ends with its session, too, and when
-//! the server stops.
+//! `MAX_WAITING_EVENTS` and by the bytes of its connection's account, and then the stream ends. It ends with its session, too, when its
+//! client's address is banned, and when the server stops.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::answer::Refusal;
 use super::handle::Admin;
 use super::sessions::SignedIn;
 use super::views::View;
+use crate::http::client_info::ClientInfo;
 use crate::limits::waiting_bytes::{Account, WaitingBytes};
 use crate::operator::log;
 
@@ -45,6 +47,7 @@ pub(super) struct EventsQuery {
 pub(super) async fn stream(
     State(admin): State<Admin>,
     Extension(signed_in): Extension<SignedIn>,
+    Extension(client): Extension<ClientInfo>,
     account: Option<Extension<Account>>,
     query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
@@ -57,6 +60,7 @@ pub(super) async fn stream(
         admin,
         _slot: slot,
         session: signed_in.id,
+        address: client.address,
         view: query.view,
         shown: None,
         last_line: query.after,
@@ -99,6 +103,8 @@ enum Ended {
     /// The reader has gone, or does not read.
     Reader,
     Session,
+    /// The client's address is banned. Through a proxy, its connection is not closed.
+    Banned,
     Server,
 }
 
@@ -106,6 +112,8 @@ struct EventStream {
     admin: Admin,
     _slot: Slot,
     session: u64,
+    /// The client's.
+    address: IpAddr,
     view: View,
     /// What was sent last of the view.
     shown: Option<Arc<str>>,
@@ -146,6 +154,9 @@ impl EventStream {
     async fn tick(&mut self, tick: u64) -> Result<(), Ended> {
         if !self.admin.0.is_live(self.session) {
             return Err(Ended::Session);
+        }
+        if self.admin.0.parts.directory.banned_addresses().contain(self.address) {
+            return Err(Ended::Banned);
         }
         if tick.is_multiple_of(TICKS_OF_COMMENT) {
             self.sink.send_text(":\n\n".to_owned())?;

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::answer::Refusal;
+use super::answer::{MAX_ROW_BYTES, Refusal};
 use crate::operator::Operator;
+use crate::operator::pages::SessionList;
 use crate::operator::rows::PageRequest;
+
+/// Rows of casts, calls, rooms, allocations or users in one answer.
+pub(super) const MAX_SESSION_ROWS: usize = 200;
 
 /// What an event stream shows besides `now`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -101,19 +104,16 @@ impl Views {
     }
 
     async fn compute(&self, view: View) -> String {
-        let operator = &self.operator;
-        match view {
-            View::Casts => rows(&operator.casts()),
-            View::Calls => rows(&operator.calls()),
-            View::Rooms => rows(&operator.rooms()),
-            View::Allocations => text(&operator.allocations(&PageRequest::default()).await),
-            View::Now | View::Log => text(&operator.overview().await),
-        }
+        let list = match view {
+            View::Casts => SessionList::Casts,
+            View::Calls => SessionList::Calls,
+            View::Rooms => SessionList::Rooms,
+            View::Allocations => SessionList::Allocations,
+            View::Now | View::Log => return text(&self.operator.overview().await),
+        };
+        let first = PageRequest { limit: MAX_SESSION_ROWS, ..PageRequest::default() };
+        text(&self.operator.sessions(list, &first, MAX_ROW_BYTES).await)
     }
-}
-
-fn rows(rows: &impl Serialize) -> String {
-    json!({"rows": rows}).to_string()
 }
 
 fn text(value: &impl Serialize) -> String {

@@ -44,6 +44,9 @@ pub struct UsageRow {
     pub bytes: u64,
 }
 
+/// The database keeps no larger number.
+const MAX_QUOTA: u64 = i64::MAX.unsigned_abs();
+
 /// The kind of an operator's row.
 const OPERATOR: &str = "operator";
 
@@ -166,7 +169,7 @@ impl Operator {
         let (password, realm) = (generate_password(), self.0.realm.clone());
         let (named, chosen) = (user.clone(), password.clone());
         let keys = self.0.password_checks.check(move || PasswordKeys::new(&named, &realm, &chosen)).await;
-        let keys = keys.map_err(|busy| ActError::Failed(busy.to_string()))?;
+        let keys = keys.map_err(|busy| ActError::Busy(busy.to_string()))?;
         let keys = keys.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.passwd(&user, &keys, SystemTime::now()).await.map_err(failed)?;
         tracing::info!(by, user = name, "operator gave a user a new password");
@@ -193,6 +196,9 @@ impl Operator {
         let named = scope_named(scope)
             .ok_or_else(|| ActError::Refused(format!("there is no scope {scope:?}: expected clients or anyone")))?;
         check_requested(name).map_err(|error| ActError::Refused(error.to_string()))?;
+        if quota.is_some_and(|quota| quota > MAX_QUOTA) {
+            return Err(ActError::Refused(format!("a quota is at most {MAX_QUOTA} bytes a month")));
+        }
         let users = self.0.store.list().await.map_err(failed)?;
         let user = users.iter().find(|user| user.name == name);
         if user.map_or(named != Scope::Anyone, |user| user.scope != named) {

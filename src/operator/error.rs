@@ -9,6 +9,9 @@ pub enum ActError {
     /// What was asked for makes no sense, or is not possible now.
     #[error("{0}")]
     Refused(String),
+    /// Too much of this is being done now; later it may go.
+    #[error("{0}")]
+    Busy(String),
     /// The disk, or a part of the server, has failed.
     #[error("{0}")]
     Failed(String),

@@ -17,6 +17,7 @@ mod ids;
 pub mod log;
 pub mod overview;
 mod overview_parts;
+pub mod pages;
 mod relayed_rate;
 pub mod rows;
 mod sessions;

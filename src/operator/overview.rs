@@ -51,10 +51,11 @@ impl Operator {
     pub async fn overview(&self) -> Overview {
         let parts = &self.0.overview;
         let (kbps_relayed, history) = parts.rate.read();
+        let cast = self.0.cast.counts();
         Overview {
-            tvs: self.0.cast.counts().tvs,
-            casts: self.casts().iter().filter(|row| row.caster.is_some()).count(),
-            calls: self.0.apprtc.counts().now.rooms,
+            tvs: cast.tvs,
+            casts: cast.casts,
+            calls: self.0.apprtc.counts().calls,
             rooms: self.0.multiconnection.counts().rooms.rooms,
             allocations: usize::try_from(parts.relay.stats().allocations).unwrap_or(usize::MAX),
             kbps_relayed,

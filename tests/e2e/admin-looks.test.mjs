@@ -96,11 +96,11 @@ browserTest('rows keep their places and the focus while the operator’s page ch
   const focused = () => page.evaluate(() => `${document.activeElement.closest('tr')?.dataset.id} ${document.activeElement.dataset.act}`);
   const casts = [...mock.data.casts].reverse();
   mock.data.casts = [{ ...casts[0], id: 'cast-4' }, ...casts];
-  mock.tell('casts', { rows: mock.data.casts });
+  mock.tell('casts', { rows: mock.data.casts, total: mock.data.casts.length });
   await until('a new row comes last', ids, (now) => now.join() === 'cast-1,cast-2,cast-3,cast-4');
   assert.equal(await focused(), 'cast-2 block');
   mock.data.casts = mock.data.casts.filter(({ id }) => id !== 'cast-2');
-  mock.tell('casts', { rows: mock.data.casts });
+  mock.tell('casts', { rows: mock.data.casts, total: mock.data.casts.length });
   await until('its row has gone', ids, (now) => now.join() === 'cast-1,cast-3,cast-4');
   assert.equal(await focused(), 'cast-3 block', 'the row in its place has the focus');
 

@@ -61,6 +61,9 @@ describe('with an operator', () => {
     assert.deepEqual((await ask(server, 'GET', `log?after=${last}`, { session })).body, { lines: [] });
 
     assert.equal(code(await ask(server, 'POST', 'end', { session, body: { id: 'cast-999' } })), '404 not_found');
+    // One more than the database keeps.
+    const quota = '{"scope": "anyone", "name": "tenant", "bytes": 9223372036854775808}';
+    assert.equal(code(await ask(server, 'POST', 'users/quota', { session, body: quota })), '409 refused');
     const { key, url, qr, expires } = (await ask(server, 'POST', 'checks/key', { session, body: {} })).body;
     assert.ok(url.endsWith(`/check?k=${key}`) && qr.startsWith('<svg ') && expires > Date.now() / 1000, url);
 
@@ -248,7 +251,7 @@ describe('events', () => {
 
   test('a stream goes over HTTP/2, too', async () => {
     const text = await eventsOverHttp2(server, await signIn(server), 'casts', /(event: now\n[^]*){3}/);
-    assert.match(text, /^event: casts\ndata: \{"rows":\[\]\}$/m);
+    assert.match(text, /^event: casts\ndata: \{"rows":\[\],"total":0\}$/m);
   });
 
   test('four streams of a session and sixteen of all', async () => {
@@ -379,6 +382,14 @@ test('behind a trusted proxy its word counts, about HTTPS and the address', () =
     const { headers } = proxied('10.1.2.3');
     const session = await signIn(server, { plain: true, headers: { ...headers, origin: 'https://cast.example.org' } });
     assert.equal((await ask(server, 'GET', 'now', { session, ...proxied('10.1.2.3') })).status, 200);
+
+    // The connection is the proxy's, and stays.
+    const [banned, other] = [await openEvents(server, session, 'now', proxied('10.1.2.3')), await openEvents(server, session, 'now', proxied('10.1.2.4'))];
+    for (const stream of [banned, other]) await stream.next('now');
+    assert.equal((await server.cli(['block', '10.1.2.3'])).code, 0);
+    await until('the stream of a banned address ends', () => banned.ended);
+    assert.deepEqual([(await ask(server, 'GET', 'now', { session, ...proxied('10.1.2.3') })).status, other.ended], [403, false]);
+    other.close();
   }));
 
 test('under a path it is off until a setting allows it', async () => {

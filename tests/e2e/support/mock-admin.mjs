@@ -101,8 +101,7 @@ export async function startMockAdmin(data = FULL(), port = 0) {
     state: () => data.state,
     now: () => data.now,
     log: () => ({ lines: data.log }),
-    allocations: (query) => part(data.allocations, query),
-    users: (query) => part(data.users, query),
+    ...Object.fromEntries(['casts', 'calls', 'rooms', 'allocations', 'users'].map((name) => [name, (query) => part(data[name], query)])),
     usage: (query) => ({ rows: data.usage.filter(({ name }) => name === query.get('user')) }),
   };
   const answers = {

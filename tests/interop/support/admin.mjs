@@ -33,7 +33,7 @@ export function ask(server, method, path, { headers = {}, body, session, ...wher
     const asked = make({ ...options(server, where), method, path: full, headers: sent }, async (response) => {
       try {
         let text = '';
-        for await (const chunk of response) text += chunk;
+        for await (const chunk of response.setEncoding('utf8')) text += chunk;
         const cookie = response.headers['set-cookie']?.[0];
         resolve({ status: response.statusCode, headers: response.headers, text, body: parsed(text), cookie });
       } catch (error) {
@@ -65,8 +65,9 @@ function parsed(text) {
 // Opens an event stream. Resolves, once it has answered, to {status, events, ended, close, next}; `events` are [name, data].
 export function openEvents(server, session, view = 'now', where = {}) {
   const path = `/admin/api/events?view=${view}`;
+  const make = where.plain ? plainRequest : request;
   return new Promise((resolve, reject) => {
-    const asked = request({ ...options(server, where), path, headers: own(session) }, (response) => {
+    const asked = make({ ...options(server, where), path, headers: { ...own(session), ...where.headers } }, (response) => {
       const stream = { status: response.statusCode, headers: response.headers, events: [], ended: false, close: () => asked.destroy() };
       stream.next = (name) => until(`the event ${name}`, () => stream.events.find(([event]) => event === name));
       let text = '';

@@ -1,12 +1,10 @@
 import { block, end, type Blockable } from './acts';
-import { look, Newest } from './api';
-import { make } from './build';
 import { clientLine, showLines, showSince, type Line } from './cells';
 import { bytes, duration, hostOf, isolated } from './format';
-import { List, nothing, Pager, searchField, type Action, type Column } from './list';
-import type { AllocationRow, Page } from './rows';
+import { nothing, type Action, type Column } from './list';
+import { pagedView } from './paged';
+import type { AllocationRow } from './rows';
 import { a } from './texts';
-import type { View } from './view';
 
 const PAGE_ROWS = 50;
 /** Addresses of a cell that are shown; the others are counted. */
@@ -57,36 +55,8 @@ function actions(reload: () => void): Action<AllocationRow>[] {
   ];
 }
 
-export function allocationsView(): View {
-  let search = '';
-  const reload = () => void load().catch(() => {});
-  const text = make('p', {});
-  const none = nothing(a.allocationsNone, a.allocationsNoneHint);
-  none.prepend(text);
-  const list = new List<AllocationRow>({ name: 'allocations', caption: a.allocationsCaption, idOf: ({ id }) => id, columns: COLUMNS, actions: actions(reload), none });
-  const pager = new Pager(PAGE_ROWS, reload);
-  const newest = new Newest<Page<AllocationRow>>(({ rows, total }) => {
-    if (!pager.update(rows.length, total)) return reload();
-    noneFound(none, search ? a.allocationsNoneFound : null);
-    list.update(rows);
+export const allocationsView = () =>
+  pagedView<AllocationRow>({
+    name: 'allocations', title: a.viewAllocations, caption: a.allocationsCaption, idOf: ({ id }) => id, columns: COLUMNS, actionsOf: actions,
+    size: PAGE_ROWS, none: nothing(a.allocationsNone, a.allocationsNoneHint), search: a.allocationsSearch, noneFound: a.allocationsNoneFound,
   });
-  const load = () => newest.ask(() => look(`allocations?search=${encodeURIComponent(search)}&${pager.query}`));
-  const find = searchField(a.allocationsSearch, (wanted) => {
-    search = wanted;
-    pager.offset = 0;
-    reload();
-  });
-  return {
-    // The stream has the first rows of all; this view may show others.
-    name: 'allocations', title: a.viewAllocations, stream: 'now', load, everySeconds: 5,
-    element: make('div', {}, make('div', { class: 'tools' }, find), list.element, pager.element),
-  };
-}
-
-/** Says that nothing was found, instead of that nothing is there. */
-export function noneFound(none: HTMLElement, sentence: string | null): void {
-  const [found, ...others] = Array.from(none.children) as HTMLElement[];
-  found!.textContent = sentence ?? '';
-  found!.hidden = sentence === null;
-  others.forEach((other) => (other.hidden = sentence !== null));
-}

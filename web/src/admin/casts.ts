@@ -1,13 +1,12 @@
 import { at } from '../lib/base';
 import { block, blockables, changed, end } from './acts';
-import { look, Newest } from './api';
 import { partyLines, showLines, showLoss, showPath, showRate, showSince, type Line } from './cells';
 import { askTo } from './dialog';
 import { isolated } from './format';
-import { List, nothing, type Action, type Column } from './list';
-import type { CastRow, Rows } from './rows';
+import { nothing, type Action, type Column } from './list';
+import { pagedView } from './paged';
+import { MAX_ROWS, type CastRow } from './rows';
 import { a } from './texts';
-import type { View } from './view';
 
 /** The TV in the middle of a sentence. */
 const tvOf = ({ tv, code }: CastRow) => (tv.name ? a.tvNamed(isolated(tv.name), code) : code);
@@ -45,16 +44,8 @@ function actions(reload: () => void): Action<CastRow>[] {
   ];
 }
 
-export function castsView(): View {
-  const reload = () => void load().catch(() => {});
-  const none = nothing(a.castsNone, a.castsNoneHint, ['/tv', at('/tv')]);
-  const list = new List<CastRow>({ name: 'casts', caption: a.castsCaption, idOf: ({ id }) => id, columns: COLUMNS, actions: actions(reload), none });
-  const newest = new Newest<Rows<CastRow>>(({ rows }) => list.update(rows));
-  const load = () => newest.ask(() => look('casts'));
-  return {
-    name: 'casts', title: a.viewCasts, element: list.element, stream: 'casts', load,
-    take: (event, data) => event === 'casts' && newest.take(data as Rows<CastRow>),
-    tick: () => list.tick(),
-  };
-}
-
+export const castsView = () =>
+  pagedView<CastRow>({
+    name: 'casts', title: a.viewCasts, caption: a.castsCaption, idOf: ({ id }) => id, columns: COLUMNS, actionsOf: actions, streamed: true,
+    size: MAX_ROWS, none: nothing(a.castsNone, a.castsNoneHint, ['/tv', at('/tv')]), search: a.sessionsSearch, noneFound: a.castsNoneFound,
+  });

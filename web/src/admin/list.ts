@@ -167,17 +167,19 @@ export function focusHeading(): void {
 export class Pager {
   readonly element: HTMLElement;
   offset = 0;
+  private count = 0;
   private readonly text = make('span', { class: 'hint', role: 'status' });
   private readonly back: HTMLButtonElement;
   private readonly on: HTMLButtonElement;
 
   constructor(private readonly size: number, moved: () => void) {
-    const turn = (by: number) => () => {
-      this.offset = Math.max(0, this.offset + by * size);
+    const turn = (by: () => number) => () => {
+      this.offset = Math.max(0, this.offset + by());
       moved();
     };
-    this.back = button(a.previous, { class: 'quiet small' }, turn(-1));
-    this.on = button(a.next, { class: 'quiet small' }, turn(1));
+    this.back = button(a.previous, { class: 'quiet small' }, turn(() => -size));
+    // A part of long rows may have fewer of them.
+    this.on = button(a.next, { class: 'quiet small' }, turn(() => this.count));
     this.element = make('div', { class: 'pager' }, this.text, this.back, this.on);
   }
 
@@ -191,9 +193,11 @@ export class Pager {
       this.offset = Math.max(0, Math.floor((total - 1) / this.size) * this.size);
       return false;
     }
-    setText(this.text, total > this.size ? a.pageOf(this.offset + 1, this.offset + count, total) : total ? a.total(total) : '');
-    show(this.back, total > this.size);
-    show(this.on, total > this.size);
+    this.count = count;
+    const isPart = count < total;
+    setText(this.text, isPart ? a.pageOf(this.offset + 1, this.offset + count, total) : total ? a.total(total) : '');
+    show(this.back, isPart);
+    show(this.on, isPart);
     this.back.disabled = this.offset === 0;
     this.on.disabled = this.offset + count >= total;
     return true;

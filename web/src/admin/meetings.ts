@@ -1,10 +1,10 @@
 import { at } from '../lib/base';
 import { block, blockables, end } from './acts';
-import { look, Newest } from './api';
 import { partyLines, showLines, showLoss, showPath, showRate, showSince, showText, type Line } from './cells';
 import { isolated, shown } from './format';
-import { List, nothing, type Action, type Column } from './list';
-import type { CallRow, PartyRow, RoomRow, Rows } from './rows';
+import { nothing, type Action, type Column } from './list';
+import { pagedView } from './paged';
+import { MAX_ROWS, type CallRow, type PartyRow, type RoomRow } from './rows';
 import { a } from './texts';
 import type { View } from './view';
 
@@ -35,35 +35,27 @@ interface Kind<R extends Meeting> {
   caption: string;
   columns: Column<R>[];
   none: HTMLElement;
+  noneFound: string;
   of: (room: string) => string;
   closes: (room: string) => { title: string; hint: string; done: string };
 }
 
 function meetingsView<R extends Meeting>(kind: Kind<R>): View {
-  const { name, title, caption, columns, none } = kind;
-  const reload = () => void load().catch(() => {});
   const whom = (row: R) => blockables(row.members, a.blockAddress);
-  const actions: Action<R>[] = [
+  const actionsOf = (reload: () => void): Action<R>[] => [
     {
       name: 'close', label: a.close, ends: true, of: (row) => kind.of(isolated(row.room)),
       act: (row) => end(row.id, { ...kind.closes(isolated(row.room)), confirm: a.close, reload }),
     },
     { name: 'block', label: a.block, of: (row) => kind.of(isolated(row.room)), offered: (row) => whom(row).length > 0, act: (row) => block(whom(row), reload) },
   ];
-  const list = new List<R>({ name, caption, idOf: ({ id }) => id, columns, actions, none });
-  const newest = new Newest<Rows<R>>(({ rows }) => list.update(rows));
-  const load = () => newest.ask(() => look(name));
-  return {
-    name, title, element: list.element, stream: name, load,
-    take: (event, data) => event === name && newest.take(data as Rows<R>),
-    tick: () => list.tick(),
-  };
+  return pagedView<R>({ ...kind, idOf: ({ id }) => id, actionsOf, streamed: true, size: MAX_ROWS, search: a.sessionsSearch });
 }
 
 export const callsView = () =>
   meetingsView<CallRow>({
     name: 'calls', title: a.viewCalls, caption: a.callsCaption, of: a.callOf,
-    none: nothing(a.callsNone, a.callsNoneHint, ['/r', at('/r')]),
+    none: nothing(a.callsNone, a.callsNoneHint, ['/r', at('/r')]), noneFound: a.callsNoneFound,
     closes: (name) => ({ title: a.closeCall(name), hint: a.closeCallHint, done: a.closeCallDone(name) }),
     columns: [
       since,
@@ -78,7 +70,7 @@ export const callsView = () =>
 export const roomsView = () =>
   meetingsView<RoomRow>({
     name: 'rooms', title: a.viewRooms, caption: a.roomsCaption, of: a.roomOf,
-    none: nothing(a.roomsNone, a.roomsNoneHint),
+    none: nothing(a.roomsNone, a.roomsNoneHint), noneFound: a.roomsNoneFound,
     closes: (name) => ({ title: a.closeRoom(name), hint: a.closeRoomHint, done: a.closeRoomDone(name) }),
     columns: [
       since,

@@ -1,5 +1,8 @@
 // What the server answers: `src/operator/` has the same types.
 
+/** The most rows of an answer. */
+export const MAX_ROWS = 200;
+
 export interface PartyRow {
   address: string | null;
   name: string | null;

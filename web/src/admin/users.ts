@@ -1,16 +1,15 @@
 import { copyText } from '../lib/dom';
 import { block, changed } from './acts';
-import { noneFound } from './allocations';
-import { look, change, Newest } from './api';
+import { look, change } from './api';
 import { button, make } from './build';
 import { clientLine, showLines, showText, type Line } from './cells';
 import { askTo, sentenceOf, tell } from './dialog';
 import { announce } from './announce';
 import { bytes, isolated, parseBytes, percent } from './format';
-import { List, nothing, Pager, searchField, type Action, type Column } from './list';
-import type { Page, Rows, UsageRow, UserRow } from './rows';
+import { List, nothing, type Action, type Column } from './list';
+import { pagedView } from './paged';
+import type { Rows, UsageRow, UserRow } from './rows';
 import { a } from './texts';
-import type { View } from './view';
 
 const PAGE_ROWS = 50;
 
@@ -127,28 +126,8 @@ function actions(reload: () => void): Action<UserRow>[] {
   ];
 }
 
-export function usersView(): View {
-  let search = '';
-  const reload = () => void load().catch(() => {});
-  const none = nothing(a.usersNone, a.usersNoneHint);
-  none.prepend(make('p', {}));
-  const list = new List<UserRow>({
-    name: 'users', caption: a.usersCaption, idOf: ({ kind, scope, name }) => `${kind} ${scope} ${name}`, columns: COLUMNS, actions: actions(reload), none, ordered: true,
+export const usersView = () =>
+  pagedView<UserRow>({
+    name: 'users', title: a.viewUsers, caption: a.usersCaption, idOf: ({ kind, scope, name }) => `${kind} ${scope} ${name}`, columns: COLUMNS,
+    actionsOf: actions, ordered: true, size: PAGE_ROWS, none: nothing(a.usersNone, a.usersNoneHint), search: a.usersSearch, noneFound: a.usersNoneFound,
   });
-  const pager = new Pager(PAGE_ROWS, reload);
-  const newest = new Newest<Page<UserRow>>(({ rows, total }) => {
-    if (!pager.update(rows.length, total)) return reload();
-    noneFound(none, search ? a.usersNoneFound : null);
-    list.update(rows);
-  });
-  const load = () => newest.ask(() => look(`users?search=${encodeURIComponent(search)}&${pager.query}`));
-  const find = searchField(a.usersSearch, (wanted) => {
-    search = wanted;
-    pager.offset = 0;
-    reload();
-  });
-  return {
-    name: 'users', title: a.viewUsers, stream: 'now', load, everySeconds: 5,
-    element: make('div', {}, make('div', { class: 'tools' }, find), list.element, pager.element),
-  };
-}
