@@ -82,7 +82,7 @@ impl<'a> Query<'a> {
     /// `params` for a client that has joined `room`.
     pub fn joined(&self, room: &str, joined: &Joined) -> Map<String, Value> {
         let mut params = self.params();
-        let link = match self.raw {
+        let link = match &*without_token(self.raw) {
             "" => format!("{}/r/{room}", self.server),
             query => format!("{}/r/{room}?{query}", self.server),
         };
@@ -185,6 +185,15 @@ impl<'a> Query<'a> {
     }
 }
 
+/// The query without the token of the client that sent it: whoever gets the link must not get that.
+fn without_token(query: &str) -> String {
+    let is_token = |part: &str| form_urlencoded::parse(part.as_bytes()).any(|(name, _)| name == "token");
+    // The token itself may contain a semicolon.
+    let pairs = query.split('&').filter(|pair| !is_token(pair));
+    let kept = pairs.map(|pair| pair.split(';').filter(|part| !is_token(part)).collect::<Vec<_>>().join(";"));
+    kept.collect::<Vec<_>>().join("&")
+}
+
 /// The constraints of a track: `true`, `false`, or a comma-separated list of `[KIND:]key=value`. The kind `mandatory` makes a
 /// constraint mandatory; without a kind, every key except `goog*` is mandatory. An item without exactly one `=` is dropped.
 fn track(text: &str) -> Value {
@@ -262,6 +271,23 @@ mod tests {
             Query::new("http://192.0.2.1:8080", "", "").joined("room", &Joined { initiator: false, messages: vec![], ..joined });
         assert_eq!((&second["is_initiator"], &second["messages"]), (&json!("false"), &json!([])));
         assert_eq!(second["room_link"], "http://192.0.2.1:8080/r/room");
+    }
+
+    #[test]
+    fn a_link_has_no_token() {
+        for (query, link) in [
+            ("hd=true&token=x", "?hd=true"),
+            ("token=x&hd=true", "?hd=true"),
+            ("token=x", ""),
+            ("token", ""),
+            ("to%6ben=x;y&a=1;b=2&token=z", "?a=1;b=2"),
+            ("a=1;token=x;b=2", "?a=1;b=2"),
+            ("mytoken=1&tokens=2&a=token", "?mytoken=1&tokens=2&a=token"),
+        ] {
+            let joined = Joined { client: "1".into(), initiator: true, messages: vec![] };
+            let params = Query::new(ORIGIN, query, "").joined("room", &joined);
+            assert_eq!(params["room_link"], format!("{ORIGIN}/r/room{link}"), "{query}");
+        }
     }
 
     const DESKTOP_CHROMES: [&str; 2] = [

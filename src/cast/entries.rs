@@ -2,8 +2,8 @@
 //! send meanwhile.
 //!
 //! A client with a pending entry is let in, or refused, by one input of the gateway, which then handles the held events in order. An entry
-//! among them may be pending in turn; the events behind it go on waiting. `LEAVE_ROOM` does not wait: it gives the entry up, and what was held
-//! is answered as without a seat. A client that is gone gives up everything.
+//! among them may be pending in turn; the events behind it go on waiting. `LEAVE_ROOM` does not wait: it gives up the entry and the entries
+//! among the held events, and what else was held is answered as without them. A client that is gone gives up everything.
 
 use std::time::{Instant, SystemTime};
 
@@ -187,7 +187,8 @@ impl State {
         let client = self.clients.get_mut(&id)?;
         let Some(pending) = client.pending.as_mut() else { return Some(event) };
         if matches!(event.request.request, Some(Ok(Request::Leave))) {
-            return self.leave_pending(id, event, sender);
+            self.leave_pending(id, event, paid, sender);
+            return None;
         }
         let account = account_of(&client.socket)?;
         if !pending.held.hold(event, paid, account) {
@@ -200,21 +201,26 @@ impl State {
         None
     }
 
-    /// Gives up the entry of a client that leaves. The event goes on if the client has a seat besides; otherwise it is answered here.
-    fn leave_pending(
-        &mut self,
-        id: ClientId,
-        event: ReceivedEvent<ReadEvent>,
-        sender: &mut EventSender,
-    ) -> Option<ReceivedEvent<ReadEvent>> {
-        let PendingEntry { ack, held, .. } = self.clients.get_mut(&id)?.pending.take()?;
-        self.acknowledge(id, ack, json!({"ok": false, "error": Failure::given_up()}), sender);
-        self.handle_held(id, held, sender);
-        if self.rooms.code_of(id).is_some() || self.clients.get(&id)?.pending.is_some() {
-            return Some(event);
+    /// Gives up the entries of a client that leaves, those among the held events too, and its seat if it has one.
+    fn leave_pending(&mut self, id: ClientId, event: ReceivedEvent<ReadEvent>, paid: usize, sender: &mut EventSender) {
+        let Some(pending) = self.clients.get_mut(&id).and_then(|client| client.pending.take()) else { return };
+        let given_up = || json!({"ok": false, "error": Failure::given_up()});
+        let PendingEntry { ack, mut held, .. } = pending;
+        self.acknowledge(id, ack, given_up(), sender);
+        while let Some((event, paid)) = held.next() {
+            if matches!(event.request.request, Some(Ok(Request::Open(_) | Request::Join(_)))) {
+                self.acknowledge(id, event.ack, given_up(), sender);
+            } else {
+                self.handle_paid(id, event, paid, sender);
+            }
         }
-        self.acknowledge(id, event.ack, json!({"ok": true}), sender);
-        None
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.waiting.clear();
+        // Without a seat, the client has left its entries.
+        self.rooms.handle_leave(id, Instant::now()).ok();
+        let sent_before = sender.sent_bytes();
+        self.finish(id, event.request.name, event.ack, Ok(Answer::Now(json!({"ok": true}))), sender);
+        self.charge(id, paid, sent_before, sender);
     }
 
     /// Ends the casts of users who are no longer users, or have another password.

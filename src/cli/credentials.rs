@@ -105,6 +105,12 @@ fn read_ttl(text: &str) -> Result<Duration, CliError> {
 
 /// The scope of the credentials, unless the relay would refuse them.
 fn check_access(directory: &Directory, access: TurnAccess, user: &str, asked: Option<Scope>) -> anyhow::Result<Scope> {
+    if directory.is_operator(user) {
+        return Err(anyhow!("{user:?} is an operator, who has no credentials for the relay"));
+    }
+    if directory.is_banned(user) {
+        return Err(anyhow!("{user:?} is blocked; unblock it with: castway unblock user:{user}"));
+    }
     if directory.is_disabled(user) {
         return Err(anyhow!("the user {user:?} is disabled; enable it with: castway user enable {user}"));
     }

@@ -1,5 +1,6 @@
 //! `castway user quota`: how many bytes a user may relay in a month.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::bail;
@@ -9,9 +10,11 @@ use super::error::CliError;
 use super::figures;
 use super::output::print;
 use super::scope::scope_parser;
+use super::usage;
+use crate::config::Config;
 use crate::turn::Scope;
-use crate::users::usage::{day_of, month_of};
-use crate::users::{Store, check_requested, scope_name};
+use crate::users::usage::{UsageRecord, day_of, month_of};
+use crate::users::{Directory, Store, check_requested, scope_name};
 
 const EXPECTED: &str = "expected none, or a number of bytes such as 50G, 1500M or 1Ti";
 
@@ -56,9 +59,18 @@ fn quota(text: &str) -> Result<Quota, &'static str> {
     bytes.filter(|bytes| i64::try_from(*bytes).is_ok()).map(|bytes| Quota(Some(bytes))).ok_or(EXPECTED)
 }
 
-pub(super) async fn run(store: &Store, Arguments { name, quota, scope }: &Arguments) -> Result<(), CliError> {
+pub(super) async fn run(
+    store: &Store,
+    config: &Config,
+    data_dir: &Path,
+    Arguments { name, quota, scope }: &Arguments,
+) -> Result<(), CliError> {
     check_requested(name).map_err(anyhow::Error::from)?;
     let scope = scope_of(store, name, *scope).await?;
+    if *quota != Some(Quota(None)) {
+        let directory = Directory::open(store, &config.credentials).await?;
+        directory.check_quota_name(scope, name).map_err(anyhow::Error::from)?;
+    }
     if let Some(Quota(quota)) = quota {
         store.set_quota(scope, name, *quota).await?;
         return print(match quota {
@@ -71,8 +83,8 @@ pub(super) async fn run(store: &Store, Arguments { name, quota, scope }: &Argume
     let quotas = store.quotas().await?;
     let found = quotas.iter().find(|(of, named, _)| *of == scope && named == name);
     let month = month_of(day_of(SystemTime::now()));
-    let rows = store.usage_by_month(Some(name)).await?;
-    let of_name = |row: &&crate::users::usage::UsageRecord| row.period == month && row.owner.scope_name() == scope_name(scope);
+    let rows = usage::rows(store, data_dir, Some(name), true).await?;
+    let of_name = |row: &&UsageRecord| row.period == month && row.owner.scope_name() == scope_name(scope);
     let used = figures::bytes(rows.iter().find(of_name).map_or(0, |row| row.bytes));
     print(match found {
         Some((_, _, bytes)) => format!("{name} has relayed {used} of {} in this month.", figures::bytes(*bytes)),
@@ -82,6 +94,9 @@ pub(super) async fn run(store: &Store, Arguments { name, quota, scope }: &Argume
 
 /// The scope whose name is meant.
 async fn scope_of(store: &Store, name: &str, asked: Option<Scope>) -> anyhow::Result<Scope> {
+    if store.operators().await?.iter().any(|operator| operator.name == name) {
+        bail!("{name:?} is an operator, who relays nothing and has no quota");
+    }
     let users = store.list().await?;
     match (users.iter().find(|user| user.name == name), asked) {
         (Some(user), None) => Ok(user.scope),

@@ -40,13 +40,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments, installation: &Installation) -> Result<(), CliError> {
     let (user, months) = (arguments.user.as_deref(), arguments.months);
-    let rows = with_store(installation, &[], async |store: &Store, _: &Config| {
-        let kept = if months { store.usage_by_month(user).await? } else { store.usage_by_day(user).await? };
-        Ok(match current(installation.data_dir(), user) {
-            Some((day, current)) => with_current(kept, day, current, user, months),
-            None => kept,
-        })
-    });
+    let rows =
+        with_store(installation, &[], async |store: &Store, _: &Config| rows(store, installation.data_dir(), user, months).await);
     let rows = rows.await?;
     let period = |row: &UsageRecord| if months { month_name(row.period) } else { day_name(row.period) };
     if arguments.json.json {
@@ -66,6 +61,15 @@ pub(super) async fn run(arguments: &Arguments, installation: &Installation) -> R
         print_warning("older rows are left out");
     }
     Ok(())
+}
+
+/// By day or month, of one user or of all, up to the last minute, or as the running server has it now.
+pub(super) async fn rows(store: &Store, data_dir: &Path, user: Option<&str>, months: bool) -> Result<Vec<UsageRecord>, CliError> {
+    let kept = if months { store.usage_by_month(user).await? } else { store.usage_by_day(user).await? };
+    Ok(match current(data_dir, user) {
+        Some((day, current)) => with_current(kept, day, current, user, months),
+        None => kept,
+    })
 }
 
 fn cells(row: &UsageRecord, period: String) -> [String; 4] {

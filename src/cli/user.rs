@@ -1,5 +1,6 @@
 //! `castway user …`.
 
+use std::collections::HashSet;
 use std::io::BufRead;
 use std::time::SystemTime;
 
@@ -18,7 +19,7 @@ use super::table::table;
 use crate::config::Config;
 use crate::turn::Scope;
 use crate::users::{
-    OperatorInfo, OperatorPassword, PasswordKeys, Store, StoreError, UserInfo, UserName, generate_password, scope_name,
+    BanTarget, OperatorInfo, OperatorPassword, PasswordKeys, Store, StoreError, UserInfo, UserName, generate_password, scope_name,
 };
 
 /// Characters of the shortest password without a warning. Somebody who records one TURN login can try passwords offline.
@@ -126,7 +127,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
                 store.set_enabled(&name, true, now).await?;
                 print(format_args!("Enabled {name}."))
             }
-            Command::Quota(arguments) => quota::run(store, &arguments).await,
+            Command::Quota(arguments) => quota::run(store, config, installation.data_dir(), &arguments).await,
             Command::Promote(Named { name }) => {
                 store.set_admin(&name, true, now).await?;
                 print(format_args!("{name} is an administrator."))
@@ -201,6 +202,12 @@ async fn find(store: &Store, name: &UserName) -> Result<Option<UserInfo>, CliErr
 
 async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), CliError> {
     let (users, operators) = (store.list().await?, store.operators().await?);
+    let blocked: HashSet<String> = store.bans(SystemTime::now()).await?.into_iter().map(|ban| ban.target).collect();
+    let users = users.into_iter().map(|user| {
+        let blocked = blocked.contains(&BanTarget::User(user.name.clone()).to_string());
+        ListedUser { user, blocked }
+    });
+    let users: Vec<_> = users.collect();
     if arguments.json {
         let all: Vec<_> = users.into_iter().map(Listed::User).chain(operators.into_iter().map(Listed::Operator)).collect();
         return print_json(&all);
@@ -217,8 +224,15 @@ async fn list(store: &Store, arguments: &Json, config: &Config) -> Result<(), Cl
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Listed {
-    User(UserInfo),
+    User(ListedUser),
     Operator(OperatorInfo),
+}
+
+#[derive(Serialize)]
+struct ListedUser {
+    #[serde(flatten)]
+    user: UserInfo,
+    blocked: bool,
 }
 
 fn operator_row(operator: OperatorInfo) -> [String; 5] {
@@ -227,11 +241,13 @@ fn operator_row(operator: OperatorInfo) -> [String; 5] {
     [operator.name, state.to_owned(), String::new(), operator.created, note.to_owned()]
 }
 
-fn row(user: UserInfo, realm: &str) -> [String; 5] {
-    let state = match (user.enabled, user.admin) {
-        (true, false) => "enabled",
-        (true, true) => "admin",
-        (false, _) => "disabled",
+fn row(ListedUser { user, blocked }: ListedUser, realm: &str) -> [String; 5] {
+    let state = match (blocked, user.enabled, user.admin) {
+        (true, true, _) => "blocked",
+        (true, false, _) => "blocked, disabled",
+        (false, true, false) => "enabled",
+        (false, true, true) => "admin",
+        (false, false, _) => "disabled",
     };
     let note = if user.realm != realm {
         format!("the password was set for realm {:?}; set it again to log in to the relay with it", user.realm)

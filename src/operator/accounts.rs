@@ -204,6 +204,10 @@ impl Operator {
         if user.map_or(named != Scope::Anyone, |user| user.scope != named) {
             return Err(ActError::NotFound(format!("there is no user {name:?} of scope {scope:?}")));
         }
+        // One that was set before goes in any case.
+        if quota.is_some() {
+            self.0.directory.check_quota_name(named, name).map_err(|error| ActError::Refused(error.to_string()))?;
+        }
         self.0.store.set_quota(named, name, quota).await.map_err(failed)?;
         tracing::info!(by, user = name, scope, quota, "operator set the quota of a user");
         Ok(match quota {

@@ -349,6 +349,36 @@ describe('a call between our pages', { concurrency: BROWSER_TESTS_AT_A_TIME }, (
     await inState(first, 'waiting');
   });
 
+  browserTest('a token in the address is sent with each join, and is in no address and no link', {}, async (fixture, server) => {
+    const browser = await fixture.browser(DEVICES);
+    for (const start of [`/r/${ROOM}?token=a%26secret&ice=relay`, '/r?ice=relay&token=a%26secret']) {
+      const page = await openPage(browser, `${server.url}${start}`, { permissions: DEVICE_PERMISSIONS });
+      const joins = [];
+      page.on('request', (request) => {
+        const url = new URL(request.url());
+        if (url.pathname.startsWith('/join/')) joins.push(url.searchParams.get('token'));
+      });
+      if (start.startsWith('/r?')) {
+        await page.locator('#room-input').fill(ROOM);
+        await page.locator('#room-input').press('Enter');
+      }
+      const hidden = async () => {
+        await page.waitForURL(`${server.url}/r/${ROOM}?ice=relay`);
+        assert.doesNotMatch(await page.content(), /secret/);
+        assert.doesNotMatch(await page.evaluate(() => JSON.stringify(localStorage)), /secret/);
+      };
+      await hidden();
+      await joinCall(page);
+      await inState(page, 'waiting');
+      await hidden();
+      await page.reload();
+      await inState(page, 'waiting');
+      await hidden();
+      assert.deepEqual(joins, ['a&secret', 'a&secret']);
+      await page.close();
+    }
+  });
+
   browserTest('the start page opens the lobby of a room, says what a name may hold and remembers it', {}, async (fixture, server) => {
     const page = await openPage(await fixture.browser(DEVICES), `${server.url}/r?ice=relay`, { permissions: DEVICE_PERMISSIONS });
     const input = page.locator('#room-input');

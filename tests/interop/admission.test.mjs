@@ -156,6 +156,22 @@ test('a client that leaves, asks again, sends too much or is gone while it waits
     refused(await candidates, 'not_in_room');
     await operator.release({ allow: true });
 
+    // So do the entries that wait behind the first one, whether they were refused or let in otherwise.
+    for (const joins of [2, 3]) {
+      const asked = operator.of('caster').length;
+      const given = Array.from({ length: joins }, () => caster.ask('JOIN_ROOM', code));
+      candidates = caster.ask('RTC_Candidate_Exchange', { iceCandidate: candidate(1) });
+      const left = caster.ask('LEAVE_ROOM');
+      const after = caster.ask('RTC_Candidate_Exchange', { iceCandidate: candidate(2) });
+      for (const answer of await Promise.all(given)) refused(answer, 'left');
+      refused(await candidates, 'not_in_room');
+      accepted(await left);
+      refused(await after, 'not_in_room');
+      assert.equal(operator.of('caster').length, asked + 1, 'only the first one was asked about');
+      await operator.release({ allow: true });
+      refused(await caster.ask('LEAVE_ROOM'), 'not_in_room');
+    }
+
     // A second entry waits behind the first one, and what follows behind both.
     joined = caster.ask('JOIN_ROOM', code, { username: 'one' });
     const second = caster.ask('JOIN_ROOM', 'AAAAAA');
@@ -193,6 +209,31 @@ test('a client that leaves, asks again, sends too much or is gone while it waits
     accepted(await lastJoined);
     await until('the last one is heard', () => tv.heard('CASTER_JOINED').some(({ username }) => username === 'last'));
     assert.deepEqual(tv.heard('CASTER_JOINED').map(({ username }) => username), ['one', 'last']);
+  }));
+
+test('a TV that leaves gives up all its entries, and the seat that it had', () =>
+  withOperator({}, async (server, operator) => {
+    const seats = async () => Number((await (await fetch(`${server.url}/metrics`)).text()).match(/^castway_tvs (\d+)/m)[1]);
+    operator.hold('tv');
+    const tv = await connect(server, { label: 'TV' });
+    for (const opens of [2, 3]) {
+      const given = Array.from({ length: opens }, () => tv.ask('TV_INIT', { name: 'Kitchen' }));
+      const left = tv.ask('LEAVE_ROOM');
+      for (const answer of await Promise.all(given)) refused(answer, 'left');
+      accepted(await left);
+      await operator.release({ allow: true });
+      refused(await tv.ask('LEAVE_ROOM'), 'not_in_room');
+    }
+    const opened = tv.ask('TV_INIT', { name: 'Kitchen' });
+    await operator.release({ allow: true });
+    const { code } = accepted(await opened);
+    const caster = await connect(server, { label: 'caster' });
+    accepted(await caster.ask('CHECK_CODE', code));
+    const given = [tv.ask('TV_INIT', { name: 'Kitchen', userRoom: 'ABCDEF' }), tv.ask('TV_INIT', { name: 'Kitchen', code: 'ABCDEG' })];
+    accepted(await tv.ask('LEAVE_ROOM'));
+    for (const answer of await Promise.all(given)) assert.ok(answer.ok || answer.error.code === 'left', JSON.stringify(answer));
+    refused(await caster.ask('CHECK_CODE', code), 'unknown_code');
+    assert.equal(await seats(), 0);
   }));
 
 test('the TV leaves, or another caster comes, before the answer', () =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { run } from './support/process.mjs';
-import { startServer } from './support/server.mjs';
+import { startServer, withServer } from './support/server.mjs';
 import { verify } from './support/turn.mjs';
 
 const PASSWORDS = {
@@ -56,6 +56,24 @@ test('a password of both forms needs nothing more, and the list of users says no
   const listed = JSON.parse((await server.cli(['user', 'list', '--json'])).stdout);
   assert.deepEqual(listed.map((user) => user.has_typed_key), [true, true, true]);
 });
+
+test('the list says who is blocked, and an operator has neither credentials nor a quota', () =>
+  withServer({}, async (server) => {
+    await server.addUser('carol', 'a-password-of-carol');
+    await server.cli(['user', 'add', 'anna', '--operator', '--password-stdin'], 'a-password-of-anna\n');
+    assert.equal((await server.cli(['block', 'user:carol'])).code, 0);
+    assert.match((await server.cli(['user', 'list'])).stdout, /^carol +blocked +anyone/m);
+    const [carol] = JSON.parse((await server.cli(['user', 'list', '--json'])).stdout);
+    assert.deepEqual([carol.name, carol.blocked, carol.enabled], ['carol', true, true]);
+    assert.match((await server.cli(['credentials', 'carol'])).stderr, /"carol" is blocked; unblock it with: castway unblock user:carol/);
+    for (const args of [['credentials', 'anna'], ['user', 'quota', 'anna'], ['user', 'quota', 'anna', '1G', '--scope', 'anyone']]) {
+      const { code, stderr } = await server.cli(args);
+      assert.equal(code, 1, args.join(' '));
+      assert.match(stderr, /"anna" is an operator/, args.join(' '));
+    }
+    assert.equal((await server.cli(['unblock', 'user:carol'])).code, 0);
+    assert.match((await server.cli(['user', 'list'])).stdout, /^carol +enabled/m);
+  }));
 
 test('what SASLprep prohibits is refused with the reason, and nothing is stored', async () => {
   for (const password of ['tab\there', '\u{1f600}\u{1f600}\u{1f600}']) {

@@ -172,7 +172,7 @@ describe('a quota', () => {
         assert.deepEqual([stranger.status, other.status], [200, 200]);
         assert.deepEqual(Object.keys(await stranger.json()), Object.keys(await other.json()), 'strangers learn nothing of the user');
 
-        assert.match((await server.cli(['user', 'quota', 'alice'])).stdout, /of 100kB in this month/);
+        assert.match((await server.cli(['user', 'quota', 'alice'])).stdout, /has relayed 120kB of 100kB in this month/, 'before anything is written');
         await server.restart();
         assert.equal(await allocations.client(ALICE).allocate(), 486, 'after a restart');
         assert.equal(server.logged(/a user has used up the quota of this month/).length, 1, 'it is told once');
@@ -184,9 +184,32 @@ describe('a quota', () => {
     });
   });
 
+  test('is used up by nobody who only takes the name, though strangers get scope anyone', async () => {
+    await withServer({ CASTWAY_STATIC_AUTH_SECRET: SECRET, CASTWAY_TURN_ACCESS: 'open' }, async (server) => {
+      await server.addUser(ALICE.username, ALICE.password);
+      assert.equal((await server.cli(['user', 'quota', 'alice', '1K'])).code, 0);
+      assert.equal((await server.cli(['user', 'quota', 'acme', '1K', '--scope', 'anyone'])).code, 0);
+      await withAllocations(server, async (allocations) => {
+        for (const name of ['alice', 'acme']) {
+          const credentials = await (await turn(server, {}, `username=${name}`)).json();
+          assert.match(credentials.username, new RegExp(`^\\d+:stranger-${name}$`));
+          const [a, b] = await allocations.pair(credentials);
+          await exchange(a, b, [1200, 1200]);
+        }
+        await counted(server, {});
+        assert.equal(await allocations.client(ALICE).allocate(), 0);
+        assert.equal(await allocations.client(signed('anyone', SECRET, 'acme')).allocate(), 0);
+      });
+      assert.match((await server.cli(['user', 'quota', 'stranger-alice', '1K', '--scope', 'anyone'])).stderr, /counts among all others/);
+    });
+  });
+
   test('of a name that a key or another issuer signs', async () => {
     await withServer({ CASTWAY_STATIC_AUTH_SECRET: SECRET, CASTWAY_USAGE_NAME: 'before:-' }, async (server) => {
       assert.equal((await server.cli(['user', 'quota', 'acme', '1K', '--scope', 'anyone'])).code, 0);
+      const refused = await server.cli(['user', 'quota', 'acme-1', '1K', '--scope', 'anyone']);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /what "acme-1" relays counts under the name "acme"/);
       await withAllocations(server, async (allocations) => {
         const [a, b] = await allocations.pair(signed('anyone', SECRET, 'acme-1'), signed('anyone', SECRET, 'acme-2'));
         await exchange(a, b, [1200]);

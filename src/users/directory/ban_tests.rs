@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use super::follower::Follower;
 use super::handle::Directory;
-use super::state::DirectoryState;
+use super::state::{DirectoryState, IndexedSnapshot};
 use super::tests::{at, config};
 use crate::turn::Scope::{Anyone, Clients};
 use crate::turn::codec::integrity::PasswordAlgorithm::Sha256;
@@ -114,4 +114,45 @@ async fn a_ban_lasts_as_long_as_it_was_given_although_the_clock_was_set() {
     let kept = store.bans(SystemTime::UNIX_EPOCH).await.unwrap();
     assert_eq!(kept[0].until.unwrap() - kept[0].since, 3600);
     assert_eq!(kept[0].since, i64::try_from(from).unwrap() + 10 - 10 * day);
+}
+
+#[tokio::test]
+async fn a_ban_that_a_clock_ahead_has_lifted_is_in_force_again_when_the_clock_is_set_back() {
+    let (_folder, store) = store().await;
+    let now = SystemTime::now();
+    ban(&store, "198.51.100.7", Some(HOUR), now - HOUR / 2).await;
+    ban(&store, "user:alice", Some(HOUR), now - HOUR / 2).await;
+    let directory = Directory::open(&store, &config("")).await.unwrap();
+    let mut follower = Follower::new(Arc::clone(&directory.0), store.clone());
+    let in_force = || directory.banned_addresses().contain([198, 51, 100, 7].into()) && directory.is_refused(Anyone, "alice");
+    follower.poll().await;
+    assert!(in_force());
+
+    // What a poll by a clock that is a day ahead leads to.
+    let ahead = IndexedSnapshot::new(store.snapshot().await.unwrap(), now + 24 * HOUR);
+    directory.0.banned.replace(&ahead.banned_networks);
+    directory.0.snapshot.store(Arc::new(ahead));
+    assert!(!in_force());
+
+    directory.note_clock_set(-86_400, now);
+    assert!(follower.apply_clock_jumps(now).await);
+    follower.poll().await;
+    assert!(in_force());
+}
+
+#[tokio::test]
+async fn an_operator_who_blocks_somebody_by_a_clock_that_is_ahead_ends_no_ban() {
+    let (_folder, store) = store().await;
+    let ahead = at(3) + 24 * HOUR;
+    for target in ["198.51.100.7", "user:alice", "user:kiosk"] {
+        ban(&store, target, Some(HOUR), at(1)).await;
+    }
+    ban(&store, "203.0.113.9", None, ahead).await;
+    assert_eq!(store.bans(at(4)).await.unwrap().len(), 4);
+    // Whom the operator lets in stays let in.
+    let kiosk = store.bans(at(4)).await.unwrap().into_iter().find(|ban| ban.target == "user:kiosk").unwrap().id;
+    assert_eq!(store.unban_id(kiosk, ahead).await.unwrap(), None, "it is over already");
+    assert!(!store.unban(&"user:alice".parse().unwrap(), ahead).await.unwrap());
+    let left = store.bans(at(4)).await.unwrap().into_iter().map(|ban| ban.target);
+    assert_eq!(left.collect::<Vec<_>>(), ["203.0.113.9", "198.51.100.7"]);
 }

@@ -65,6 +65,10 @@ impl Follower {
             self.started = self.started.saturating_add_signed(*by);
             ended = ended.saturating_add_signed(*by);
         }
+        if !jumps.is_empty() {
+            // Bans that were over by the clock of before may be in force by this one. A new connection reads everything again.
+            self.watcher = None;
+        }
         !jumps.is_empty()
     }
 

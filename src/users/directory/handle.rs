@@ -133,6 +133,11 @@ impl Directory {
         &self.0.banned
     }
 
+    /// Whether the user of this name is banned.
+    pub fn is_banned(&self, name: &str) -> bool {
+        self.0.snapshot.load().is_banned(name)
+    }
+
     /// Whether `name` is a banned user with this password.
     pub fn is_banned_with_password(&self, name: &str, password: &str) -> bool {
         let snapshot = self.0.snapshot.load();

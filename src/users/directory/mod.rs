@@ -29,3 +29,5 @@ mod operator_tests;
 mod reason_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod usage_tests;

@@ -4,6 +4,11 @@ use super::handle::Directory;
 use crate::users::password;
 
 impl Directory {
+    /// Whether this is the name of an operator, enabled or not.
+    pub fn is_operator(&self, name: &str) -> bool {
+        self.0.snapshot.load().operators.contains_key(name)
+    }
+
     /// Whether there is an enabled operator.
     pub fn has_operator(&self) -> bool {
         self.0.snapshot.load().operators.values().any(|operator| operator.enabled)

@@ -10,6 +10,19 @@ use crate::users::store::MAX_USAGE_ROWS;
 use crate::users::store::{Store, StoreError};
 use crate::users::usage::{ReachedQuota, Usage, UsageOwner, UsageRecord, with_current};
 
+/// Why a quota of a name would bound nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuotaNameError {
+    #[error("{0:?} is an operator, who relays nothing")]
+    Operator(String),
+    #[error("what {name:?} relays counts under the name {under:?} (CASTWAY_USAGE_NAME): set the quota of {under:?}")]
+    Other { name: String, under: String },
+    #[error(
+        "what {0:?} relays counts among all others, who have no quota: CASTWAY_USAGE_NAME says so, or it is a name of strangers or of a test"
+    )]
+    Others(String),
+}
+
 impl Directory {
     /// The account of a user who begins to have allocations.
     pub fn account(&self, scope: Scope, name: &str) -> Arc<UserAccount> {
@@ -26,6 +39,21 @@ impl Directory {
     /// Whether this is a user of the database, enabled or not.
     pub fn has_user(&self, scope: Scope, name: &str) -> bool {
         self.0.snapshot.load().has_user(scope, name)
+    }
+
+    /// Whether a quota of this name would hold: its traffic is kept under that name.
+    ///
+    /// # Errors
+    /// It is kept under another one.
+    pub fn check_quota_name(&self, scope: Scope, name: &str) -> Result<(), QuotaNameError> {
+        if self.is_operator(name) {
+            return Err(QuotaNameError::Operator(name.to_owned()));
+        }
+        match self.usage_owner(scope, name) {
+            UsageOwner::User { name: under, .. } if *under == *name => Ok(()),
+            UsageOwner::User { name: under, .. } => Err(QuotaNameError::Other { name: name.to_owned(), under: under.into() }),
+            UsageOwner::Others => Err(QuotaNameError::Others(name.to_owned())),
+        }
     }
 
     /// Whether a name has used up the quota of the month in a scope.

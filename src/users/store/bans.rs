@@ -17,11 +17,13 @@ impl Store {
     /// `TooManyBans`, `Database`.
     pub async fn ban(&self, target: &BanTarget, time: Option<Duration>, by: &str, now: SystemTime) -> Result<(), StoreError> {
         let mut transaction = self.begin_write().await?;
-        end_over(&mut transaction, now).await?;
         let target = target.to_string();
-        let others = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM bans WHERE target <> ?1").bind(&target);
-        if usize::try_from(others.fetch_one(&mut *transaction).await?).unwrap_or(usize::MAX) >= MAX_BANS {
-            return Err(StoreError::TooManyBans);
+        if count_others(&mut transaction, &target).await? >= MAX_BANS {
+            // The clock may be ahead and be set back, so bans that are over by it go only when they are in the way.
+            end_over(&mut transaction, now).await?;
+            if count_others(&mut transaction, &target).await? >= MAX_BANS {
+                return Err(StoreError::TooManyBans);
+            }
         }
         let until = time.map(|time| seconds(now).saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
         let insert = sqlx::query(
@@ -48,12 +50,10 @@ impl Store {
     /// # Errors
     /// `Database`.
     pub async fn unban_id(&self, id: i64, now: SystemTime) -> Result<Option<String>, StoreError> {
-        let mut transaction = self.begin_write().await?;
-        end_over(&mut transaction, now).await?;
-        let delete = sqlx::query_scalar("DELETE FROM bans WHERE id = ?1 RETURNING target").bind(id);
-        let target = delete.fetch_optional(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(target)
+        let delete =
+            sqlx::query_as::<_, (String, bool)>("DELETE FROM bans WHERE id = ?1 RETURNING target, until IS NULL OR until > ?2");
+        let ended = delete.bind(id).bind(seconds(now)).fetch_optional(&mut *self.pool.acquire().await?).await?;
+        Ok(ended.and_then(|(target, was_in_force)| was_in_force.then_some(target)))
     }
 
     /// Ends the ban of a target; `false`: there is none.
@@ -61,15 +61,12 @@ impl Store {
     /// # Errors
     /// `Database`.
     pub async fn unban(&self, target: &BanTarget, now: SystemTime) -> Result<bool, StoreError> {
-        let mut transaction = self.begin_write().await?;
-        end_over(&mut transaction, now).await?;
-        let delete = sqlx::query("DELETE FROM bans WHERE target = ?1").bind(target.to_string());
-        let ended = delete.execute(&mut *transaction).await?.rows_affected() > 0;
-        transaction.commit().await?;
-        Ok(ended)
+        let delete = sqlx::query_scalar("DELETE FROM bans WHERE target = ?1 RETURNING until IS NULL OR until > ?2");
+        let delete = delete.bind(target.to_string()).bind(seconds(now));
+        Ok(delete.fetch_optional(&mut *self.pool.acquire().await?).await?.unwrap_or(false))
     }
 
-    /// Forgets the bans that are over.
+    /// Forgets the bans that are over by a clock that is not ahead.
     ///
     /// # Errors
     /// `Database`.
@@ -81,6 +78,12 @@ impl Store {
 async fn end_over(connection: &mut SqliteConnection, now: SystemTime) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM bans WHERE until <= ?1").bind(seconds(now)).execute(connection).await?;
     Ok(())
+}
+
+/// The bans of other targets, those that are over included.
+async fn count_others(connection: &mut SqliteConnection, target: &str) -> Result<usize, sqlx::Error> {
+    let others = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM bans WHERE target <> ?1").bind(target);
+    Ok(usize::try_from(others.fetch_one(connection).await?).unwrap_or(usize::MAX))
 }
 
 /// The newest first.

@@ -22,6 +22,7 @@ import { remember } from './recent';
 import { rejoining, saveCall } from './rejoin';
 import { Settings } from './settings';
 import { start } from './start';
+import { openedQuery } from './token';
 import { KEYS, view } from './view';
 
 /** Some browsers leave the question about devices open until the user looks for it. */
@@ -227,7 +228,7 @@ function enterRoom(room: string): void {
   void loadInfo().then((loaded) => {
     if (!loaded) return;
     info = loaded;
-    moveOn(info, byId<HTMLAnchorElement>('notice-link'));
+    moveOn(info, byId<HTMLAnchorElement>('notice-link'), openedQuery);
     showLink();
     update();
   });

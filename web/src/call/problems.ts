@@ -5,6 +5,7 @@ import { makeProblem, type Problem } from '../lib/problem';
 import type { Verdict } from '../lib/verdict';
 import type { DeviceKind, Lack } from './devices';
 import type { Refusal } from './room';
+import { openedQuery } from './token';
 
 export const problems = {
   noWebsocket: () => makeProblem('no_websocket', t.callNoWebsocket, t.callNoWebsocketHint),
@@ -33,7 +34,7 @@ export function obstacle(info: Info, lack: Lack): Problem | null {
     return makeProblem('no_webrtc', t.callNoWebrtc, t.noWebrtcHint, { blocks: true });
   }
   if (!window.isSecureContext) {
-    const problem = insecure(info, t.callInsecure);
+    const problem = insecure(info, t.callInsecure, openedQuery);
     return { ...problem, tone: problem.tone === 'bad' ? 'warn' : problem.tone };
   }
   switch (lack) {

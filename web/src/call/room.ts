@@ -1,6 +1,7 @@
 import { later, type LiveReport, type Report } from '@castway/client/parts';
 import { at } from '../lib/base';
 import { Channel } from './channel';
+import { joinQuery } from './token';
 import { NO_OP_MESSAGE, parse, type Message } from './wire';
 
 const REQUEST_TIMEOUT_MS = 8000;
@@ -81,7 +82,7 @@ export class Room {
       if (place !== this.place) return;
       const channel = this.openChannel();
       this.channel = channel;
-      const request = post(`/join/${this.name}${location.search}`);
+      const request = post(`/join/${this.name}${joinQuery()}`);
       this.joining = request.then((reply) => {
         const client = reply && reply.body.params && reply.body.params.client_id;
         // The user has left in the meantime.

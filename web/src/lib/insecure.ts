@@ -6,17 +6,20 @@ import { samePath, securePage, showSecurePage } from './secure';
 
 const SEEN = 'castway.certificate';
 
-/** The problem of an insecure page: `title` says what needs HTTPS, and the notice leads to the same page at a secure address. */
-export function insecure(info: Info, title: string): Problem {
-  const secure = securePage(info);
+/**
+ * The problem of an insecure page: `title` says what needs HTTPS, and the notice leads to the same page at a secure address. `query`: the
+ * query of this page, if the page has removed it from its URL.
+ */
+export function insecure(info: Info, title: string, query?: string): Problem {
+  const secure = securePage(info, query);
   if (secure) return makeProblem('insecure', title, secure.fingerprint ? '' : t.insecurePublic, { tone: 'info', link: secure.url, secure });
   const port = location.port ? `:${location.port}` : '';
-  return makeProblem('insecure', title, t.insecureLocal, { link: `http://localhost${port}${samePath()}` });
+  return makeProblem('insecure', title, t.insecureLocal, { link: `http://localhost${port}${samePath(query)}` });
 }
 
 /** Opens the secure page without a click once the user has followed the link before. */
-export function moveOn(info: Info, link: HTMLAnchorElement): void {
-  const secure = window.isSecureContext || info.publicUrl ? null : securePage(info);
+export function moveOn(info: Info, link: HTMLAnchorElement, query?: string): void {
+  const secure = window.isSecureContext || info.publicUrl ? null : securePage(info, query);
   if (!secure) return;
   const { fingerprint } = info.https!;
   if (stored<string>('localStorage', SEEN) === fingerprint) location.replace(secure.url);
