@@ -10,6 +10,7 @@ use super::sign_in::{ProvenUser, SignIn};
 use super::token;
 use crate::config::CastAccess;
 use crate::hooks::authorize::{Answer, Authorizer, Question, SeatKind};
+use crate::operator::rows::agent_row;
 
 /// Characters of the sentence with which the operator's server refuses.
 const MAX_REASON_CHARS: usize = 300;
@@ -114,7 +115,7 @@ impl Admission {
             user: user.map(|user| user.name.clone()),
             token,
             address: applicant.address,
-            agent: applicant.agent.map(str::to_owned),
+            agent: applicant.agent.and_then(agent_row),
         }
     }
 

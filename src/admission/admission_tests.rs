@@ -8,6 +8,7 @@ use crate::config::secret::Secret;
 use crate::config::{CastAccess, Config, Settings};
 use crate::hooks::authorize::{Authorizer, SeatKind};
 use crate::limits::guesses::GuessReports;
+use crate::operator::rows::MAX_AGENT_CHARS;
 use crate::turn::Scope;
 use crate::users::{Directory, PasswordKeys, Store, UserName, UserPasswords};
 
@@ -139,6 +140,16 @@ async fn wrong_passwords_are_throttled_before_they_are_checked() {
     assert!(matches!(identify(&right), Err(AdmissionRefusal::TooManyAttempts { .. })));
     let elsewhere = Applicant { address: "192.0.2.2".parse().unwrap(), ..caster(&right) };
     assert!(admission.identify(elsewhere, world.now).is_ok(), "another client");
+}
+
+#[tokio::test]
+async fn a_question_has_the_beginning_of_a_user_agent() {
+    let admission = World::new().await.admission(CastAccess::Anyone).await;
+    let agent = "x".repeat(30_000);
+    for (agent, shown) in [(Some(agent.as_str()), Some(&agent[..MAX_AGENT_CHARS])), (Some(""), None), (None, None)] {
+        let question = admission.question(Applicant { agent, ..applicant(SeatKind::Tv, None) }, None, None, None);
+        assert_eq!(question.agent.as_deref(), shown);
+    }
 }
 
 #[tokio::test]

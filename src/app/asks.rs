@@ -71,7 +71,7 @@ impl App {
     /// The facts that stay as they are.
     fn fixed_facts(&self) -> ServerFacts {
         let config = &self.config;
-        let settings = config.settings.expose().set_fields().filter(|(field, _)| !Settings::SECRETS.contains(&field.as_str()));
+        let settings = config.settings.expose().set_fields().filter(|(field, _)| !Settings::is_hidden(field));
         let secrets = &config.credentials;
         ServerFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),

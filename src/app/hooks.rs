@@ -7,7 +7,7 @@ use crate::hooks::authorize::{ANSWER_TIMEOUT, Authorizer};
 use crate::hooks::client::Client;
 use crate::hooks::event::{Event, Events};
 use crate::hooks::resolve::Resolver;
-use crate::hooks::webhooks::Webhooks;
+use crate::hooks::webhooks::{FIRST_PAUSE, Webhooks};
 use crate::tls::{Certificate, CertificateKind, Certificates};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -27,7 +27,7 @@ impl Hooks {
         let secret = config.secret.clone().filter(|_| is_used);
         let client = secret.map(|secret| Client::new(secret, config.private, Resolver::of_machine()));
         Self {
-            webhooks: Webhooks::new(&config.webhooks, client.as_ref()),
+            webhooks: Webhooks::new(&config.webhooks, client.as_ref(), FIRST_PAUSE),
             authorizer: Authorizer::new(config.authorize.as_ref(), client.as_ref(), ANSWER_TIMEOUT),
         }
     }

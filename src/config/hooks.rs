@@ -1,8 +1,10 @@
 //! Requests to servers of the operator: webhooks, and the question who may take a seat.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::LazyLock;
 
+use ipnet::Ipv6Net;
 use url::{Host, Url};
 
 use super::reader::Reader;
@@ -120,11 +122,17 @@ impl fmt::Debug for HookUrl {
     }
 }
 
+/// The relay denies its peers the same networks, those of cloud metadata and addresses inside of addresses among them. But in a network with
+/// IPv6 alone, DNS64 gives every name of an IPv4 host an address with this prefix, and only the IPv4 address inside says where that leads.
+static PUBLIC: LazyLock<PeerPolicy> = LazyLock::new(|| {
+    let translated = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xFF9B, 0, 0, 0, 0, 0, 0), 96);
+    PeerPolicy { allowed: vec![translated.into()], ..PeerPolicy::default() }
+});
+
 /// Whether a request may go to this address: loopback always; others over TLS, if they are public or `private` ones are allowed.
 #[must_use]
 pub fn may_connect(ip: IpAddr, secure: bool, private: bool) -> bool {
-    // The relay denies its peers the same networks, those of cloud metadata and addresses inside of addresses among them.
-    ip.to_canonical().is_loopback() || (secure && (private || PeerPolicy::default().permits(ip, Scope::Anyone)))
+    ip.to_canonical().is_loopback() || (secure && (private || PUBLIC.permits(ip, Scope::Anyone)))
 }
 
 impl HooksConfig {
@@ -255,6 +263,9 @@ mod tests {
             "[fe80::1]",
             "[::ffff:10.1.2.3]",
             "[64:ff9b::10.1.2.3]",
+            "[64:ff9b::127.0.0.1]",
+            "[64:ff9b::169.254.169.254]",
+            "[64:ff9b:1::8.8.8.8]",
             "[2002:a01:203::1]",
             "0x0a010203",
             "3232235777",
@@ -265,6 +276,7 @@ mod tests {
                 read(&[("CASTWAY_AUTHORIZE_URL", &url), ("CASTWAY_WEBHOOK_SECRET", SECRET), ("CASTWAY_HOOKS_PRIVATE", "true")]);
             assert!(allowed.is_ok_and(|config| config.authorize.is_some()), "{host}");
         }
+        assert!(webhooks("https://[64:ff9b::8.8.8.8]/hook").is_ok(), "a public address behind NAT64");
         let plain = [("CASTWAY_WEBHOOK_URL", "http://10.1.2.3/"), ("CASTWAY_HOOKS_PRIVATE", "true")];
         assert!(read(&plain).expect_err("a secret and events would go over the network as they are").contains("https://"));
     }

@@ -341,6 +341,8 @@ pub struct Settings {
 impl Settings {
     /// The fields whose values are secrets. Each has a field with `_file` at its end that names a file with them.
     pub const SECRETS: [&str; 3] = ["static_auth_secret", "api_keys", "webhook_secret"];
+    /// The fields whose values are not shown either, because the paths of such URLs may be secrets.
+    pub const PRIVATE: [&str; 2] = ["webhook_url", "authorize_url"];
 
     /// The default of each setting that has a fixed one. The reader falls back to these texts, the help shows them, and a test
     /// compares `.env.example` with them.

@@ -19,6 +19,8 @@ use crate::limits::log_interval::LogInterval;
 
 /// How long a client waits for its answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// A request with at least this time of its own that is not answered says that the server is down; with less, only that it had waited.
+const FULL_REQUEST_TIME: Duration = Duration::from_millis(1500);
 /// Bytes of a question.
 const MAX_QUESTION_BYTES: usize = 32 * 1024;
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -47,8 +49,12 @@ type Answered = watch::Receiver<Option<Outcome>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Answered(Answer),
-    /// Nothing was answered, or not as it should.
+    /// Nothing was answered, or that the server can't answer now.
     Down,
+    /// Something else was answered than a yes or a no.
+    Unusable,
+    /// The question had waited for so long that no time was left for its answer.
+    Busy,
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +103,7 @@ impl Authorizer {
     }
 
     /// Answers by result: `allowed`, `remembered` (allowed without asking again), `refused`, `down` (the server did not answer, or not as it
-    /// should), `busy` (too many questions waited).
+    /// should), `busy` (too many questions waited, or one for too long).
     #[must_use]
     pub fn counts(&self) -> Option<[(&'static str, u64); 5]> {
         let Counts { allowed, remembered, refused, down, busy } = &self.0.as_ref()?.counts;
@@ -141,7 +147,11 @@ impl Inner {
                 answer
             }
             Some(Outcome::Down) => self.down(),
-            None => self.busy("a question waited for too long"),
+            Some(Outcome::Unusable) => {
+                self.counts.down.fetch_add(1, Ordering::Relaxed);
+                Answer::Unavailable
+            }
+            Some(Outcome::Busy) | None => self.busy("too many questions wait"),
         }
     }
 
@@ -170,13 +180,19 @@ impl Inner {
 
     async fn send(self: Arc<Self>, asking: Asking<Waiter>) {
         let limit = asking.until.saturating_duration_since(Instant::now());
-        let answer = self.target.post(asking.json.expose().clone(), limit).await;
-        let (outcome, ending) = match read(answer) {
-            Ok(Answer::Allowed) => (Outcome::Answered(Answer::Allowed), Ending::Yes),
-            Ok(answer) => (Outcome::Answered(answer), Ending::Other),
-            Err((problem, ending)) => {
-                self.log_down(&problem);
-                (Outcome::Down, ending)
+        let (outcome, ending) = match self.target.post(asking.json.expose().clone(), limit).await {
+            Ok(answer) => {
+                let (outcome, problem) = read(&answer);
+                if let Some(problem) = problem {
+                    self.log_problem(&problem, outcome == Outcome::Down);
+                }
+                let is_yes = outcome == Outcome::Answered(Answer::Allowed);
+                (outcome, if is_yes { Ending::Yes } else { Ending::Other })
+            }
+            Err(PostError::Late) if limit < FULL_REQUEST_TIME => (Outcome::Busy, Ending::Unknown),
+            Err(error) => {
+                self.log_problem(&error.to_string(), true);
+                (Outcome::Down, Ending::Unanswered)
             }
         };
         self.questions().finish(&asking, ending, Instant::now());
@@ -198,9 +214,9 @@ impl Inner {
         Answer::Unavailable
     }
 
-    fn log_down(&self, problem: &str) {
+    fn log_problem(&self, problem: &str, is_down: bool) {
         if self.unanswered.is_due(self.start.elapsed()) {
-            let meanwhile = if self.allows_when_down { "allowed" } else { "refused" };
+            let meanwhile = if is_down && self.allows_when_down { "allowed" } else { "refused" };
             let url = self.target.url();
             tracing::warn!(%url, "CASTWAY_AUTHORIZE_URL can't be asked: {problem}; meanwhile everybody is {meanwhile}");
         }
@@ -211,18 +227,28 @@ impl Inner {
     }
 }
 
-/// `None`: the question was not sent in time.
+/// `None`: the question was not sent in time, or gave way to another one.
 async fn outcome(mut answered: Answered, until: Instant) -> Option<Outcome> {
     let outcome = answered.wait_for(Option::is_some);
     tokio::time::timeout_at(until.into(), outcome).await.ok()?.ok()?.clone()
 }
 
-/// Reads what the server has answered, or why it can't be used.
-fn read(answer: Result<PostAnswer, PostError>) -> Result<Answer, (String, Ending)> {
-    let PostAnswer { status, body } = answer.map_err(|error| (error.to_string(), Ending::Unanswered))?;
-    if status != StatusCode::OK {
-        return Err((format!("it answers with {}", status.as_u16()), Ending::Other));
-    }
-    let answer = body.and_then(|body| read_answer(&body));
-    answer.ok_or_else(|| ("its answer is not {\"allow\": true} or {\"allow\": false} in JSON".to_owned(), Ending::Other))
+/// Reads what the server has answered, with the problem where it is neither a yes nor a no. Only a server that says itself that it can't
+/// answer now is down: whoever asks chooses the question, and must not get in with one that the server does not understand.
+fn read(answer: &PostAnswer) -> (Outcome, Option<String>) {
+    let PostAnswer { status, body } = answer;
+    let outcome = match *status {
+        StatusCode::OK => {
+            let answer = body.as_deref().and_then(read_answer);
+            return answer.map_or_else(
+                || (Outcome::Unusable, Some("its answer is not {\"allow\": true} or {\"allow\": false} in JSON".to_owned())),
+                |answer| (Outcome::Answered(answer), None),
+            );
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Outcome::Down,
+        status if status.is_server_error() => Outcome::Down,
+        status if status.is_client_error() => Outcome::Answered(Answer::Refused(None)),
+        _ => Outcome::Unusable,
+    };
+    (outcome, Some(format!("it answers with {}", status.as_u16())))
 }

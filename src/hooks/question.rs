@@ -43,7 +43,7 @@ pub struct Question {
     /// Whatever the front end sent.
     pub token: Option<Secret<String>>,
     pub address: IpAddr,
-    /// The User-Agent of its connection.
+    /// The beginning of the User-Agent of its connection.
     pub agent: Option<String>,
 }
 

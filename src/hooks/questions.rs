@@ -1,7 +1,8 @@
 //! The questions that wait, those that were sent, and the answers that are remembered. The time is an argument.
 //!
 //! - Owner: [`super::authorize::Authorizer`], behind a lock.
-//! - Invariants: an address can take neither all requests nor all places of those that wait. What waits and what is remembered is bounded.
+//! - Invariants: an address can take neither all requests nor all places of those that wait, and where no place is left, whoever has most of
+//!   them gives way. What waits and what is remembered is bounded.
 //!   While the operator's server doesn't answer, one question at a time finds out whether it does again.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
@@ -14,6 +15,7 @@ use axum::body::Bytes;
 
 use super::question::Key;
 use crate::config::secret::Secret;
+use crate::limits::ip_prefix;
 
 pub(super) const MAX_REQUESTS: usize = 16;
 /// Requests of one address. Others have the rest.
@@ -22,8 +24,11 @@ const MAX_REQUESTS_OF_ADDRESS: usize = 8;
 const MAX_WAITING: usize = 1024;
 const MAX_WAITING_OF_ADDRESS: usize = 128;
 const MAX_WAITING_BYTES: usize = 1 << 20;
+const MAX_WAITING_BYTES_OF_ADDRESS: usize = 64 * 1024;
 /// What a question takes besides its JSON.
 const QUESTION_OVERHEAD_BYTES: usize = 256;
+/// A question with less time left is not sent: its answer would hardly come in time.
+const MIN_REQUEST_TIME: Duration = Duration::from_millis(500);
 /// How long a yes is remembered, and how many are.
 const YES_LIFETIME: Duration = Duration::from_secs(30);
 const MAX_REMEMBERED: usize = 10_000;
@@ -65,11 +70,26 @@ pub(super) enum Ending {
     /// Any other answer.
     Other,
     Unanswered,
+    /// It had too little time to say anything about the server.
+    Unknown,
+}
+
+/// The questions of one address that wait. There is at least one.
+#[derive(Debug)]
+struct Crowd<T> {
+    questions: VecDeque<Asking<T>>,
+    bytes: usize,
+}
+
+impl<T> Default for Crowd<T> {
+    fn default() -> Self {
+        Self { questions: VecDeque::new(), bytes: 0 }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Questions<T> {
-    waiting: BTreeMap<IpAddr, VecDeque<Asking<T>>>,
+    waiting: BTreeMap<IpAddr, Crowd<T>>,
     /// The addresses of `waiting`, in the order of their turns.
     turns: VecDeque<IpAddr>,
     waiting_count: usize,
@@ -119,32 +139,75 @@ impl<T: Clone> Questions<T> {
         if self.down_until.is_some_and(|until| now < until || self.probe.is_some()) {
             return Place::Down;
         }
-        let bytes = bytes(&asking);
-        let of_address = self.waiting.get(&asking.client).map_or(0, VecDeque::len);
-        let is_full = self.waiting_count >= MAX_WAITING || self.waiting_bytes + bytes > MAX_WAITING_BYTES;
-        if is_full || of_address >= MAX_WAITING_OF_ADDRESS {
+        if !self.make_place(&asking) {
             return Place::Full;
         }
         if self.down_until.is_some() {
             self.probe = Some(asking.request_key);
         }
         self.waiters.insert(asking.request_key, asking.waiter.clone());
+        let bytes = bytes(&asking);
         self.waiting_count += 1;
         self.waiting_bytes += bytes;
-        if of_address == 0 {
+        let crowd = self.waiting.entry(asking.client).or_default();
+        if crowd.questions.is_empty() {
             self.turns.push_back(asking.client);
         }
-        self.waiting.entry(asking.client).or_default().push_back(asking);
+        crowd.bytes += bytes;
+        crowd.questions.push_back(asking);
         Place::Waits(())
     }
 
-    /// The next question to send, if another request may be sent. Skips those whose time is over, and those that nobody waits for.
+    /// Makes a place for the newcomer. The newest questions of those who have most give way, unless that is the newcomer's address.
+    fn make_place(&mut self, newcomer: &Asking<T>) -> bool {
+        let bytes = bytes(newcomer);
+        let (count_of_address, bytes_of_address) =
+            self.waiting.get(&newcomer.client).map_or((0, 0), |crowd| (crowd.questions.len(), crowd.bytes));
+        if count_of_address >= MAX_WAITING_OF_ADDRESS || bytes_of_address + bytes > MAX_WAITING_BYTES_OF_ADDRESS {
+            return false;
+        }
+        loop {
+            let is_full = self.waiting_count >= MAX_WAITING;
+            if !is_full && self.waiting_bytes + bytes <= MAX_WAITING_BYTES {
+                return true;
+            }
+            let largest = if is_full {
+                self.largest(newcomer.client, 1, |crowd| crowd.questions.len())
+            } else {
+                self.largest(newcomer.client, bytes, |crowd| crowd.bytes)
+            };
+            let Some(largest) = largest else { return false };
+            self.drop_newest(largest);
+        }
+    }
+
+    /// The address with most in the site with most; `None`: that would be the newcomer's, with its question of size `added`.
+    fn largest(&self, newcomer: IpAddr, added: usize, size: impl Fn(&Crowd<T>) -> usize) -> Option<IpAddr> {
+        let mut sites = HashMap::from([(ip_prefix::of_site(newcomer), added)]);
+        for (address, crowd) in &self.waiting {
+            *sites.entry(ip_prefix::of_site(*address)).or_default() += size(crowd);
+        }
+        let rank = |address: IpAddr, of_address: usize| (sites[&ip_prefix::of_site(address)], of_address);
+        let own = rank(newcomer, self.waiting.get(&newcomer).map_or(0, &size) + added);
+        let (largest, address) = self.waiting.iter().map(|(address, crowd)| (rank(*address, size(crowd)), *address)).max()?;
+        (largest > own).then_some(address)
+    }
+
+    fn drop_newest(&mut self, client: IpAddr) {
+        let asking = self.remove(client, VecDeque::pop_back);
+        if !self.waiting.contains_key(&client) {
+            self.turns.retain(|turn| *turn != client);
+        }
+        self.leave(&asking);
+    }
+
+    /// The next question to send, if another request may be sent. Skips those with too little time left, and those that nobody waits for.
     pub(super) fn next(&mut self, now: Instant, is_awaited: impl Fn(&T) -> bool) -> Option<Asking<T>> {
         while self.sent_count < MAX_REQUESTS {
             let may_send = |client: &IpAddr| self.sent.get(client).is_none_or(|count| *count < MAX_REQUESTS_OF_ADDRESS);
             let turn = self.turns.iter().position(may_send)?;
             let asking = self.take(turn);
-            if now < asking.until && is_awaited(&asking.waiter) {
+            if now + MIN_REQUEST_TIME <= asking.until && is_awaited(&asking.waiter) {
                 *self.sent.entry(asking.client).or_default() += 1;
                 self.sent_count += 1;
                 return Some(asking);
@@ -157,15 +220,24 @@ impl<T: Clone> Questions<T> {
     /// Takes the first question of the address whose turn it is.
     fn take(&mut self, turn: usize) -> Asking<T> {
         let client = self.turns.remove(turn).expect("it is a turn");
-        let of_client = self.waiting.get_mut(&client).expect("an address with a turn has questions");
-        let asking = of_client.pop_front().expect("an address with a turn has questions");
-        if of_client.is_empty() {
-            self.waiting.remove(&client);
-        } else {
+        let asking = self.remove(client, VecDeque::pop_front);
+        if self.waiting.contains_key(&client) {
             self.turns.push_back(client);
         }
+        asking
+    }
+
+    /// Takes one of the questions of an address that has some.
+    fn remove(&mut self, client: IpAddr, pop: fn(&mut VecDeque<Asking<T>>) -> Option<Asking<T>>) -> Asking<T> {
+        let crowd = self.waiting.get_mut(&client).expect("it has questions");
+        let asking = pop(&mut crowd.questions).expect("it has questions");
+        let bytes = bytes(&asking);
+        crowd.bytes -= bytes;
+        if crowd.questions.is_empty() {
+            self.waiting.remove(&client);
+        }
         self.waiting_count -= 1;
-        self.waiting_bytes -= bytes(&asking);
+        self.waiting_bytes -= bytes;
         asking
     }
 
@@ -186,6 +258,9 @@ impl<T: Clone> Questions<T> {
         *of_client -= 1;
         if *of_client == 0 {
             self.sent.remove(&asking.client);
+        }
+        if ending == Ending::Unknown {
+            return;
         }
         if ending == Ending::Unanswered {
             self.unanswered += 1;

@@ -61,9 +61,12 @@ fn an_address_has_a_share_of_the_places_that_wait() {
     let waits = (0..1000).filter(|_| ask(&mut questions, 1) == Place::Waits(())).count();
     assert_eq!(waits, MAX_WAITING_OF_ADDRESS);
     assert_eq!((ask(&mut questions, 1), ask(&mut questions, 2)), (Place::Full, Place::Waits(())));
-    let waits =
-        (2..=255).flat_map(|number| [number; 100]).filter(|number| ask(&mut questions, *number) == Place::Waits(())).count();
-    assert_eq!(waits + MAX_WAITING_OF_ADDRESS + 1, MAX_WAITING);
+    for number in (2..=255).flat_map(|number| [number; 100]) {
+        ask(&mut questions, number);
+    }
+    assert_eq!(questions.waiting_count, MAX_WAITING);
+    let shares: Vec<_> = questions.waiting.values().map(|crowd| crowd.questions.len()).collect();
+    assert!(shares.len() == 255 && shares.iter().all(|share| (3..=5).contains(share)), "{shares:?}");
     let ended = now + 2 * SECOND;
     assert!(questions.next(ended, all).is_none(), "their time is over");
     assert!(questions.waiters.is_empty() && questions.waiting.is_empty() && questions.turns.is_empty());
@@ -77,6 +80,88 @@ fn questions_that_wait_are_bounded_in_bytes() {
         |name: u32| Asking { json: Secret::new(vec![b'x'; 32 * 1024].into()), ..asking(client((name % 200) as u8), name, now) };
     let waits = (0..200).filter(|name| questions.ask(long(*name), now) == Place::Waits(())).count();
     assert!((30..=32).contains(&waits), "{waits}");
+}
+
+#[test]
+fn the_questions_of_one_address_are_bounded_in_bytes() {
+    let (mut questions, now) = (Questions::default(), Instant::now());
+    let long = |number, name| Asking { json: Secret::new(vec![b'x'; 6000].into()), ..asking(client(number), name, now) };
+    let waits = (0..100).filter(|name| questions.ask(long(1, *name), now) == Place::Waits(())).count();
+    assert_eq!(waits, MAX_WAITING_BYTES_OF_ADDRESS / (6000 + QUESTION_OVERHEAD_BYTES));
+    // A crowd that fills all bytes leaves places to somebody else.
+    for (number, name) in (2..100).flat_map(|number| (0..20).map(move |name| (number, 1000 * u32::from(number) + name))) {
+        questions.ask(long(number, name), now);
+    }
+    assert!(questions.waiting_bytes > MAX_WAITING_BYTES - 7000);
+    assert_eq!(questions.ask(long(200, 1_000_000), now), Place::Waits(()));
+    assert!(questions.waiting_bytes <= MAX_WAITING_BYTES);
+}
+
+#[test]
+fn where_no_place_is_left_the_newest_question_of_the_largest_crowd_gives_way() {
+    let (mut questions, now) = (Questions::default(), Instant::now());
+    for (number, name) in (1..=10).flat_map(|number| (0..135).map(move |name| (number, 1000 * u32::from(number) + name))) {
+        questions.ask(asking(client(number), name, now), now);
+    }
+    assert_eq!(questions.waiting_count, MAX_WAITING);
+    let known = |questions: &Questions<u32>, name| questions.waiters.values().any(|waiter| *waiter == name);
+    let newest = questions.waiting.values().map(|crowd| (crowd.questions.len(), crowd.questions.back().unwrap().waiter)).max();
+    assert_eq!(questions.ask(asking(client(99), 7, now), now), Place::Waits(()));
+    assert_eq!((questions.waiting_count, questions.waiters.len()), (MAX_WAITING, MAX_WAITING));
+    assert!(known(&questions, 7) && !known(&questions, newest.unwrap().1), "whoever waits for it is told");
+    assert!(sent(&mut questions, now).iter().any(|asking| asking.waiter == 7), "it is asked with the first ones");
+}
+
+#[test]
+fn all_addresses_of_a_site_give_way_together() {
+    let (mut questions, now) = (Questions::default(), Instant::now());
+    for name in 0..2000_u32 {
+        let network = IpAddr::V6(std::net::Ipv6Addr::from_bits(0x2001_0db8_0001_u128 << 80 | u128::from(name) << 64));
+        questions.ask(asking(network, name, now), now);
+    }
+    assert_eq!((questions.waiting_count, questions.turns.len()), (MAX_WAITING, MAX_WAITING));
+    for name in 0..100 {
+        assert_eq!(questions.ask(asking(client(9), 5000 + name, now), now), Place::Waits(()), "{name}");
+    }
+    assert_eq!((questions.waiting_count, questions.turns.len()), (MAX_WAITING, MAX_WAITING - 100 + 1));
+    assert!(sent(&mut questions, now + 2 * SECOND).is_empty());
+    assert!(questions.waiters.is_empty() && questions.waiting.is_empty() && questions.turns.is_empty());
+    assert_eq!((questions.waiting_count, questions.waiting_bytes), (0, 0));
+}
+
+#[test]
+fn a_question_with_too_little_time_left_is_not_sent() {
+    let (mut questions, now) = (Questions::default(), Instant::now());
+    for name in 0..2 {
+        questions.ask(asking(client(name), name.into(), now), now);
+        let at = now + 2 * SECOND - MIN_REQUEST_TIME + Duration::from_millis(name.into());
+        assert_eq!(questions.next(at, all).is_some(), name == 0);
+    }
+    assert_eq!(questions.waiters.len(), 1, "whoever waits for the second one is told");
+}
+
+#[test]
+fn a_request_that_had_no_time_says_nothing_about_the_server() {
+    let (mut questions, mut now) = (Questions::default(), Instant::now());
+    let mut end = |name, ending, now| {
+        let place = questions.ask(asking(client(1), name, now), now);
+        if let Some(asking) = questions.next(now, all) {
+            questions.finish(&asking, ending, now);
+        }
+        place
+    };
+    for name in 0..50 {
+        assert_eq!(end(name, Ending::Unknown, now), Place::Waits(()));
+    }
+    for name in 100..100 + MAX_UNANSWERED {
+        assert_eq!(end(1000 + name, Ending::Unknown, now), Place::Waits(()));
+        assert_eq!(end(name, Ending::Unanswered, now), Place::Waits(()), "it neither adds to the others nor ends their row");
+    }
+    assert_eq!(end(200, Ending::Other, now), Place::Down);
+    now += DOWN_TIME;
+    assert_eq!(end(201, Ending::Unknown, now), Place::Waits(()), "it finds out nothing");
+    assert_eq!(end(202, Ending::Unanswered, now), Place::Waits(()), "and the next one does");
+    assert_eq!(end(203, Ending::Other, now), Place::Down);
 }
 
 #[test]

@@ -50,12 +50,13 @@ impl EventQueue {
         self.waiting.front().cloned()
     }
 
-    /// The event was sent, or is given up. It may have been dropped meanwhile.
-    pub(super) fn remove(&mut self, number: u64) {
-        if self.waiting.front().is_some_and(|first| first.number == number) {
-            let event = self.waiting.pop_front().expect("it is there");
+    /// The event was sent, or is given up. Returns whether it was still there, and not dropped meanwhile.
+    pub(super) fn remove(&mut self, number: u64) -> bool {
+        let removed = self.waiting.pop_front_if(|first| first.number == number);
+        if let Some(event) = &removed {
             self.bytes -= event.json.len() + EVENT_OVERHEAD_BYTES;
         }
+        removed.is_some()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -88,8 +89,8 @@ mod tests {
         }
         let first = queue.first().unwrap();
         assert_eq!(queue.first().unwrap().number, first.number, "an attempt takes nothing away");
-        queue.remove(first.number);
-        queue.remove(first.number);
+        assert!(queue.remove(first.number));
+        assert!(!queue.remove(first.number));
         assert_eq!(names(&mut queue), [2, 3], "an event is removed once");
         assert_eq!(queue.bytes, 0);
     }

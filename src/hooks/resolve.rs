@@ -69,13 +69,22 @@ mod tests {
     #[tokio::test]
     async fn a_name_leads_to_public_addresses_and_to_this_machine() {
         let url = "https://app.example.org:8443/hook";
-        let public = addresses(url, &["8.8.8.8", "2606:4700::1", "127.0.0.1"], false).await;
-        assert_eq!(public.unwrap(), ["8.8.8.8:8443", "[2606:4700::1]:8443", "127.0.0.1:8443"]);
+        let public = addresses(url, &["8.8.8.8", "2606:4700::1", "127.0.0.1", "64:ff9b::808:808"], false).await;
+        assert_eq!(public.unwrap(), ["8.8.8.8:8443", "[2606:4700::1]:8443", "127.0.0.1:8443", "[64:ff9b::808:808]:8443"]);
         let mixed = addresses(url, &["10.0.0.7", "8.8.8.8", "::ffff:192.168.0.1"], false).await;
         assert_eq!(mixed.unwrap(), ["8.8.8.8:8443"], "the others are left out");
-        for private in
-            ["10.0.0.7", "192.168.0.1", "169.254.169.254", "100.64.1.1", "fd00::1", "fe80::1", "::ffff:10.0.0.7", "0.0.0.0"]
-        {
+        for private in [
+            "10.0.0.7",
+            "192.168.0.1",
+            "169.254.169.254",
+            "100.64.1.1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.7",
+            "64:ff9b::a00:7",
+            "64:ff9b::7f00:1",
+            "0.0.0.0",
+        ] {
             let found: &[&str] = Box::leak(Box::new([private]));
             let refused = addresses(url, found, false).await.expect_err(private);
             assert!(refused.contains("CASTWAY_HOOKS_PRIVATE"), "{refused}");

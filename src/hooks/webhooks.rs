@@ -1,7 +1,8 @@
 //! Tells the operator's servers what happens (`CASTWAY_WEBHOOK_URL`).
 //!
 //! Each URL has a queue of its own, whose events are sent in order, one at a time. An event that is not taken is sent again, with growing
-//! pauses. It may reach its receiver twice, which knows it by its id. Nothing is kept over a restart.
+//! pauses. It may reach its receiver twice, which knows it by its id. One that the receiver refuses is given up soon, so that it does not hold
+//! up the others. Nothing is kept over a restart.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,12 +24,13 @@ use crate::limits::log_interval::LogInterval;
 /// For a connection and the answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after the first failed attempt; each further one doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(600);
 /// How old an event is that is given up.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
-/// The same for an event that the receiver refuses, so that it does not hold up the others for a day.
-const MAX_AGE_OF_REFUSED: Duration = Duration::from_secs(600);
+/// How often, and for how long, the receiver refuses an event before it is given up.
+const MAX_REFUSALS: u32 = 3;
+const MAX_REFUSED_TIME: Duration = Duration::from_secs(600);
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Clones share it.
@@ -39,6 +41,23 @@ pub struct Webhooks(Arc<Inner>);
 struct Inner {
     webhooks: Vec<Webhook>,
     counts: Counts,
+    first_pause: Duration,
+}
+
+/// How an attempt has ended.
+enum Attempt {
+    Taken,
+    /// The receiver does not want this event, however often it comes.
+    Refused(String),
+    Failed(String),
+}
+
+/// The refusals of the event that is sent.
+#[derive(Debug)]
+struct Refusals {
+    event: u64,
+    since: Instant,
+    count: u32,
 }
 
 #[derive(Debug, Default)]
@@ -71,12 +90,12 @@ struct Told<'a> {
 }
 
 impl Webhooks {
-    /// `client`: there is one where there are URLs.
+    /// `client`: there is one where there are URLs; `first_pause`: see [`FIRST_PAUSE`].
     #[must_use]
-    pub fn new(urls: &[HookUrl], client: Option<&Client>) -> Self {
+    pub fn new(urls: &[HookUrl], client: Option<&Client>, first_pause: Duration) -> Self {
         let webhooks =
             client.into_iter().flat_map(|client| urls.iter().map(|url| Webhook::new(Target::new(client, url.clone()))));
-        Self(Arc::new(Inner { webhooks: webhooks.collect(), counts: Counts::default() }))
+        Self(Arc::new(Inner { webhooks: webhooks.collect(), counts: Counts::default(), first_pause }))
     }
 
     /// Takes events for all URLs.
@@ -91,7 +110,7 @@ impl Webhooks {
 
     /// Sends events as they come; never returns.
     pub async fn run(self) {
-        join_all(self.0.webhooks.iter().map(|webhook| webhook.run(&self.0.counts))).await;
+        join_all(self.0.webhooks.iter().map(|webhook| webhook.run(&self.0))).await;
         // There is no URL.
         std::future::pending().await
     }
@@ -142,20 +161,44 @@ impl Webhook {
         }
     }
 
-    async fn run(&self, counts: &Counts) {
+    async fn run(&self, inner: &Inner) {
+        let counts = &inner.counts;
         let mut failures = 0;
+        let mut refusals = None;
+        let mut is_taken = true;
         loop {
             let Some(event) = self.first().await else { continue };
-            let Err(problem) = self.attempt(&event, counts).await else {
-                if failures > 0 {
-                    tracing::info!(url = %self.target.url(), "a webhook takes events again");
+            let (problem, longest) = match self.attempt(&event, counts).await {
+                Attempt::Taken => {
+                    if !is_taken {
+                        tracing::info!(url = %self.target.url(), "a webhook takes events again");
+                    }
+                    (failures, is_taken) = (0, true);
+                    self.log_lost();
+                    continue;
                 }
-                failures = 0;
-                self.log_lost();
-                continue;
+                Attempt::Refused(problem) => {
+                    failures = 0;
+                    let longest = match Refusals::add(&mut refusals, event.number, Instant::now()) {
+                        Some(count) => pause(inner.first_pause, count),
+                        None => {
+                            self.give_up(&event, counts);
+                            Duration::ZERO
+                        }
+                    };
+                    (problem, longest)
+                }
+                Attempt::Failed(problem) => {
+                    failures += 1;
+                    let is_old = event.since.elapsed() >= MAX_AGE;
+                    if is_old {
+                        self.give_up(&event, counts);
+                    }
+                    (problem, pause(inner.first_pause, if is_old { 1 } else { failures }))
+                }
             };
-            failures += 1;
-            let pause = pause(failures).mul_f64(rand::rng().random_range(0.5..1.0));
+            is_taken = false;
+            let pause = longest.mul_f64(rand::rng().random_range(0.5..1.0));
             self.log(&problem, pause);
             tokio::time::sleep(pause).await;
         }
@@ -172,33 +215,38 @@ impl Webhook {
 
     async fn finish(&self, counts: &Counts) {
         while let Some(event) = { self.queue().first() } {
-            if self.attempt(&event, counts).await.is_err() {
-                return;
+            match self.attempt(&event, counts).await {
+                Attempt::Taken => (),
+                Attempt::Refused(_) => self.give_up(&event, counts),
+                Attempt::Failed(_) => return,
             }
         }
     }
 
-    /// Sends an event once. If it isn't taken, it stays the first one, unless it is too old.
-    async fn attempt(&self, event: &QueuedEvent, counts: &Counts) -> Result<(), String> {
+    /// Sends an event once. If it isn't taken, it stays the first one.
+    async fn attempt(&self, event: &QueuedEvent, counts: &Counts) -> Attempt {
         let answer = self.target.post(event.json.clone(), ATTEMPT_TIMEOUT).await;
-        let (problem, max_age) = match answer {
+        let failed = match answer {
             Ok(answer) if answer.status.is_success() => {
                 self.queue().remove(event.number);
                 counts.delivered.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
+                return Attempt::Taken;
             }
             Ok(answer) => {
-                let max_age = if is_refusal(answer.status) { MAX_AGE_OF_REFUSED } else { MAX_AGE };
-                (format!("it answers with {}", answer.status.as_u16()), max_age)
+                let problem = format!("it answers with {}", answer.status.as_u16());
+                if is_refusal(answer.status) { Attempt::Refused(problem) } else { Attempt::Failed(problem) }
             }
-            Err(error) => (error.to_string(), MAX_AGE),
+            Err(error) => Attempt::Failed(error.to_string()),
         };
         counts.failed.fetch_add(1, Ordering::Relaxed);
-        if event.since.elapsed() >= max_age {
-            self.queue().remove(event.number);
+        failed
+    }
+
+    fn give_up(&self, event: &QueuedEvent, counts: &Counts) {
+        // A full queue may have dropped and counted it meanwhile.
+        if self.queue().remove(event.number) {
             self.lose(1, counts);
         }
-        Err(problem)
     }
 
     fn lose(&self, events: u64, counts: &Counts) {
@@ -227,6 +275,18 @@ impl Webhook {
     }
 }
 
+impl Refusals {
+    /// Counts one. Returns how many there are, or `None` if the event is to be given up.
+    fn add(refusals: &mut Option<Self>, event: u64, now: Instant) -> Option<u32> {
+        let mut of_event = refusals.take().filter(|known| known.event == event).unwrap_or(Self { event, since: now, count: 0 });
+        of_event.count += 1;
+        let ends = of_event.count >= MAX_REFUSALS || now.saturating_duration_since(of_event.since) >= MAX_REFUSED_TIME;
+        let count = of_event.count;
+        *refusals = Some(of_event);
+        (!ends).then_some(count)
+    }
+}
+
 /// Whether the receiver does not want the request, however often it comes.
 fn is_refusal(status: StatusCode) -> bool {
     let asks_for_another = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
@@ -234,8 +294,8 @@ fn is_refusal(status: StatusCode) -> bool {
 }
 
 /// The longest pause after so many failed attempts in a row.
-fn pause(failures: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(MAX_PAUSE)
+fn pause(first: Duration, failures: u32) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(MAX_PAUSE)
 }
 
 #[cfg(test)]
@@ -244,7 +304,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_ten_minutes() {
-        let pauses = [1, 2, 3, 9, 10, 11, 32, 33, u32::MAX].map(|failures| pause(failures).as_secs());
+        let pauses = [1, 2, 3, 9, 10, 11, 32, 33, u32::MAX].map(|failures| pause(FIRST_PAUSE, failures).as_secs());
         assert_eq!(pauses, [1, 2, 4, 256, 512, 600, 600, 600, 600]);
     }
 
@@ -253,6 +313,14 @@ mod tests {
         let refusals = [400, 401, 404, 410, 413, 408, 425, 429, 500, 503, 302, 304]
             .map(|status| is_refusal(StatusCode::from_u16(status).unwrap()));
         assert_eq!(refusals, [true, true, true, true, true, false, false, false, false, false, false, false]);
+    }
+
+    #[test]
+    fn each_event_has_refusals_of_its_own() {
+        let (mut refusals, now) = (None, Instant::now());
+        let mut add = |event, seconds| Refusals::add(&mut refusals, event, now + Duration::from_secs(seconds));
+        assert_eq!([add(1, 0), add(1, 1), add(1, 4)], [Some(1), Some(2), None]);
+        assert_eq!([add(2, 5), add(2, 604), add(3, 700), add(3, 1300)], [Some(1), Some(2), Some(1), None]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use castway::hooks::client::{Client, Target};
 use castway::hooks::error::PostError;
 use castway::hooks::event::Event;
 use castway::hooks::resolve::Resolver;
-use castway::hooks::webhooks::Webhooks;
+use castway::hooks::webhooks::{FIRST_PAUSE, Webhooks};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -39,6 +39,10 @@ struct Received {
     /// Each request takes one before it is answered.
     permits: Semaphore,
     answer: Mutex<(StatusCode, String)>,
+    /// How long a request takes.
+    delay: Mutex<Duration>,
+    /// The statuses of events with these names.
+    refused: Mutex<Vec<(&'static str, u16)>>,
 }
 
 impl Receiver {
@@ -59,6 +63,8 @@ impl Receiver {
             most_open: AtomicUsize::new(0),
             permits: Semaphore::new(0),
             answer: Mutex::new((StatusCode::OK, json!({"allow": true}).to_string())),
+            delay: Mutex::default(),
+            refused: Mutex::default(),
         }));
         let serving = receiver.clone();
         let router = Router::new().fallback(move |request| serving.clone().serve(request));
@@ -69,12 +75,18 @@ impl Receiver {
     async fn serve(self, request: Request) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let event = serde_json::from_slice::<Value>(&body).unwrap()["event"].clone();
         self.0.requests.lock().unwrap().push((parts.headers, body));
         let open = self.0.open.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most_open.fetch_max(open, Ordering::SeqCst);
         self.0.permits.acquire().await.unwrap().forget();
+        let delay = *self.0.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
         self.0.open.fetch_sub(1, Ordering::SeqCst);
-        let (status, body) = self.0.answer.lock().unwrap().clone();
+        let (mut status, body) = self.0.answer.lock().unwrap().clone();
+        if let Some((_, refused)) = self.0.refused.lock().unwrap().iter().find(|(name, _)| event == *name) {
+            status = StatusCode::from_u16(*refused).unwrap();
+        }
         let response = Response::builder().status(status).header(header::LOCATION, self.url().replace("/hook", "/other"));
         response.body(Body::from(body)).unwrap()
     }
@@ -165,23 +177,35 @@ async fn the_operators_server_decides_and_knows_who_asks() {
 }
 
 #[tokio::test]
-async fn anything_but_an_answer_is_down_and_refused_unless_a_setting_allows_it() {
+async fn a_server_that_can_not_answer_allows_with_a_setting_and_any_other_answer_never_does() {
     let receiver = Receiver::start().await;
     let [refusing, allowing] = [false, true].map(|allows| authorizer(&receiver.url(), allows));
     let yes = json!({"allow": true}).to_string();
-    for (status, body) in [
-        (500, yes.clone()),
-        (302, yes.clone()),
-        (204, String::new()),
-        (201, yes.clone()),
-        (200, "yes".into()),
-        (200, format!("{yes}{}", " ".repeat(70_000))),
-    ] {
+    let long = format!("{yes}{}", " ".repeat(70_000));
+    let (down, unavailable, refused) = (Answer::Allowed, Answer::Unavailable, Answer::Refused(None));
+    let cases = [
+        (500, yes.as_str(), &down),
+        (503, "", &down),
+        (408, "", &down),
+        (429, "", &down),
+        (302, &yes, &unavailable),
+        (204, "", &unavailable),
+        (201, &yes, &unavailable),
+        (200, "yes", &unavailable),
+        (200, &long, &unavailable),
+        (400, &yes, &refused),
+        (401, "", &refused),
+        (404, "", &refused),
+        (413, "", &refused),
+        (431, "", &refused),
+    ];
+    for (status, body, with_setting) in cases {
         receiver.answers(status, body);
-        assert_eq!(refusing.ask(question([192, 0, 2, 1], "Anna")).await, Answer::Unavailable, "{status}");
-        assert_eq!(allowing.ask(question([192, 0, 2, 1], "Anna")).await, Answer::Allowed, "{status}");
+        let without = if *with_setting == down { &unavailable } else { with_setting };
+        assert_eq!(refusing.ask(question([192, 0, 2, 1], "Anna")).await, *without, "{status}");
+        assert_eq!(allowing.ask(question([192, 0, 2, 1], "Anna")).await, *with_setting, "{status}");
     }
-    assert_eq!(receiver.count(), 12, "a redirect was not followed");
+    assert_eq!(receiver.count(), 2 * cases.len(), "a redirect was not followed");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     assert_eq!(authorizer(&format!("http://{closed}/"), false).ask(question([192, 0, 2, 1], "Anna")).await, Answer::Unavailable);
 }
@@ -288,6 +312,40 @@ async fn whoever_asks_too_much_is_refused_even_where_a_server_that_is_down_allow
 }
 
 #[tokio::test]
+async fn questions_that_wait_behind_a_slow_server_let_nobody_in_and_stop_nobody_else() {
+    // With the second one, questions are sent whose answers are late.
+    for delay in [300, 1000].map(Duration::from_millis) {
+        let receiver = Receiver::start().await;
+        receiver.answers(200, json!({"allow": false}));
+        *receiver.0.delay.lock().unwrap() = delay;
+        let authorizer = authorizer_within(ANSWER_TIMEOUT, &receiver.url(), true);
+        let crowd = (0..120).map(|number| authorizer.ask(question([192, 0, 2, 1], &number.to_string())));
+        let answers = futures_util::future::join_all(crowd).await;
+        assert!(answers.contains(&Answer::Refused(None)) && answers.contains(&Answer::Unavailable));
+        assert!(!answers.contains(&Answer::Allowed), "{delay:?}: {:?}", authorizer.counts());
+        assert_eq!(authorizer.counts().unwrap()[3], ("down", 0));
+        let victim = authorizer.ask(question([192, 0, 2, 9], "Anna")).await;
+        assert_eq!(victim, Answer::Refused(None), "{delay:?}: the server is asked, and answers");
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_of_ten_addresses_leaves_others_a_place() {
+    let receiver = Receiver::hanging().await;
+    receiver.answers(200, json!({"allow": false}));
+    let authorizer = authorizer(&receiver.url(), true);
+    for (address, number) in (1..=10).flat_map(|address| (0..135).map(move |number| (address, number))) {
+        let (authorizer, name) = (authorizer.clone(), format!("{address} {number}"));
+        tokio::spawn(async move { authorizer.ask(question([192, 0, 2, address], &name)).await });
+    }
+    until(|| authorizer.counts().unwrap()[4].1 >= 10 * 135 - 1024 - 16).await;
+    let mut victim = Box::pin(authorizer.ask(question([192, 0, 2, 99], "Anna")));
+    assert!(futures_util::poll!(&mut victim).is_pending(), "it has a place");
+    receiver.0.permits.add_permits(10_000);
+    assert_eq!(victim.await, Answer::Refused(None));
+}
+
+#[tokio::test]
 async fn a_name_that_leads_to_a_private_address_is_not_asked() {
     let resolver = Resolver::new(|_| async { Ok(vec!["10.0.0.7".parse().unwrap()]) });
     let client = Client::new(Secret::new(SECRET.into()), false, resolver);
@@ -304,7 +362,7 @@ fn ended(number: u64) -> Event {
 async fn a_webhook_that_hangs_holds_no_other_up_and_gets_all_in_order_later() {
     let (hanging, other) = (Receiver::hanging().await, Receiver::start().await);
     let urls = [&hanging, &other].map(|receiver| HookUrl::read(&receiver.url(), false).unwrap());
-    let webhooks = Webhooks::new(&urls, Some(&client()));
+    let webhooks = Webhooks::new(&urls, Some(&client()), FIRST_PAUSE);
     let running = tokio::spawn(webhooks.clone().run());
     let events = webhooks.events();
     (0..20).for_each(|number| events.tell(ended(number)));
@@ -326,4 +384,36 @@ async fn a_webhook_that_hangs_holds_no_other_up_and_gets_all_in_order_later() {
     events.tell(ended(20));
     webhooks.finish(EVENT_TIMEOUT).await;
     assert_eq!((hanging.count(), other.count()), (21, 21));
+}
+
+#[tokio::test]
+async fn events_that_a_receiver_refuses_hold_up_no_others() {
+    let receiver = Receiver::start().await;
+    *receiver.0.refused.lock().unwrap() = vec![("call_started", 422)];
+    let url = HookUrl::read(&receiver.url(), false).unwrap();
+    let webhooks = Webhooks::new(&[url], Some(&client()), Duration::from_millis(4));
+    let running = tokio::spawn(webhooks.clone().run());
+    let events = webhooks.events();
+    let refused = |number: u8| Event::CallStarted { id: number.to_string(), room: "ro•••m".into(), members: Vec::new() };
+    (0..100).for_each(|number| events.tell(refused(number)));
+    events.tell(ended(7));
+    until(|| webhooks.counts()[0].1 == 1).await;
+    assert_eq!(webhooks.counts(), [("delivered", 1), ("failed", 300), ("lost", 100)]);
+    assert_eq!((receiver.count(), receiver.json(300)["bytes"].as_u64()), (301, Some(7)));
+
+    // What it can't take now is another matter.
+    *receiver.0.refused.lock().unwrap() = vec![("call_started", 503)];
+    events.tell(refused(1));
+    until(|| receiver.count() >= 301 + 5).await;
+    receiver.0.refused.lock().unwrap().clear();
+    until(|| webhooks.counts()[0].1 == 2).await;
+    assert_eq!(webhooks.counts()[2], ("lost", 100));
+
+    // At the end, one that is refused does not take the time of the others.
+    running.abort();
+    *receiver.0.refused.lock().unwrap() = vec![("call_started", 404)];
+    events.tell(refused(2));
+    events.tell(ended(8));
+    webhooks.finish(EVENT_TIMEOUT).await;
+    assert_eq!(receiver.json(receiver.count() - 1)["bytes"], 8);
 }

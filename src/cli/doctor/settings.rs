@@ -127,7 +127,7 @@ pub(super) fn certificate(inputs: &Inputs, folder: &mut DataFolder) -> Option<Re
 /// Settings of the service that were edited after its start.
 fn edited(installation: &Installation, facts: &ServerFacts) -> Option<Line> {
     let (file, now) = installation.service()?;
-    let now = now.set_fields().filter(|(field, _)| !Settings::SECRETS.contains(&field.as_str()) && field != "data_dir");
+    let now = now.set_fields().filter(|(field, _)| !Settings::is_hidden(field) && field != "data_dir");
     let now = now.map(|(field, value)| (variable_of(&field), value));
     let changed = now.filter(|(name, value)| facts.settings.get(name).map(|running| running.trim()) != Some(value.trim()));
     let changed: Vec<_> = changed.map(|(name, _)| name).collect();
