@@ -1,11 +1,10 @@
 //! `GET` and `POST /turn`: time-limited TURN credentials (draft-uberti-behave-turn-rest-00 §2).
 //!
 //! Who asks decides the scope of the credentials. A stranger, whom the access mode `open` allows, gets scope clients and learns nothing
-//! about the name: no answer depends on whether there is such a user. Where the settings give strangers scope anyone, the name in their
-//! credentials begins with [`STRANGER_PREFIX`], so that it is that of no user and no issuer. An API key or a user's password gives scope
-//! anyone, or the scope of the user.
+//! about the name: no answer depends on whether there is such a user. Where the settings give strangers scope anyone, the name of a
+//! user still gives them scope clients, so that they use nothing of that user. An API key or a user's password gives scope anyone, or the
+//! scope of the user.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,7 +27,6 @@ use crate::config::TurnAccess;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
 use crate::turn::Scope;
-use crate::users::credentials::STRANGER_PREFIX;
 use crate::users::{Credentials, check_requested};
 
 /// The longest query string.
@@ -93,11 +91,7 @@ pub(super) async fn issue(
     if proof == Proof::Given && api.directory.is_exhausted(scope, username) {
         return Err(quota_reached(&api, scope, username));
     }
-    let (scope, name) = match proof {
-        Proof::Given => (scope, username.into()),
-        Proof::Missing => stranger(&api, username),
-    };
-    let issued = api.directory.issue(&name, scope, ttl, SystemTime::now());
+    let issued = api.directory.issue(username, scope, ttl, SystemTime::now());
     let reply = TurnReply::new(&issued, api.ice.uris(client.host.as_deref()));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
 }
@@ -203,7 +197,7 @@ impl CredentialRequest {
             TurnAccess::Open => match by_password() {
                 Ok(scope) => Ok(scope),
                 Err(ApiError::Forbidden) => Err(ApiError::Forbidden),
-                Err(_) => return Ok((api.credentials.strangers, Proof::Missing)),
+                Err(_) => return Ok((scope_of_stranger(api, username), Proof::Missing)),
             },
             TurnAccess::Key => {
                 api.keys.check(&self.keys, from, now)?;
@@ -243,17 +237,11 @@ fn quota_reached(api: &ApiState, scope: Scope, username: &str) -> ApiError {
     ApiError::QuotaReached { bytes: usage.totals(&owner).month, quota: usage.quota(&owner).unwrap_or_default() }
 }
 
-/// The scope and the name in the credentials of somebody who has proved nothing.
-fn stranger<'a>(api: &ApiState, username: &'a str) -> (Scope, Cow<'a, str>) {
-    let clients = (Scope::Clients, Cow::Borrowed(username));
+fn scope_of_stranger(api: &ApiState, username: &str) -> Scope {
     match api.credentials.strangers {
-        Scope::Clients | Scope::OwnAddress => clients,
-        Scope::Anyone => {
-            let name = format!("{STRANGER_PREFIX}{username}");
-            // An operator may have added a user of that name, or blocked it.
-            let is_free = !api.directory.has_password(&name) && !api.directory.is_refused(Scope::Anyone, &name);
-            if is_free { (Scope::Anyone, name.into()) } else { clients }
-        }
+        // The quota, the rows and the bans of a user are not for strangers who use the name.
+        Scope::Anyone if !api.directory.has_password(username) => Scope::Anyone,
+        Scope::Anyone | Scope::Clients | Scope::OwnAddress => Scope::Clients,
     }
 }
 

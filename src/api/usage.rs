@@ -29,7 +29,15 @@ pub(super) async fn usage(
     let keys: Vec<_> = bearer(&headers).map(|token| Secret::new(token.to_owned())).into_iter().collect();
     api.keys.check(&keys, client.address, Instant::now()).map_err(|refusal| match refusal {
         ApiError::Unauthorized => ApiError::NoBearer,
-        other => other,
+        refusal @ (ApiError::NoUsername
+        | ApiError::BadRequest(_)
+        | ApiError::TooLarge
+        | ApiError::NoBearer
+        | ApiError::NotSignedIn
+        | ApiError::Forbidden
+        | ApiError::QuotaReached { .. }
+        | ApiError::TooManyRequests(_)
+        | ApiError::Internal(_)) => refusal,
     })?;
     let query = query.unwrap_or_default();
     let field = |wanted: &str| form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value);

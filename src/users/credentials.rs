@@ -26,8 +26,6 @@ const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 const OWN_ADDRESS_KEY_LABEL: &[u8] = b"castway/scope/own-address/1";
 /// Users of scope own-address have names that begin so. Other names are not tried with the key of that scope.
 pub const OWN_ADDRESS_USER_PREFIX: &str = "check-";
-/// Names that strangers choose begin so in credentials of scope anyone. Their traffic is kept among that of all others.
-pub const STRANGER_PREFIX: &str = "stranger-";
 /// The users of this server's tests of its own relay: at the start and every now and then, and by `castway doctor`.
 pub const SELF_TEST_USER: &str = "castway self-test";
 pub const DOCTOR_USER: &str = "castway-doctor";

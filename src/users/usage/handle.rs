@@ -9,7 +9,7 @@ use super::owner::{ReachedQuota, UsageOwner, UsageTotals};
 use super::table::UsageTable;
 use crate::config::UsageConfig;
 use crate::turn::{Scope, UserAccount};
-use crate::users::credentials::{DOCTOR_USER, SELF_TEST_USER, STRANGER_PREFIX};
+use crate::users::credentials::{DOCTOR_USER, SELF_TEST_USER};
 
 /// A cheap handle; clones share what it knows.
 #[derive(Debug, Clone)]
@@ -36,7 +36,6 @@ impl Usage {
         }
         match scope {
             Scope::Anyone if [SELF_TEST_USER, DOCTOR_USER].contains(&name) => UsageOwner::Others,
-            Scope::Anyone if name.starts_with(STRANGER_PREFIX) => UsageOwner::Others,
             Scope::Anyone => match self.0.config.name.of(name) {
                 Some(part) => UsageOwner::User { scope, name: part.into() },
                 None => UsageOwner::Others,
