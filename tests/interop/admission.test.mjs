@@ -161,6 +161,7 @@ test('a client that leaves, asks again, sends too much or is gone while it waits
       const asked = operator.of('caster').length;
       const given = Array.from({ length: joins }, () => caster.ask('JOIN_ROOM', code));
       candidates = caster.ask('RTC_Candidate_Exchange', { iceCandidate: candidate(1) });
+      await until('the question', () => operator.of('caster').length === asked + 1);
       const left = caster.ask('LEAVE_ROOM');
       const after = caster.ask('RTC_Candidate_Exchange', { iceCandidate: candidate(2) });
       for (const answer of await Promise.all(given)) refused(answer, 'left');
