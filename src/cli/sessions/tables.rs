@@ -5,11 +5,15 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::list::{Kind, List};
+use crate::cli::escape::printable_part;
 use crate::cli::figures;
 use crate::cli::output::bold;
-use crate::cli::table::{Column, fitted_table};
+use crate::cli::table::{Column, fitted_table, shortened};
 use crate::operator::rows::{AllocationRow, CallRow, CastRow, MediaRow, PartyRow, RoomRow};
 use crate::users::credentials::unix_seconds;
+
+/// What is shown of a client's name.
+const NAME_COLUMNS: usize = 12;
 
 /// The heading of a list and its table, in lines of at most `width` columns.
 pub(super) fn shown(list: &List, width: usize, colored: bool) -> String {
@@ -124,15 +128,19 @@ fn media(media: &MediaRow) -> (String, String) {
     (media.path.clone().unwrap_or_default(), rate.unwrap_or_default())
 }
 
-/// The name first, since the address of an IPv6 client fills a column alone. What it called itself is in quotes: anybody may use an
-/// address as a name.
+/// The name first, since the address of an IPv6 client fills a column alone. What a client called itself is in quotes and cut, so that it
+/// neither passes for an address nor hides one.
 fn party(party: &PartyRow) -> String {
     let address = party.address.map_or_else(|| "away".to_owned(), |address| address.to_string());
-    let given = party.name.as_ref().or(party.agent.as_ref()).map(|name| format!("\"{name}\""));
-    match party.user.clone().or(given) {
+    let given = party.name.as_ref().or(party.agent.as_ref()).map(|name| format!("\"{}\"", cut(name)));
+    match party.user.as_ref().map(|user| cut(user)).or(given) {
         Some(name) => format!("{name} {address}"),
         None => address,
     }
+}
+
+fn cut(name: &str) -> String {
+    shortened(&printable_part(name), NAME_COLUMNS)
 }
 
 fn parties(members: &[PartyRow]) -> String {
