@@ -6,6 +6,7 @@ use super::gateway::{AppRtcGateway, State};
 use super::model::{ClientDetails, ListedClient, ListedRoom};
 use crate::clock::WallClock;
 use crate::operator::rows::{CallRow, PartyRow, masked};
+use crate::room_driver::rows::in_parts;
 
 /// Rows that are copied under one lock, while the events of all calls wait.
 const MAX_ROWS_AT_ONCE: usize = 250;
@@ -14,17 +15,8 @@ impl AppRtcGateway {
     /// The calls, and the rooms in which somebody waits, in the order in which the rooms were opened.
     #[must_use]
     pub fn rows(&self) -> Vec<CallRow> {
-        let (mut rows, mut last) = (Vec::new(), 0);
         let clock = WallClock::new(Instant::now(), SystemTime::now());
-        loop {
-            let part = self.with_state(|state, now| state.rows_after(last, clock, now));
-            let is_last = part.len() < MAX_ROWS_AT_ONCE;
-            last = part.last().map_or(last, |(number, _)| *number);
-            rows.extend(part.into_iter().map(|(_, row)| row));
-            if is_last {
-                return rows;
-            }
-        }
+        in_parts(MAX_ROWS_AT_ONCE, |last| self.with_state(|state, now| state.rows_after(last, clock, now)))
     }
 
     /// Closes the call of the row `call-NUMBER`: both ends are told, and their sockets are closed. Returns the room's name with its middle

@@ -7,6 +7,7 @@ use super::gateway::{CastGateway, State};
 use super::model::{ListedTv, OperatorRefusal};
 use crate::clock::WallClock;
 use crate::operator::rows::{CastRow, PartyRow};
+use crate::room_driver::rows::in_parts;
 use crate::socketio::gateway::client_id::ClientId;
 
 /// Rows that are copied under one lock. Each takes a few microseconds, and the events of all casts wait meanwhile.
@@ -16,16 +17,7 @@ impl CastGateway {
     /// The TVs with a code, in the order in which they got their seats.
     #[must_use]
     pub fn rows(&self) -> Vec<CastRow> {
-        let (mut rows, mut last) = (Vec::new(), 0);
-        loop {
-            let part = self.0.with(|state, _| state.rows_after(last));
-            let is_last = part.len() < MAX_ROWS_AT_ONCE;
-            last = part.last().map_or(last, |(number, _)| *number);
-            rows.extend(part.into_iter().map(|(_, row)| row));
-            if is_last {
-                return rows;
-            }
-        }
+        in_parts(MAX_ROWS_AT_ONCE, |last| self.0.with(|state, _| state.rows_after(last)))
     }
 
     /// Ends the cast to the TV of the row `cast-NUMBER`. Returns the TV's code with its middle hidden.

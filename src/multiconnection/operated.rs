@@ -6,6 +6,7 @@ use super::gateway::{MultiConnectionGateway, State};
 use super::model::{ListedRoom, ListedUser};
 use crate::clock::WallClock;
 use crate::operator::rows::{PartyRow, RoomRow, masked};
+use crate::room_driver::rows::in_parts;
 use crate::socketio::gateway::connections;
 
 /// Rows that are copied under one lock, while the events of all rooms wait. Each has up to 20 members.
@@ -15,17 +16,8 @@ impl MultiConnectionGateway {
     /// The rooms, in the order in which they were opened.
     #[must_use]
     pub fn rows(&self) -> Vec<RoomRow> {
-        let (mut rows, mut last) = (Vec::new(), 0);
         let clock = WallClock::new(Instant::now(), SystemTime::now());
-        loop {
-            let part = self.connections().with(|state, _| state.rows_after(last, clock));
-            let is_last = part.len() < MAX_ROWS_AT_ONCE;
-            last = part.last().map_or(last, |(number, _)| *number);
-            rows.extend(part.into_iter().map(|(_, row)| row));
-            if is_last {
-                return rows;
-            }
-        }
+        in_parts(MAX_ROWS_AT_ONCE, |last| self.connections().with(|state, _| state.rows_after(last, clock)))
     }
 
     /// Closes the room of the row `room-NUMBER`, and disconnects all users in it. Returns the room's id with its middle hidden; `None`:

@@ -8,6 +8,7 @@
 //! ([`DrivenState::reset`]), as a shard of the relay does: its clients are disconnected and come back, and the rest of the server goes on.
 
 pub mod numbers;
+pub mod rows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

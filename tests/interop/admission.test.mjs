@@ -5,6 +5,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { afterEach, test } from 'node:test';
+import { accepted, refused } from './support/answers.mjs';
 import { Channel } from './support/apprtc.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { candidate, dialects, exchange, sdp } from './support/dialects.mjs';
@@ -14,14 +15,6 @@ import { until } from './support/wait.mjs';
 afterEach(closeAll);
 
 const SECRET = 'a-secret-of-the-operator';
-const accepted = (answer) => {
-  assert.equal(answer.ok, true, JSON.stringify(answer));
-  return answer;
-};
-const refused = (answer, code) => {
-  assert.deepEqual([answer.ok, answer.error?.code], [false, code], JSON.stringify(answer));
-  return answer.error;
-};
 
 // The operator's server. `decide` gets each question and resolves to the body of the answer, or to the status of a failure.
 class Operator {

@@ -1,6 +1,7 @@
 // What our pages add to the cast flow: names and screens of TVs, checks of codes, the state of a cast, and its end by the TV.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { accepted, refused } from './support/answers.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { dialects, exchange, pair, sdp } from './support/dialects.mjs';
 import { withServer } from './support/server.mjs';
@@ -12,14 +13,6 @@ const CLIENTS = [['/', '2.5'], ['/', '4.8'], ['/rtc', '2.5'], ['/rtc', '4.8']];
 const NOBODY = 'AAAAAA';
 const GUESSER = '127.0.0.9';
 
-const accepted = (answer) => {
-  assert.equal(answer.ok, true, JSON.stringify(answer));
-  return answer;
-};
-const refused = (answer, code) => {
-  assert.deepEqual([answer.ok, answer.error?.code], [false, code], JSON.stringify(answer));
-  return answer.error;
-};
 // The reasons in the lines of the log about ended casts.
 const endedReasons = async (server, count) => {
   const reasons = () => [...server.log.matchAll(/cast ended .* reason=(\w+)/g)].map(([, reason]) => reason);

@@ -1,6 +1,7 @@
 // Only signed-in users may cast (CASTWAY_CAST_ACCESS=users): what proves a caster in every client, and what does not.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { accepted, refused } from './support/answers.mjs';
 import { closeAll, connect, versions } from './support/clients.mjs';
 import { dialects, exchange } from './support/dialects.mjs';
 import { withServer } from './support/server.mjs';
@@ -10,14 +11,6 @@ afterEach(closeAll);
 
 const USERS = { CASTWAY_CAST_ACCESS: 'users' };
 const alice = { name: 'alice', password: 'alice-password-1' };
-const accepted = (answer) => {
-  assert.equal(answer.ok, true, JSON.stringify(answer));
-  return answer;
-};
-const refused = (answer, code) => {
-  assert.deepEqual([answer.ok, answer.error?.code], [false, code], JSON.stringify(answer));
-  return answer.error;
-};
 
 // `from`: an Origin, as a page of another site has it.
 async function signIn(server, user, from) {
