@@ -97,7 +97,7 @@ browserTest('an operator sees a cast come, ends it, and both pages say why', {},
   await inState(caster, 'sharing');
   await inState(tv, 'playing');
   await until('the caster comes', () => cell(shown, 'caster').innerText(), (seen) => seen.includes('<img src=x') && seen.includes('127.0.0.1'));
-  await until('the path comes', () => cell(shown, 'path').innerText(), (path) => /relay, UDP/.test(path));
+  await until('the path comes', () => cell(shown, 'path').innerText(), (path) => /relay, (UDP|TCP|TLS)/.test(path));
   await until('the rail counts it', () => text(page, '#rail a[href="#casts"] .count'), (count) => count === '1');
   assert.equal(await page.evaluate(() => window.rowBefore.isConnected), true, 'the row has kept its place');
 

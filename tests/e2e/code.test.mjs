@@ -195,15 +195,15 @@ browserTest('a real input method, and its English mode', {}, async (fixture, ser
   await until('the window has the focus', windows, (name) => name.startsWith('Castway'));
   await desktop.usePinyin();
   const numbers = () => page.evaluate(() => window.numbers);
-  const firstNumber = async () => {
+  const numberOf = async (key) => {
     const { length } = await numbers();
-    await desktop.press('a');
+    await desktop.press(key);
     return (await until('the page has seen the key', numbers, (seen) => seen.length > length)).at(-1);
   };
   const composes = (what) => until(`it composes ${what}`, () => page.evaluate(() => window.composed), (text) => what.test(text));
 
   // The input method notices the focused field a moment later.
-  await until('the input method takes the keys of the field', firstNumber, (number) => number === KEY_TAKEN_BY_INPUT_METHOD);
+  await until('the input method takes the keys of the field', () => numberOf('a'), (number) => number === KEY_TAKEN_BY_INPUT_METHOD);
   await composes(/./);
   await desktop.press('Escape');
   await composes(/^$/);
@@ -234,7 +234,8 @@ browserTest('a real input method, and its English mode', {}, async (fixture, ser
   await desktop.press('shift+space', ...CODE.toLowerCase());
   await until('they were full-width', () => page.evaluate(() => window.inserted), (text) => text.endsWith('ｅｐ３７ｄｒ'));
   await holds(page, SHOWN);
-  await desktop.press('Return');
+  // An input method that is late to answer takes the key.
+  await until('Enter reaches the page', () => numberOf('Return'), (number) => number !== KEY_TAKEN_BY_INPUT_METHOD);
   // Enter submits the code, which no TV has.
   await named(page, 'unknown_code');
 });

@@ -211,7 +211,9 @@ test('a TV that leaves gives up all its entries, and the seat that it had', () =
     operator.hold('tv');
     const tv = await connect(server, { label: 'TV' });
     for (const opens of [2, 3]) {
+      const asked = operator.of('tv').length;
       const given = Array.from({ length: opens }, () => tv.ask('TV_INIT', { name: 'Kitchen' }));
+      await until('the question', () => operator.of('tv').length > asked);
       const left = tv.ask('LEAVE_ROOM');
       for (const answer of await Promise.all(given)) refused(answer, 'left');
       accepted(await left);
