@@ -36,11 +36,11 @@ const DIALOGS = { casts: ['end', 'new-code', 'block'], users: ['disable', 'passw
 
 const mocked = () => startMockAdmin(FULL());
 
-// What clients and operators have named in the data of the mock: users, rooms, whom a ban is for, and programs.
+// What clients and operators have named in the data of the mock: users, rooms, whom a ban is for, and programs; and commands.
 function named(data) {
   if (Array.isArray(data)) return data.flatMap(named);
   if (!data || typeof data !== 'object') return [];
-  const names = ['name', 'user', 'room', 'agent', 'target', 'operator'].map((key) => data[key]).filter((value) => typeof value === 'string');
+  const names = ['name', 'user', 'room', 'agent', 'target', 'operator', 'command'].map((key) => data[key]).filter((value) => typeof value === 'string');
   return [...names, ...Object.values(data).flatMap(named)];
 }
 const NAMED = named(FULL());
@@ -106,21 +106,21 @@ for (const look of LOOKS) {
   });
 }
 
-// Each of these settings is worth a warning.
+// Most of these settings are worth a warning.
 const WARNED_OF = {
   CASTWAY_STATIC_AUTH_SECRET: 'short',
   CASTWAY_TURN_ACCESS: 'open',
   CASTWAY_REALM: '"castway"',
   CASTWAY_EXTERNAL_IP: '127.0.0.1,2001:db8::7',
+  CASTWAY_WRONG_CODES: '6',
 };
 const CLIENTS = ['Kitchen', 'owner', 'a program'];
 
 browserTest('an operator who reads Chinese finds no English sentence of a real server', WARNED_OF, async (fixture, server) => {
-  fixture.onClose(() => closeAll());
+  fixture.onClose(async () => closeAll());
   const tv = await connect(server, { label: 'TV', extraHeaders: { 'user-agent': 'a program' } });
   assert.equal((await tv.ask('TV_INIT', { name: 'Kitchen' })).ok, true);
-  // Wrong codes until this address has to wait.
-  await until('the throttle', () => tv.ask('CHECK_CODE', 'AAAAAA'), ({ error }) => error?.code === 'too_many_attempts');
+  const guesser = await connect(server, { label: 'guesser' });
   assert.ok(await new Web(server.url).join('call-of-nobody'));
   const owner = await connectMulti(server, 'owner', { headers: { 'user-agent': 'a program' } });
   fixture.onClose(async () => closeMulti([owner.socket]));
@@ -135,7 +135,14 @@ browserTest('an operator who reads Chinese finds no English sentence of a real s
   await until('its warnings', () => warnings.count(), (count) => count >= 5);
   for (const view of VIEWS) {
     await turnTo(page, view);
-    if (!['now', 'users', 'check'].includes(view)) await row(page, view === 'log' ? 'throttled' : view).first().waitFor();
+    if (!['now', 'users', 'check', 'log'].includes(view)) await row(page, view).first().waitFor();
+    // Wrong codes until this address has to wait.
+    const guessed = async () => {
+      const { error } = await guesser.ask('CHECK_CODE', 'AAAAAA');
+      assert.match(error.code, /^(unknown_code|too_many_attempts)$/);
+      return row(page, 'throttled').count();
+    };
+    if (view === 'log') await until('the throttle', guessed, (count) => count > 0);
     await assertChinese(page, view, [OPERATOR.name, 'zoe', ...CLIENTS]);
   }
 

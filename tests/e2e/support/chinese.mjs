@@ -1,14 +1,17 @@
 // Finds what a page shows in English to somebody who reads Chinese.
 import assert from 'node:assert/strict';
 
+const HOST = String.raw`(?:localhost|(?:[\w*-]+\.)+[a-z]{2,}|[\da-f:.]+)`;
 // Latin in any language, besides what clients and operators have named: addresses, settings, units, codes and ids, levels of the log,
 // browsers and systems.
 const LATIN = [
   /^(?=.*\d)[\[\]\da-f.:/]+$/i,
+  new RegExp(`^${HOST}(, ${HOST})*$`),
+  /^(https?:\/)?\/\S+$/,
   /^CASTWAY_\w+$/,
   /^[\d.,]+ ?(B|[kMGTP]B|ms|[kMG]bit\/s)$/,
-  /^[A-Z0-9]{1,3}•••[A-Z0-9]$/,
-  /^(INFO|WARN|ERROR)$/,
+  /^\S{0,3}•••\S?$/,
+  /^(info|warn|error)$/i,
   /^(Castway( \d[\w.-]*)?|English)$/,
   /^Mozilla\/\d/,
   /^(Edge|Opera|Samsung Internet|Firefox|Chrome|Safari|Tizen|webOS|Android|iOS|ChromeOS|Windows|macOS|Linux)\b[\w .·–,]*$/,
@@ -16,10 +19,12 @@ const LATIN = [
 // Lines of the log, values of settings and commands are as they are.
 const AS_THEY_ARE = '.lines-of-log bdi, [data-list="settings"] [data-cell="value"] bdi, code, script, style, noscript';
 
-// Texts that somebody sees or hears, and that have a Latin word and no Chinese character.
+// Texts that somebody sees or hears, and that have a Latin word and no Chinese character, or a whole sentence in Latin words.
 function latinTexts(asTheyAre) {
   const found = new Set();
-  const note = (text) => /[A-Za-z]{2}/.test(text) && !/\p{Script=Han}/u.test(text) && found.add(text.trim());
+  const isLatin = (text) => /[A-Za-z]{2}/.test(text) && !/\p{Script=Han}/u.test(text);
+  const hasSentence = (text) => /(?:[a-z’']{2,},? ){4,}[a-z]{2,}/i.test(text);
+  const note = (text) => text.split(/ · |\n/).forEach((part) => (isLatin(part) || hasSentence(part)) && found.add(part.trim()));
   const isShown = (element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest(asTheyAre);
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) if (isShown(walker.currentNode.parentElement)) note(walker.currentNode.data);

@@ -17,8 +17,7 @@ const party = (address, name = null, user = null, agent = FIREFOX) => ({ address
 const media = (path, kbps, loss, rttMs) => ({ path, kbps, loss, rttMs });
 // What the server says, in the languages of the pages.
 const said = (en, zh) => ({ en, zh });
-const inChinese = (texts) => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, text && `中文：${text}`]));
-const verdict = (code, title, text, fix = '', command = '') => ({ verdict: { code, side: 'server', command, en: { title, text, fix }, zh: inChinese({ title, text, fix }) } });
+const verdict = (code, en, zh, command = '') => ({ verdict: { code, side: 'server', command, en: { fix: '', ...en }, zh: { fix: '', ...zh } } });
 const NONE = media(null, null, null, null);
 
 // Everything that a server may have to show, with names that try to break the page.
@@ -68,8 +67,8 @@ export const FULL = () => ({
     address: `198.51.100.${66 + index}`, kind, wait: 48 + index,
   })),
   checks: [
-    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: verdict('fine', 'Everything works from there', 'Each path to the relay works.') },
-    { at: now() - 90_000, kind: 'cast', address: '203.0.113.9', result: verdict('udp_closed', 'UDP does not reach the relay', 'Nothing from you reached UDP 3478; TCP did.', 'Open UDP 3478 in the machine’s firewall.', 'sudo nft insert rule inet filter input udp dport 3478 accept') },
+    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: verdict('fine', { title: 'Everything works from there', text: 'Each path to the relay works.' }, { title: '从那里一切正常', text: '到中继的每条路径都可用。' }) },
+    { at: now() - 90_000, kind: 'cast', address: '203.0.113.9', result: verdict('udp_closed', { title: 'UDP does not reach the relay', text: 'Nothing from you reached UDP 3478; TCP did.', fix: 'Open UDP 3478 in the machine’s firewall.' }, { title: 'UDP 无法到达中继', text: '您发往 UDP 3478 的数据都没有到达，TCP 则到达了。', fix: '请在此机器的防火墙中放行 UDP 3478。' }, 'sudo nft insert rule inet filter input udp dport 3478 accept') },
   ],
   log: Array.from({ length: 60 }, (_, index) => ({
     n: index + 1, at: Date.now() - (60 - index) * 17_000, level: index % 9 === 4 ? 'WARN' : index % 20 === 7 ? 'ERROR' : 'INFO',
