@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { Operator } from '../interop/support/authorizer.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { assertAccessible, assertFits } from './support/axe.mjs';
-import { DEVICES, joinCall, openPage, shownCode, until } from './support/browser.mjs';
+import { DEVICES, joinCall, openPage, openSource, shownCode, until } from './support/browser.mjs';
 import { browserTest } from './support/browser-test.mjs';
 import { assertChinese } from './support/chinese.mjs';
 
@@ -60,14 +60,15 @@ for (const [locale, says] of Object.entries(LANGUAGES)) {
     await assertAccessible(call, 'a refused call');
     await assertFits(call, 'a refused call', SIZES);
     if (locale === 'zh-CN') await assertChinese(call, 'a refused call', [SENTENCE, 'meeting']);
+    const again = () => call.locator('#join:not([disabled])').click();
     refuse(operator, { allow: false });
-    await joinCall(call);
+    await again();
     await notice(call, 'not_allowed', says.call);
     refuse(operator, 500);
-    await joinCall(call);
+    await again();
     await notice(call, 'not_decided', says.callDown);
     refuse(operator, { allow: true });
-    await joinCall(call);
+    await again();
     await until('the call is joined', () => call.evaluate(() => document.body.dataset.state), (state) => state === 'waiting');
     await call.context().close();
 
@@ -88,6 +89,7 @@ for (const [locale, says] of Object.entries(LANGUAGES)) {
     await tv.reload();
     const code = await shownCode(tv);
 
+    await openSource(browser);
     const cast = await openPage(browser, `${server.url}/cast?code=${code}`, { locale });
     for (const [answer, expected, id] of [[{ allow: false, reason: SENTENCE }, [says.cast[0], SENTENCE], 'refused'], [{ allow: false }, says.cast, 'refused'], [500, says.castDown, 'unavailable']]) {
       refuse(operator, answer, true);
@@ -111,6 +113,7 @@ browserTest('where casters sign in, the sign-in comes first and the sentence aft
   await joinCall(call);
   await notice(call, 'not_allowed', [says.call[0], SENTENCE]);
 
+  await openSource(browser);
   const cast = await openPage(browser, `${server.url}/cast?code=${code}`, { locale: 'zh-CN' });
   const enter = async () => {
     await cast.locator('#user-name').fill('alice');
