@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { Operator } from '../interop/support/authorizer.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { assertAccessible, assertFits } from './support/axe.mjs';
-import { DEVICES, joinCall, openPage, openSource, shownCode, until } from './support/browser.mjs';
+import { DEVICES, joinCall, openPage, shownCode, until } from './support/browser.mjs';
 import { browserTest } from './support/browser-test.mjs';
 import { assertChinese } from './support/chinese.mjs';
 
@@ -89,8 +89,9 @@ for (const [locale, says] of Object.entries(LANGUAGES)) {
     await tv.reload();
     const code = await shownCode(tv);
 
-    await openSource(browser);
-    const cast = await openPage(browser, `${server.url}/cast?code=${code}`, { locale });
+    const cast = await openPage(browser, `${server.url}/cast?code=${code}`, { locale, permissions: ['camera'] });
+    // A camera needs no picker, which this page would open three times.
+    await cast.locator('#source-camera').check({ force: true });
     for (const [answer, expected, id] of [[{ allow: false, reason: SENTENCE }, [says.cast[0], SENTENCE], 'refused'], [{ allow: false }, says.cast, 'refused'], [500, says.castDown, 'unavailable']]) {
       refuse(operator, answer, true);
       await cast.locator('#start:not([disabled])').click();
@@ -113,14 +114,14 @@ browserTest('where casters sign in, the sign-in comes first and the sentence aft
   await joinCall(call);
   await notice(call, 'not_allowed', [says.call[0], SENTENCE]);
 
-  await openSource(browser);
-  const cast = await openPage(browser, `${server.url}/cast?code=${code}`, { locale: 'zh-CN' });
+  const cast = await openPage(browser, `${server.url}/cast?code=${code}`, { locale: 'zh-CN', permissions: ['camera'] });
   const enter = async () => {
     await cast.locator('#user-name').fill('alice');
     await cast.locator('#user-password').fill('alice-password-1');
     await cast.locator('#sign-in-button').click();
   };
   await enter();
+  await cast.locator('#source-camera').check({ force: true });
   await cast.locator('#start:not([disabled])').click();
   await notice(cast, 'refused', [says.cast[0], SENTENCE]);
   assert.equal(operator.of('caster').at(-1).user, 'alice');
