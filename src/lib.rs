@@ -24,6 +24,7 @@ pub mod operator;
 pub mod outcomes;
 pub mod relay;
 pub mod room_driver;
+pub mod sentence;
 pub mod socketio;
 pub mod tls;
 pub mod turn;

@@ -15,6 +15,7 @@ use super::handle::Admin;
 use super::sessions::SignedIn;
 use crate::http::client_info::ClientInfo;
 use crate::operator::ActError;
+use crate::sentence::Sentence;
 use crate::users::BanTarget;
 use crate::users::credentials::unix_seconds;
 
@@ -77,7 +78,11 @@ async fn block(
 ) -> Answer {
     let own = client.address.to_canonical();
     if block.target.parse().is_ok_and(|target| matches!(target, BanTarget::Network(network) if network.contains(&own))) {
-        let why = format!("{} has your own address, {own}; only the command line could let you in again", block.target);
+        let target = &block.target;
+        let why = Sentence::new(
+            format!("{target} has your own address, {own}; only the command line could let you in again"),
+            format!("{target} 包含您自己的地址 {own}；封禁后只有命令行才能让您重新进入"),
+        );
         return done_answer(&admin, Err(ActError::Refused(why))).await;
     }
     let time = block.seconds.map(Duration::from_secs);

@@ -13,6 +13,7 @@ use crate::limits::retry_after;
 use crate::operator::ActError;
 use crate::operator::pages::fitting;
 use crate::operator::rows::{MAX_PAGE_ROWS, Page};
+use crate::sentence::Sentence;
 
 /// Bytes of the rows of an answer, and of an event.
 pub(super) const MAX_ROW_BYTES: usize = 256 * 1024;
@@ -27,8 +28,8 @@ pub(super) enum Refusal {
     /// The request may have come from a page of another origin.
     Csrf,
     NotFound(String),
-    Refused(String),
-    BadRequest(String),
+    Refused(Sentence),
+    BadRequest(Sentence),
     TooLarge,
     TooManyAttempts(Duration),
     TooManyStreams,
@@ -75,7 +76,8 @@ impl Refusal {
             Self::Csrf => {
                 "A change has to come from the page of this server, as JSON and with the token of its session. Load the page again."
             }
-            Self::NotFound(message) | Self::Refused(message) | Self::BadRequest(message) | Self::Failed(message) => message,
+            Self::NotFound(message) | Self::Failed(message) => message,
+            Self::Refused(sentence) | Self::BadRequest(sentence) => &sentence.en,
             Self::TooLarge => "The body is too long.",
             Self::TooManyAttempts(_) => "There were too many attempts to sign in. Wait, and try again.",
             Self::TooManyStreams => "As many event streams are open as may be. Close a page of the operator, and try again.",
@@ -87,6 +89,10 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut error = json!({"code": self.code(), "message": self.message()});
+        // The page has sentences of its own for the other codes.
+        if let Self::Refused(sentence) | Self::BadRequest(sentence) = &self {
+            error["zh"] = json!(sentence.zh);
+        }
         let wait = if let Self::TooManyAttempts(wait) = self { Some(retry_after::seconds(wait)) } else { None };
         let wait = wait.or_else(|| (self == Self::Busy).then_some(1));
         if let Some(wait) = wait {
@@ -142,10 +148,15 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for JsonBody
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Refusal> {
         let body = axum::body::Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
-            _ => Refusal::BadRequest("The body could not be read.".to_owned()),
+            _ => Refusal::BadRequest(Sentence::new("The body could not be read.", "无法读取请求的内容。")),
         })?;
         // The error of the parser might repeat a password.
-        let wrong = |_| Refusal::BadRequest("The body does not have the form that this request needs.".to_owned());
+        let wrong = |_| {
+            Refusal::BadRequest(Sentence::new(
+                "The body does not have the form that this request needs.",
+                "请求内容的格式不正确。",
+            ))
+        };
         serde_json::from_slice(&body).map(Self).map_err(wrong)
     }
 }

@@ -15,6 +15,7 @@ use super::views::{MAX_SESSION_ROWS, View};
 use crate::operator::pages::SessionList;
 use crate::operator::rows::PageRequest;
 use crate::operator::{Operator, log};
+use crate::sentence::Sentence;
 
 /// Characters of a search, and of a user's name in a query.
 const MAX_SEARCH_CHARS: usize = 300;
@@ -101,12 +102,12 @@ async fn settings(State(admin): State<Admin>) -> Answer {
 fn page(request: Asked<PageRequest>) -> Result<PageRequest, Refusal> {
     let Query(mut request) = request.map_err(wrong)?;
     if request.search.chars().count() > MAX_SEARCH_CHARS {
-        return Err(Refusal::BadRequest("The search is too long.".to_owned()));
+        return Err(Refusal::BadRequest(Sentence::new("The search is too long.", "搜索内容太长。")));
     }
     request.limit = if request.limit == 0 { MAX_SESSION_ROWS } else { request.limit.min(MAX_SESSION_ROWS) };
     Ok(request)
 }
 
 fn wrong(_: QueryRejection) -> Refusal {
-    Refusal::BadRequest("The query does not have the form that this request needs.".to_owned())
+    Refusal::BadRequest(Sentence::new("The query does not have the form that this request needs.", "请求的参数格式不正确。"))
 }

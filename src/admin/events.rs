@@ -26,6 +26,7 @@ use super::views::View;
 use crate::http::client_info::ClientInfo;
 use crate::limits::waiting_bytes::{Account, WaitingBytes};
 use crate::operator::log;
+use crate::sentence::Sentence;
 
 /// Events that wait for a reader.
 const MAX_WAITING_EVENTS: usize = 32;
@@ -51,7 +52,12 @@ pub(super) async fn stream(
     account: Option<Extension<Account>>,
     query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let wrong = |_| Refusal::BadRequest("view is now, casts, calls, rooms, allocations or log.".to_owned());
+    let wrong = |_| {
+        Refusal::BadRequest(Sentence::new(
+            "view is now, casts, calls, rooms, allocations or log.",
+            "view 应为 now、casts、calls、rooms、allocations 或 log。",
+        ))
+    };
     let Query(query) = query.map_err(wrong)?;
     let slot = Slot::open(&admin, signed_in.id)?;
     let (events, waiting) = mpsc::channel(MAX_WAITING_EVENTS);

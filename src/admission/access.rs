@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::proof::Proof;
+use super::proven_user::ProvenUser;
 use super::refusal::AdmissionRefusal;
-use super::sign_in::{ProvenUser, SignIn};
+use super::sign_in::SignIn;
 use super::token;
 use crate::config::CastAccess;
 use crate::hooks::authorize::{Answer, Authorizer, Question, SeatKind};

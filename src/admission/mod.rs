@@ -11,6 +11,7 @@
 
 mod access;
 mod proof;
+pub mod proven_user;
 mod refusal;
 mod sign_in;
 mod token;
@@ -20,5 +21,6 @@ mod admission_tests;
 
 pub use access::{Admission, Applicant};
 pub use proof::Proof;
+pub use proven_user::ProvenUser;
 pub use refusal::AdmissionRefusal;
-pub use sign_in::{ProvenUser, SignIn, SignedIn};
+pub use sign_in::{SignIn, SignedIn};

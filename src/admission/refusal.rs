@@ -19,6 +19,8 @@ pub enum AdmissionRefusal {
     /// With the sentence of the operator's server.
     #[error("{}", .0.as_deref().unwrap_or("the operator of this server does not allow this"))]
     Refused(Option<String>),
+    #[error("the operator has blocked this user")]
+    Blocked,
     #[error("the server that decides who may take part does not answer; try again later")]
     Unavailable,
 }
@@ -33,9 +35,15 @@ impl AdmissionRefusal {
             Self::SignInRequired => "sign_in_required",
             Self::WrongPassword => "wrong_password",
             Self::TooManyAttempts { .. } => "too_many_attempts",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::Blocked => "refused",
             Self::Unavailable => "unavailable",
         }
+    }
+
+    /// The sentence of the operator's server, in whatever language that has; pages show it below a title of their own.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        if let Self::Refused(reason) = self { reason.as_deref() } else { None }
     }
 
     /// Seconds until another try makes sense.
@@ -44,7 +52,7 @@ impl AdmissionRefusal {
         match self {
             Self::TooManyAttempts { wait } => Some(retry_after::seconds(*wait)),
             Self::Unavailable => Some(UNAVAILABLE_WAIT_SECONDS),
-            Self::SignInRequired | Self::WrongPassword | Self::Refused(_) => None,
+            Self::SignInRequired | Self::WrongPassword | Self::Refused(_) | Self::Blocked => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::proof::Proof;
+use super::proven_user::ProvenUser;
 use super::refusal::AdmissionRefusal;
 use super::token::{self, Claims};
 use crate::config::secret::Secret;
@@ -23,14 +24,6 @@ struct Inner {
     key: Secret<[u8; 32]>,
     /// How long a token is good.
     lifetime: Duration,
-}
-
-/// A user who has shown a password or a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProvenUser {
-    pub name: String,
-    /// Of the password then.
-    stamp: u64,
 }
 
 /// The answer to a sign-in.
@@ -95,7 +88,7 @@ impl SignIn {
     fn of_password(&self, name: &str, password: &Secret<String>, from: IpAddr) -> Result<ProvenUser, AdmissionRefusal> {
         let Inner { directory, passwords, key, .. } = &*self.0;
         passwords.check(directory, name, password, from, Instant::now()).map_err(|refusal| match refusal {
-            PasswordRefusal::Banned => AdmissionRefusal::Refused(Some("the operator has blocked this user".to_owned())),
+            PasswordRefusal::Banned => AdmissionRefusal::Blocked,
             PasswordRefusal::Wrong => AdmissionRefusal::WrongPassword,
             PasswordRefusal::TooMany(wait) => AdmissionRefusal::TooManyAttempts { wait },
         })?;

@@ -49,7 +49,7 @@ impl App {
                     advertised: relayed.iter().map(|relay| relay.advertised).collect(),
                     bound: relayed.iter().map(|relay| relay.bound).collect(),
                     hosts: external.hosts().iter().map(ToString::to_string).collect(),
-                    problems: external.problems(),
+                    problems: external.problems().into_iter().map(|problem| problem.en).collect(),
                     range_in_use: checks.is_range_used(),
                     ..fixed.relay.clone()
                 },
@@ -81,7 +81,7 @@ impl App {
             settings: settings.map(|(field, value)| (variable_of(&field), value)).collect(),
             secrets_variable: (!secrets.static_auth_secrets.is_empty()).then(|| secrets.secrets_variable.clone()),
             listeners: self.listener_facts(),
-            missing_listeners: self.listeners.missing.clone(),
+            missing_listeners: self.listeners.missing.iter().map(ToString::to_string).collect(),
             relay: RelayFacts {
                 realm: config.relay.realm.clone(),
                 ports: (*config.relay.ports.start(), *config.relay.ports.end()),
@@ -112,7 +112,7 @@ impl App {
 }
 
 fn self_test_facts(tested: &ListenerTest) -> SelfTestFacts {
-    SelfTestFacts { listener: tested.listener.clone(), ms: tested.ms, problem: tested.problem.clone() }
+    SelfTestFacts { listener: tested.listener.clone(), ms: tested.ms, problem: tested.problem.as_ref().map(ToString::to_string) }
 }
 
 fn certificate_facts(certificates: &Certificates) -> CertificateFacts {
@@ -124,6 +124,6 @@ fn certificate_facts(certificates: &Certificates) -> CertificateFacts {
         not_before: unix_seconds(current.not_before),
         not_after: unix_seconds(current.not_after),
         trusted: current.is_trusted(),
-        problem: certificates.problem(),
+        problem: certificates.problem().map(|problem| problem.en),
     }
 }

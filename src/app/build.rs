@@ -266,7 +266,9 @@ impl Opened {
         let self_test = self.self_test.clone();
         let listeners = move || match self_test.problems() {
             problems if problems.is_empty() => Readiness::Ready,
-            problems => Readiness::NotReadyBecause(problems.join(". ")),
+            problems => {
+                Readiness::NotReadyBecause(problems.iter().map(|problem| problem.en.as_str()).collect::<Vec<_>>().join(". "))
+            }
         };
         checks.push(check("listeners".to_owned(), Box::new(listeners)));
         let relay_stats = self.relay.stats_reader();

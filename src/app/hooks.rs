@@ -50,7 +50,9 @@ impl CertificateAlarm {
             return;
         }
         let certificate = certificates.current();
-        let Some(problem) = certificates.problem().or_else(|| lateness(&certificate, wall)) else { return };
+        let Some(problem) = certificates.problem().map(|problem| problem.en).or_else(|| lateness(&certificate, wall)) else {
+            return;
+        };
         self.told = Some(now);
         let (names, days_left) = (certificate.names.clone(), days(wall, certificate.not_after));
         self.events.tell(Event::CertificateFailing { names, problem, days_left });

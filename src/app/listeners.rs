@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::config::{Config, Listen};
 use crate::ingress::{self, Listener};
+use crate::sentence::Sentence;
 
 /// The TCP listeners, except for the relay's own.
 pub(super) struct TcpListeners {
@@ -17,7 +18,7 @@ pub(super) struct TcpListeners {
     pub(super) forwarded: Vec<Listener>,
     pub(super) collider: Option<Listener>,
     /// The errors of optional listeners that could not be bound.
-    pub(super) missing: Vec<String>,
+    pub(super) missing: Vec<Sentence>,
 }
 
 impl TcpListeners {
@@ -51,8 +52,9 @@ impl TcpListeners {
                 && let Some(addr) = listen.addrs.first()
                 && let Some(other) = required.holder(*addr, setting)
             {
-                bound.missing.push(format!(
-                    "TCP {addr} is taken by {other} of this server, so {setting} has no listener: set it to a free port"
+                bound.missing.push(Sentence::new(
+                    format!("TCP {addr} is taken by {other} of this server, so {setting} has no listener: set it to a free port"),
+                    format!("TCP {addr} 已被此服务器的 {other} 占用，因此 {setting} 没有监听端口：请将其设为空闲的端口"),
                 ));
                 continue;
             }
@@ -60,7 +62,10 @@ impl TcpListeners {
                 Ok(listener) => *slot = Some(listener),
                 Err(error) if listen.required => return Err(error),
                 // Every port accepts TLS, so clients lose this address and nothing else.
-                Err(error) => bound.missing.push(error.to_string()),
+                Err(error) => {
+                    let in_chinese = format!("{setting} 没有监听端口，请更改此设置。原因：{error}");
+                    bound.missing.push(Sentence::new(error.to_string(), in_chinese));
+                }
             }
         }
         Ok(bound)

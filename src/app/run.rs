@@ -201,6 +201,7 @@ impl Monitor {
         if revision != self.users_revision {
             self.users_revision = revision;
             self.cast.follow_users();
+            self.apprtc.follow_users();
         }
         if let Some(warning) = self.other_realms.new_warning(&self.directory) {
             tracing::warn!("{warning}");

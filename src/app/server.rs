@@ -28,6 +28,7 @@ use crate::multiconnection::gateway::MultiConnectionGateway;
 use crate::operator::RelayedRate;
 use crate::outcomes::reporter::Reporter;
 use crate::relay::Relay;
+use crate::sentence::Sentence;
 use crate::tls::Certificates;
 use crate::users::{Directory, PasswordChecks, Store};
 
@@ -62,7 +63,7 @@ pub struct App {
     pub(super) ledger: Ledger,
     pub(super) password_checks: PasswordChecks,
     /// Through it commands ask this server; a sentence says why it is missing.
-    pub(super) control: Result<ControlSocket, String>,
+    pub(super) control: Result<ControlSocket, Sentence>,
     pub(super) hooks: Hooks,
 }
 

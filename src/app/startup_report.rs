@@ -52,7 +52,7 @@ impl App {
         self.report_open_ports(origins.distrusted.is_some(), &mut report);
         self.report_descriptors(&mut report);
         report.line("Data", &shown(&self.config.data_dir));
-        let mut warnings = self.warnings().list();
+        let mut warnings: Vec<_> = self.warnings().list().into_iter().map(|warning| warning.en).collect();
         warnings.extend(origins.uncovered.filter(|_| origins.public.is_none()));
         let Report(mut text) = report;
         if !warnings.is_empty() {

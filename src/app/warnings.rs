@@ -7,13 +7,14 @@ use super::server::App;
 use crate::addresses::external::ExternalAddresses;
 use crate::config::without_last_slash;
 use crate::limits::descriptors::{CastCost, DescriptorPools};
+use crate::sentence::Sentence;
 use crate::tls::{Certificate, Certificates};
 use crate::users::{Directory, RealmMismatches};
 
 /// What the warnings are made from.
 pub(super) struct Warnings {
     /// Those that stay while the server runs.
-    fixed: Vec<String>,
+    fixed: Vec<Sentence>,
     descriptors: DescriptorPools,
     cost: CastCost,
     certificates: Option<Certificates>,
@@ -30,13 +31,19 @@ impl App {
         let public = http.public_url.as_ref().map(without_last_slash);
         if self.certificates.is_none() && !public.is_some_and(|url| url.starts_with("https:")) {
             let here = format!("http://localhost:{}{}", self.http_addr().port(), http.base_path);
-            fixed.push(format!(
-                "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
-                 {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+            fixed.push(Sentence::new(
+                format!(
+                    "No HTTPS: browsers share screens only from HTTPS pages or from localhost. On this machine cast from \
+                     {here}/cast; for others set CASTWAY_NO_TLS=false, or put a TLS proxy in front and set CASTWAY_PUBLIC_URL=https://…"
+                ),
+                format!(
+                    "没有 HTTPS：浏览器只允许 HTTPS 页面或 localhost 共享屏幕。在此机器上请从 {here}/cast 投屏；要让其他设备投屏，请设置 \
+                     CASTWAY_NO_TLS=false，或在前面部署 TLS 代理并设置 CASTWAY_PUBLIC_URL=https://…"
+                ),
             ));
         }
         fixed.extend(self.config.warnings());
-        fixed.extend(self.control.as_ref().err().map(|problem| capitalized(problem)));
+        fixed.extend(self.control.as_ref().err().map(|Sentence { en, zh }| Sentence::new(capitalized(en), zh)));
         Warnings {
             fixed,
             descriptors: self.descriptors.clone(),
@@ -52,12 +59,13 @@ impl App {
 
 impl Warnings {
     /// A sentence for each of them.
-    pub(super) fn list(&self) -> Vec<String> {
+    pub(super) fn list(&self) -> Vec<Sentence> {
         let mut warnings = self.fixed.clone();
         if self.descriptors.casts(self.cost) == 0 {
-            warnings.push(format!(
-                "The limit of open files ({}) is too small for one cast over the relay: raise it (LimitNOFILE=, ulimit -n)",
-                self.descriptors.limit
+            let limit = self.descriptors.limit;
+            warnings.push(Sentence::new(
+                format!("The limit of open files ({limit}) is too small for one cast over the relay: raise it (LimitNOFILE=, ulimit -n)"),
+                format!("打开文件数的上限（{limit}）太小，不够一次经过中继的投屏：请调高（LimitNOFILE=、ulimit -n）"),
             ));
         }
         warnings.extend(self.certificates.as_ref().and_then(|certificates| nameless(&certificates.current())));
@@ -74,13 +82,16 @@ fn capitalized(sentence: &str) -> String {
 }
 
 /// A warning about a certificate that no DNS name can be taken from.
-fn nameless(certificate: &Certificate) -> Option<String> {
+fn nameless(certificate: &Certificate) -> Option<Sentence> {
     let has_name = certificate.names.iter().any(|name| name.parse::<IpAddr>().is_err());
     (certificate.is_trusted() && !has_name).then(|| {
-        format!(
-            "The certificate is for {} only, so turns: URLs name an IP address, and Firefox sends nothing to them. Get a certificate \
-             for a DNS name",
-            certificate.names.join(", ")
+        let names = certificate.names.join(", ");
+        Sentence::new(
+            format!(
+                "The certificate is for {names} only, so turns: URLs name an IP address, and Firefox sends nothing to them. Get a \
+                 certificate for a DNS name"
+            ),
+            format!("证书只适用于 {names}，因此 turns: 地址中是 IP 地址，而 Firefox 不会向其发送任何数据。请申请域名证书"),
         )
     })
 }

@@ -16,7 +16,7 @@ use super::frame_queue::FrameSender;
 use super::model::{EventContext, EvictionCounts, Output, RoomCounts};
 use super::rooms::Rooms;
 use super::wire;
-use crate::admission::Admission;
+use crate::admission::{Admission, ProvenUser};
 use crate::config::AppRtcConfig;
 use crate::diagnosis::words::VerdictReply;
 use crate::hooks::authorize::SeatKind;
@@ -179,7 +179,14 @@ impl AppRtcGateway {
 
     /// Ends the seats of the clients at these addresses.
     pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
-        self.with(|rooms, now| rooms.handle_ban(is_one, now));
+        self.with(|rooms, now| rooms.handle_ban(|ip, _| is_one(ip), now));
+    }
+
+    /// Users have changed: the seats of callers end who were disabled or removed, or have a new password.
+    pub fn follow_users(&self) {
+        let admission = &self.0.admission;
+        let is_former = |user: &ProvenUser| !admission.is_current(user);
+        self.with(|rooms, now| rooms.handle_ban(|_, user| user.is_some_and(is_former), now));
     }
 
     /// The server stops: for the log all calls end.

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::admission::proven_user::ProvenUser;
+
 /// The client that causes an event, and the time of the event.
 #[derive(Debug, Clone, Copy)]
 pub struct EventContext {
@@ -86,7 +88,7 @@ pub struct ListedClient<'a> {
 pub struct ClientDetails {
     pub agent: Option<String>,
     /// The user who signed in.
-    pub user: Option<String>,
+    pub user: Option<ProvenUser>,
 }
 
 /// The verdict of a join that succeeds.

@@ -47,5 +47,5 @@ impl State {
 
 fn party(client: &ListedClient<'_>) -> PartyRow {
     let ClientDetails { agent, user } = client.details.cloned().unwrap_or_default();
-    PartyRow { address: client.address, name: None, user, agent }
+    PartyRow { address: client.address, name: None, user: user.map(|user| user.name), agent }
 }

@@ -24,6 +24,7 @@ use super::eviction::RoomUsage;
 use super::model::{CallEnd, CallEvent, CallMember, ClientDetails, Joined, Output, Refusal, RoomCounts, SlotError};
 use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES, Queue};
 use super::slots::{BYE, Slot, Slots, is_bye};
+use crate::admission::proven_user::ProvenUser;
 
 pub(super) const MAX_MEMBERS: usize = 2;
 /// How long members are kept after the last join, queued message or leave.
@@ -325,13 +326,19 @@ impl<S: Clone + PartialEq> Room<S> {
         context.outputs.extend(self.slots.close_all());
     }
 
-    /// Drops the queued messages of an address, and returns their number.
-    /// The members at these addresses, with their addresses.
-    pub(super) fn members_of(&self, is_one: impl Fn(IpAddr) -> bool) -> impl Iterator<Item = (String, IpAddr)> {
-        let found = self.members.iter().filter(|member| is_one(member.from));
+    /// The members with such an address and user, with their addresses.
+    pub(super) fn members_of(
+        &self,
+        is_one: impl Fn(IpAddr, Option<&ProvenUser>) -> bool,
+    ) -> impl Iterator<Item = (String, IpAddr)> {
+        let found = self.members.iter().filter(|member| {
+            let user = member.details.as_ref().and_then(|details| details.user.as_ref());
+            is_one(member.from, user)
+        });
         found.map(|member| (member.id.clone(), member.from)).collect::<Vec<_>>().into_iter()
     }
 
+    /// Drops the queued messages of an address, and returns their number.
     pub(super) fn drop_from(&mut self, address: IpAddr) -> usize {
         let dropped: usize = self.members.iter_mut().map(|member| member.queue.drop_from(address)).sum();
         dropped + self.slots.drop_from(address)

@@ -72,13 +72,15 @@ async fn join(
     let raw_query = query.as_deref().unwrap_or_default();
     let user_agent = user_agent(&headers);
     let user = match admit(server.gateway.admission(), &client, &room, raw_query, &headers, &user_agent).await {
-        Ok(user) => user.map(|user| user.name),
+        Ok(user) => user,
         Err(refusal) => return not_admitted(&refusal),
     };
     let address = server.address(&client);
     let query = Query::new(&address, raw_query, &user_agent);
-    let details = ClientDetails { agent: agent_row(&user_agent), user };
     let joined = server.gateway.handle(client.address, |rooms, context| {
+        // Asked here, so that `follow_users` misses nobody.
+        let user = user.filter(|user| server.gateway.admission().is_current(user));
+        let details = ClientDetails { agent: agent_row(&user_agent), user };
         let joined = rooms.handle_join(&room, query.is_loopback(), context)?;
         rooms.describe(&room, &joined.client, details);
         Ok(joined)
@@ -90,7 +92,8 @@ async fn join(
     }
 }
 
-/// Asks the operator's server, if it decides who may call. The question ends with the request's connection.
+/// Who calls, if that is proved by a token of this server: calls need no sign-in. Asks the operator's server, if it decides who may call.
+/// The question ends with the request's connection.
 async fn admit(
     admission: &Admission,
     client: &ClientInfo,
@@ -99,7 +102,7 @@ async fn admit(
     headers: &HeaderMap,
     user_agent: &str,
 ) -> Result<Option<ProvenUser>, AdmissionRefusal> {
-    if !admission.asks_for(SeatKind::Call) {
+    if !admission.reads_proofs() {
         return Ok(None);
     }
     let in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
@@ -107,15 +110,25 @@ async fn admit(
     let agent = Some(user_agent).filter(|agent| !agent.is_empty());
     let applicant = Applicant { kind: SeatKind::Call, proof: proof.as_ref(), address: client.address, agent };
     let user = admission.identify(applicant, SystemTime::now())?;
-    admission.ask(admission.question(applicant, user.as_ref(), Some(room.to_owned()), None)).await?;
+    if admission.asks_for(SeatKind::Call) {
+        admission.ask(admission.question(applicant, user.as_ref(), Some(room.to_owned()), None)).await?;
+        // The yes was for this user, who may have been disabled meanwhile.
+        if user.as_ref().is_some_and(|user| !admission.is_current(user)) {
+            return Err(AdmissionRefusal::Refused(None));
+        }
+    }
     Ok(user)
 }
 
-/// 403, or 503 if the operator's server does not answer, with `{"result": "ERROR", "params", "error": {"code", "message"}}`.
+/// 403, or 503 if the operator's server does not answer, with `{"result": "ERROR", "params", "error": {"code", "message", "reason"}}`;
+/// `reason` is the sentence of the operator's server, if it has given one.
 fn not_admitted(refusal: &AdmissionRefusal) -> Response {
     let is_down = *refusal == AdmissionRefusal::Unavailable;
     let status = if is_down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
-    let error = json!({"code": refusal.code(), "message": refusal.to_string()});
+    let mut error = json!({"code": refusal.code(), "message": refusal.to_string()});
+    if let Some(reason) = refusal.reason() {
+        error["reason"] = reason.into();
+    }
     let mut response = answer(status, &json!({"result": "ERROR", "params": {"messages": []}, "error": error}));
     if let Some(seconds) = refusal.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

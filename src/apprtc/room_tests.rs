@@ -14,6 +14,7 @@ use super::super::queue::MAX_MESSAGES;
 use super::super::room::{LOOPBACK_CLIENT, MAX_MEMBERS};
 use super::super::slots::{BYE, SLOT_GRACE};
 use super::*;
+use crate::apprtc::model::ClientDetails;
 
 #[path = "call_event_tests.rs"]
 mod call_events;
@@ -151,12 +152,26 @@ fn a_banned_member_leaves_at_once_and_its_peer_gets_a_bye() {
     let other = world.join().client;
     world.register(&other, 2).unwrap();
     world.outputs();
-    world.rooms.handle_ban(|ip| ip == banned, world.now);
+    world.rooms.handle_ban(|ip, _| ip == banned, world.now);
     assert_eq!(world.outputs(), [format!("2 < {BYE}"), "1 closed".to_owned()]);
     assert!(!world.rooms.has_member(ROOM, &one) && world.rooms.has_member(ROOM, &other));
-    world.rooms.handle_ban(|ip| ip == banned, world.now);
+    world.rooms.handle_ban(|ip, _| ip == banned, world.now);
     assert_eq!(world.outputs(), [""; 0], "nothing more of it is here");
     world.join();
+}
+
+#[test]
+fn a_former_user_leaves_and_who_calls_without_a_name_stays() {
+    let mut world = World::new();
+    let (alice, other) = (world.join().client, world.join().client);
+    let details = ClientDetails { agent: None, user: Some(ProvenUser::named("alice")) };
+    world.rooms.describe(ROOM, &alice, details);
+    let end =
+        |world: &mut World, name: &str| world.rooms.handle_ban(|_, user| user.is_some_and(|user| user.name == name), world.now);
+    end(&mut world, "bob");
+    assert!(world.rooms.has_member(ROOM, &alice));
+    end(&mut world, "alice");
+    assert!(!world.rooms.has_member(ROOM, &alice) && world.rooms.has_member(ROOM, &other));
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::model::{CallEnd, CallEvent, EventContext, EvictionCounts, Joined, Out
 use super::queue::{Allowance, MESSAGE_OVERHEAD_BYTES};
 use super::room::{Room, RoomContext};
 use super::slots::BYE;
+use crate::admission::proven_user::ProvenUser;
 use crate::limits::ip_prefix;
 use crate::room_driver::numbers::Numbers;
 
@@ -140,8 +141,8 @@ impl<S: Clone + PartialEq> Rooms<S> {
         self.update(room, context, |room, in_room| room.close(client, in_room));
     }
 
-    /// Members at these addresses leave with a bye, and their sockets are closed.
-    pub fn handle_ban(&mut self, is_one: impl Fn(IpAddr) -> bool, now: Instant) {
+    /// Members with such an address and user leave with a bye, and their sockets are closed.
+    pub fn handle_ban(&mut self, is_one: impl Fn(IpAddr, Option<&ProvenUser>) -> bool, now: Instant) {
         let members =
             self.rooms.iter().flat_map(|(name, room)| room.members_of(&is_one).map(move |client| (name.clone(), client)));
         for (room, (client, from)) in members.collect::<Vec<_>>() {

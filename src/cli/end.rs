@@ -11,7 +11,7 @@ use super::output::print;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// An id of `castway sessions` (cast-3, call-1, room-2, alloc-17), the code of a TV, or the name of a user, whose allocations, casts
-    /// and calls all end
+    /// and calls all end; if the name has something in several scopes, an id has to say which
     target: String,
 }
 

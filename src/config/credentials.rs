@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::reader::Reader;
 use super::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
 use super::usage::UsageConfig;
+use crate::sentence::Sentence;
 use crate::turn::Scope;
 
 const TURN_ACCESS: &str = "CASTWAY_TURN_ACCESS";
@@ -22,7 +23,7 @@ pub struct CredentialsConfig {
     /// The variable that has these secrets, or that names their file.
     pub secrets_variable: String,
     /// What is odd about secrets and keys, in sentences.
-    odd_secrets: Vec<String>,
+    odd_secrets: Vec<Sentence>,
     /// Longest lifetime of credentials, and the one that is given where none is asked for.
     pub ttl: Duration,
     /// Longest lifetime of credentials that other issuers sign with a configured secret; `None`: no limit.
@@ -74,19 +75,29 @@ const MIN_SECRET_BYTES: usize = 4;
 impl CredentialsConfig {
     /// Warnings about secrets that anybody with one issued credential could guess, and about a relay that is open to strangers.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<Sentence> {
         let short = self.static_auth_secrets.iter().any(|secret| secret.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES);
         let short = short.then(|| {
-            format!(
-                "A secret of {} has fewer than {MIN_UNGUESSABLE_SECRET_BYTES} characters: anybody who gets credentials can \
-                 find it by trying, and sign their own. Use 32 characters, e.g. those of `openssl rand -hex 16`",
-                self.secrets_variable
+            let variable = &self.secrets_variable;
+            Sentence::new(
+                format!(
+                    "A secret of {variable} has fewer than {MIN_UNGUESSABLE_SECRET_BYTES} characters: anybody who gets credentials \
+                     can find it by trying, and sign their own. Use 32 characters, e.g. those of `openssl rand -hex 16`"
+                ),
+                format!(
+                    "{variable} 中有一个密钥少于 {MIN_UNGUESSABLE_SECRET_BYTES} 个字符：任何拿到凭据的人都能试出它，并自行签发凭据。请使用 32 \
+                     个字符，例如 `openssl rand -hex 16` 的输出"
+                ),
             )
         });
         let open = (self.strangers == Scope::Anyone).then(|| {
-            "CASTWAY_TURN_ACCESS=open and CASTWAY_STATIC_AUTH_SECRET together let strangers relay data to anyone, through this server \
-             and every other server that shares the secret. Unset CASTWAY_TURN_ACCESS, and strangers reach this server's clients only"
-                .to_owned()
+            Sentence::new(
+                "CASTWAY_TURN_ACCESS=open and CASTWAY_STATIC_AUTH_SECRET together let strangers relay data to anyone, through this \
+                 server and every other server that shares the secret. Unset CASTWAY_TURN_ACCESS, and strangers reach this server's \
+                 clients only",
+                "CASTWAY_TURN_ACCESS=open 与 CASTWAY_STATIC_AUTH_SECRET 同时设置时，陌生人可以通过此服务器以及使用同一密钥的其他服务器向任何人中继\
+                 数据。请取消 CASTWAY_TURN_ACCESS，这样陌生人只能到达此服务器的客户端",
+            )
         });
         short.into_iter().chain(open).chain(self.odd_secrets.iter().cloned()).collect()
     }
@@ -195,7 +206,7 @@ mod tests {
         assert_eq!(exposed(&read.static_auth_secrets), ["0123456789,abcdef", "\"quoted-0123456789\""]);
         assert_eq!(exposed(&read.api_keys), ["first,key", "second "]);
         assert_eq!(read.secrets_variable, "CASTWAY_STATIC_AUTH_SECRET_FILE");
-        let warnings = read.warnings().join("\n");
+        let warnings = read.warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert!(warnings.contains("CASTWAY_API_KEYS_FILE names, begins or ends with a blank"), "{warnings}");
         assert!(warnings.contains("_SECRET_FILE begins and ends with a quote") && !warnings.contains("0123"), "{warnings}");
 
@@ -229,7 +240,7 @@ mod tests {
             let text = |text: Option<&str>| text.map(str::to_owned);
             let settings = Settings { turn_access: text(access), static_auth_secret: text(secrets), ..Settings::default() };
             let credentials = Config::read(&settings).expect("valid").credentials;
-            (credentials.strangers, credentials.warnings().iter().any(|warning| warning.contains("CASTWAY_TURN_ACCESS")))
+            (credentials.strangers, credentials.warnings().iter().any(|warning| warning.en.contains("CASTWAY_TURN_ACCESS")))
         };
         let secret = Some("0123456789abcdef");
         assert_eq!(read(Some("open"), secret), (Scope::Anyone, true));

@@ -9,6 +9,7 @@ use url::{Host, Url};
 
 use super::reader::Reader;
 use super::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
+use crate::sentence::Sentence;
 use crate::turn::{PeerPolicy, Scope};
 
 const WEBHOOK_URL: &str = "CASTWAY_WEBHOOK_URL";
@@ -28,7 +29,7 @@ pub struct HooksConfig {
     /// Requests may go to private addresses.
     pub private: bool,
     /// What is odd about the secret, in sentences.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Sentence>,
 }
 
 #[derive(Debug, Clone)]
@@ -182,7 +183,7 @@ fn allows_when_down(reader: &mut Reader) -> bool {
     reader.choice("CASTWAY_AUTHORIZE_DOWN", &[("refuse", false), ("allow", true)])
 }
 
-fn secret(reader: &mut Reader, is_used: bool) -> (Option<Secret<String>>, Vec<String>) {
+fn secret(reader: &mut Reader, is_used: bool) -> (Option<Secret<String>>, Vec<Sentence>) {
     let secrets = reader.secrets("CASTWAY_WEBHOOK_SECRET");
     let is_long = |secret: &Secret<String>| secret.expose().len() >= MIN_UNGUESSABLE_SECRET_BYTES;
     match secrets.values.as_slice() {

@@ -1,5 +1,7 @@
 //! Quotes around the values of settings: a shell, systemd and `.env` take them away, and env files of Docker keep them.
 
+use crate::sentence::Sentence;
+
 /// Also those that texts on web pages have.
 const QUOTES: [char; 13] = [
     '"', '\'', '`', '\u{B4}', '\u{AB}', '\u{BB}', '\u{2018}', '\u{2019}', '\u{201A}', '\u{201C}', '\u{201D}', '\u{201E}',
@@ -31,10 +33,13 @@ pub(super) fn enclose(text: &str) -> bool {
 }
 
 /// A warning about a value whose quotes may be meant.
-pub(super) fn warning(variable: &str) -> String {
-    format!(
-        "The value of {variable} begins and ends with a quote, which counts as a part of it. Env files of Docker keep quotes: if they \
-         are not meant, write the value without them"
+pub(super) fn warning(variable: &str) -> Sentence {
+    Sentence::new(
+        format!(
+            "The value of {variable} begins and ends with a quote, which counts as a part of it. Env files of Docker keep quotes: if \
+             they are not meant, write the value without them"
+        ),
+        format!("{variable} 的值首尾都有引号，引号也算作值的一部分。Docker 的 env 文件会保留引号：如果不需要引号，请去掉"),
     )
 }
 
@@ -98,7 +103,10 @@ mod tests {
         let warns = |settings: &Settings| {
             let config = Config::read(settings).expect("it may be meant");
             let warnings = config.warnings();
-            assert!(warnings.iter().all(|warning| !warning.contains("0123456789")), "{warnings:?}");
+            assert!(
+                warnings.iter().all(|warning| !warning.en.contains("0123456789") && !warning.zh.contains("0123456789")),
+                "{warnings:?}"
+            );
             (config.relay.realm, config.credentials.static_auth_secrets.len(), warnings.len())
         };
         let of = |realm: &str, secret: &str| Settings {

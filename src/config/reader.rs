@@ -22,6 +22,7 @@ use super::secret::Secret;
 use super::secret_file::{SECRET_FILE, SecretFile};
 use super::secrets::Secrets;
 use super::settings::Settings;
+use crate::sentence::Sentence;
 
 /// The beginning of every variable's name; the rest is the name of the field in [`Settings`], in capitals.
 pub const VARIABLE_PREFIX: &str = "CASTWAY_";
@@ -194,8 +195,11 @@ impl Reader {
         let quoted = texts(&secrets).then(|| quotes::warning(&file_setting));
         let has_blanks = secrets.iter().any(|secret| secret.expose().trim() != secret.expose());
         let blanks = has_blanks.then(|| {
-            format!(
-                "A line of {path}, which {file_setting} names, begins or ends with a blank, which counts as a part of the secret"
+            Sentence::new(
+                format!(
+                    "A line of {path}, which {file_setting} names, begins or ends with a blank, which counts as a part of the secret"
+                ),
+                format!("{file_setting} 所指的文件 {path} 中有一行以空白开头或结尾，空白也算作密钥的一部分"),
             )
         });
         let warnings = warning.into_iter().chain(quoted).chain(blanks).collect();

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::secret::Secret;
+use crate::sentence::Sentence;
 
 /// Bytes of the largest file.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -21,7 +22,7 @@ pub(super) struct SecretFile {
     /// At least one. A comma is part of its secret.
     pub(super) secrets: Vec<Secret<String>>,
     /// What to do about its permissions.
-    pub(super) warning: Option<String>,
+    pub(super) warning: Option<Sentence>,
 }
 
 impl SecretFile {
@@ -59,17 +60,21 @@ impl SecretFile {
     }
 }
 
-fn warning(path: &Path, found: &fs::Metadata) -> Option<String> {
-    let others = match found.mode() & 0o006 {
+fn warning(path: &Path, found: &fs::Metadata) -> Option<Sentence> {
+    let (others, in_chinese) = match found.mode() & 0o006 {
         0 => return None,
-        0o004 => "read",
-        _ => "write",
+        0o004 => ("read", "读取"),
+        _ => ("write", "写入"),
     };
     // A file of another user is as that user, or a container engine, has made it.
     let is_own = found.uid() == rustix::process::geteuid().as_raw() && !path.starts_with(CONTAINER_SECRETS);
     let path = path.display();
-    (is_own || others == "write")
-        .then(|| format!("Every user of this machine can {others} {path}, which holds secrets: `chmod 600 {path}`"))
+    (is_own || others == "write").then(|| {
+        Sentence::new(
+            format!("Every user of this machine can {others} {path}, which holds secrets: `chmod 600 {path}`"),
+            format!("此机器上的所有用户都能{in_chinese}存有密钥的文件 {path}：请运行 `chmod 600 {path}`"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +130,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let warning = SecretFile::read(&path).unwrap().warning;
             assert_eq!(warning.is_some(), word.is_some(), "{mode:o}");
-            assert!(word.is_none_or(|word| warning.unwrap().contains(&format!("can {word} "))), "{mode:o}");
+            assert!(word.is_none_or(|word| warning.unwrap().en.contains(&format!("can {word} "))), "{mode:o}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Secrets`]: the secrets of a setting, and where they come from.
 
 use super::secret::Secret;
+use crate::sentence::Sentence;
 
 /// The secrets of a setting, or of the file that it names.
 #[derive(Debug)]
@@ -9,5 +10,5 @@ pub(super) struct Secrets {
     /// The variable that has them, or that names their file.
     pub(super) variable: String,
     /// What is odd about them, in sentences.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Sentence>,
 }

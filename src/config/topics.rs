@@ -18,6 +18,7 @@ use super::relay::RelayConfig;
 use super::secret::Secret;
 use super::settings::Settings;
 use super::tls::TlsConfig;
+use crate::sentence::Sentence;
 
 /// Everything the program needs to know, checked.
 #[derive(Debug, Clone)]
@@ -87,7 +88,7 @@ impl Config {
 
     /// What is allowed and probably not meant, in sentences.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<Sentence> {
         let realm = quotes::enclose(&self.relay.realm).then(|| quotes::warning("CASTWAY_REALM"));
         self.credentials.warnings().into_iter().chain(self.hooks.warnings.iter().cloned()).chain(realm).collect()
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::connect::connect_now;
+use crate::sentence::Sentence;
 
 /// The name of the socket in the data folder.
 pub const SOCKET_FILE_NAME: &str = "castway.sock";
@@ -29,19 +30,26 @@ impl ControlSocket {
     /// Makes the socket in `data_dir`.
     ///
     /// # Errors
-    /// A sentence: the path is too long for a socket, another server has it, or the folder takes no new file.
-    pub fn bind(data_dir: &Path) -> Result<Self, String> {
+    /// The path is too long for a socket, another server has it, or the folder takes no new file.
+    pub fn bind(data_dir: &Path) -> Result<Self, Sentence> {
         let path = data_dir.join(SOCKET_FILE_NAME);
-        let because = |why: &dyn std::fmt::Display| {
-            format!(
-                "commands such as castway doctor can't ask this server, since {} can't be made: {why}",
-                data_dir.join(SOCKET_FILE_NAME).display()
+        let because = |Sentence { en, zh }: Sentence| {
+            let path = data_dir.join(SOCKET_FILE_NAME);
+            let path = path.display();
+            Sentence::new(
+                format!("commands such as castway doctor can't ask this server, since {path} can't be made: {en}"),
+                format!("castway doctor 等命令无法查询此服务器，因为无法创建 {path}：{zh}"),
             )
         };
-        let address = SocketAddrUnix::new(&path)
-            .map_err(|_| because(&"the path is too long for a socket (107 bytes); choose a shorter CASTWAY_DATA_DIR"))?;
-        remove_dead(&path).map_err(|why| because(&why))?;
-        let listener = listen_at(&address).and_then(tokio::net::UnixListener::from_std).map_err(|error| because(&error))?;
+        let address = SocketAddrUnix::new(&path).map_err(|_| {
+            because(Sentence::new(
+                "the path is too long for a socket (107 bytes); choose a shorter CASTWAY_DATA_DIR",
+                "路径太长，不能用于套接字（107 字节）；请选择更短的 CASTWAY_DATA_DIR",
+            ))
+        })?;
+        remove_dead(&path).map_err(because)?;
+        let listener = listen_at(&address).and_then(tokio::net::UnixListener::from_std);
+        let listener = listener.map_err(|error| because(as_it_comes(&error)))?;
         let identity = identity(&path).ok();
         Ok(Self { listener, path, identity })
     }
@@ -74,26 +82,34 @@ fn listen_at(address: &SocketAddrUnix) -> io::Result<UnixListener> {
 }
 
 /// Removes the socket of a server that no longer runs.
-fn remove_dead(path: &Path) -> Result<(), String> {
+fn remove_dead(path: &Path) -> Result<(), Sentence> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(as_it_comes(&error)),
     };
     if !found.file_type().is_socket() {
-        return Err("there is something else of this name; remove it".to_owned());
+        return Err(Sentence::new("there is something else of this name; remove it", "那里有同名的其他文件，请将其删除"));
     }
     match connect_now(path) {
-        Ok(_) => return Err("another server that runs has it".to_owned()),
+        Ok(_) => return Err(Sentence::new("another server that runs has it", "另一个正在运行的服务器占用了它")),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         // Its queue is full, so somebody serves it.
-        Err(error) => return Err(format!("another server may have it ({error})")),
+        Err(error) => {
+            let in_chinese = format!("可能有另一个服务器占用了它（{error}）");
+            return Err(Sentence::new(format!("another server may have it ({error})"), in_chinese));
+        }
     }
     // Somebody else may have replaced it meanwhile.
     if identity(path).ok() == Some((found.dev(), found.ino())) {
-        fs::remove_file(path).map_err(|error| error.to_string())?;
+        fs::remove_file(path).map_err(|error| as_it_comes(&error))?;
     }
     Ok(())
+}
+
+/// An error of the system.
+fn as_it_comes(error: &io::Error) -> Sentence {
+    Sentence::new(error.to_string(), error.to_string())
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -107,7 +123,7 @@ mod tests {
     use super::*;
 
     fn problem(folder: &Path) -> String {
-        ControlSocket::bind(folder).expect_err("it can't be made")
+        ControlSocket::bind(folder).expect_err("it can't be made").en
     }
 
     #[tokio::test]

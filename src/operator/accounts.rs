@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ActError;
 use super::handle::Operator;
 use super::rows::{MAX_PAGE_ROWS, Page, PageRequest};
+use crate::sentence::Sentence;
 use crate::turn::Scope;
 use crate::users::usage::{UsageOwner, UsageRecord, day_name, month_name};
 use crate::users::{OperatorPassword, PasswordKeys, StoreError, UserName, check_requested, generate_password, scope_named};
@@ -140,8 +141,14 @@ impl Operator {
     async fn set_operator_enabled(&self, operator: &UserName, enabled: bool, by: &str) -> Result<String, ActError> {
         let operators = self.0.store.operators().await.map_err(failed)?;
         if !enabled && !operators.iter().any(|other| other.enabled && other.name != operator.as_str()) {
-            return Err(ActError::Refused(format!(
-                "{operator} is the only operator, and nobody could enable anybody here then; on the server, castway user disable {operator} does it"
+            return Err(ActError::Refused(Sentence::new(
+                format!(
+                    "{operator} is the only operator, and nobody could enable anybody here then; on the server, castway user disable \
+                     {operator} does it"
+                ),
+                format!(
+                    "{operator} 是唯一的管理员，停用后将无人能在此启用任何人；如需停用，请在服务器上运行 castway user disable {operator}"
+                ),
             )));
         }
         self.0.store.set_operator_enabled(operator, enabled, SystemTime::now()).await.map_err(failed)?;
@@ -193,11 +200,14 @@ impl Operator {
     /// # Errors
     /// [`ActError`].
     pub async fn set_quota(&self, scope: &str, name: &str, quota: Option<u64>, by: &str) -> Result<String, ActError> {
-        let named = scope_named(scope)
-            .ok_or_else(|| ActError::Refused(format!("there is no scope {scope:?}: expected clients or anyone")))?;
-        check_requested(name).map_err(|error| ActError::Refused(error.to_string()))?;
+        let named = scope_named(scope).ok_or_else(|| {
+            let in_chinese = format!("没有 {scope:?} 这个范围：应为 clients 或 anyone");
+            ActError::Refused(Sentence::new(format!("there is no scope {scope:?}: expected clients or anyone"), in_chinese))
+        })?;
+        check_requested(name).map_err(|error| ActError::Refused(error.sentence()))?;
         if quota.is_some_and(|quota| quota > MAX_QUOTA) {
-            return Err(ActError::Refused(format!("a quota is at most {MAX_QUOTA} bytes a month")));
+            let in_chinese = format!("配额最多为每月 {MAX_QUOTA} 字节");
+            return Err(ActError::Refused(Sentence::new(format!("a quota is at most {MAX_QUOTA} bytes a month"), in_chinese)));
         }
         let users = self.0.store.list().await.map_err(failed)?;
         let user = users.iter().find(|user| user.name == name);
@@ -206,7 +216,7 @@ impl Operator {
         }
         // One that was set before goes in any case.
         if quota.is_some() {
-            self.0.directory.check_quota_name(named, name).map_err(|error| ActError::Refused(error.to_string()))?;
+            self.0.directory.check_quota_name(named, name).map_err(|error| ActError::Refused(error.sentence()))?;
         }
         self.0.store.set_quota(named, name, quota).await.map_err(failed)?;
         tracing::info!(by, user = name, scope, quota, "operator set the quota of a user");

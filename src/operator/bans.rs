@@ -10,6 +10,7 @@ use super::error::ActError;
 use super::handle::Operator;
 use crate::addresses::interfaces;
 use crate::limits::throttled::Throttled;
+use crate::sentence::Sentence;
 use crate::users::blocking::{self, BAN_ID_PREFIX, BlockError};
 use crate::users::{BanTarget, KeptBan, ProtectedNetworks};
 
@@ -138,7 +139,8 @@ fn bounded(target: &str) -> Result<&str, ActError> {
     if target.len() <= MAX_TARGET_BYTES {
         return Ok(target);
     }
-    Err(ActError::Refused(format!("a target has at most {MAX_TARGET_BYTES} bytes")))
+    let in_chinese = format!("目标最多 {MAX_TARGET_BYTES} 字节");
+    Err(ActError::Refused(Sentence::new(format!("a target has at most {MAX_TARGET_BYTES} bytes"), in_chinese)))
 }
 
 /// An address of the client that the text names, as an address or as the network that [`ThrottledRow`] has.

@@ -1,5 +1,7 @@
 //! [`ActError`]: why something was not done.
 
+use crate::sentence::Sentence;
+
 /// A sentence for the operator in each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActError {
@@ -8,7 +10,7 @@ pub enum ActError {
     NotFound(String),
     /// What was asked for makes no sense, or is not possible now.
     #[error("{0}")]
-    Refused(String),
+    Refused(Sentence),
     /// Too much of this is being done now; later it may go.
     #[error("{0}")]
     Busy(String),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::error::ActError;
 use super::handle::Operator;
 use super::overview_parts::LastCheck;
+use crate::sentence::Sentence;
 use crate::tls::Certificates;
 
 /// How long the last check is remembered before the database is asked again.
@@ -33,7 +34,7 @@ pub struct Overview {
     /// In seconds.
     pub uptime: u64,
     pub version: &'static str,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Sentence>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,7 +44,26 @@ pub struct CertificateRow {
     /// Negative: it has expired.
     pub days_left: i64,
     pub trusted: bool,
-    pub problem: Option<String>,
+    pub problem: Option<Sentence>,
+}
+
+impl Overview {
+    /// As the commands read it: with the English of each sentence alone.
+    ///
+    /// # Panics
+    /// Never: an overview is JSON.
+    #[must_use]
+    pub fn in_english(&self) -> Value {
+        let mut shown = serde_json::to_value(self).expect("an overview is JSON");
+        shown["warnings"] = self.warnings.iter().map(|warning| warning.en.as_str()).collect();
+        if let Some(problem) = self.certificate.as_ref().and_then(|certificate| certificate.problem.as_ref()) {
+            shown["certificate"]["problem"] = problem.en.as_str().into();
+        }
+        if let Some(check) = &self.last_check {
+            shown["lastCheck"]["verdict"] = check.verdict.en.as_str().into();
+        }
+        shown
+    }
 }
 
 impl Operator {
@@ -96,7 +116,10 @@ fn last_check(kept: &Value) -> Option<LastCheck> {
     (kept["kind"] == "check").then(|| LastCheck {
         at: kept["at"].as_i64().unwrap_or_default(),
         address: address.parse::<IpAddr>().map_or_else(|_| address.to_owned(), |ip| ip.to_canonical().to_string()),
-        verdict: verdict["en"]["title"].as_str().unwrap_or_default().to_owned(),
+        verdict: {
+            let title = |language: &str| verdict[language]["title"].as_str().unwrap_or_default();
+            Sentence::new(title("en"), title("zh"))
+        },
         ok: verdict["code"] == "fine",
     })
 }
@@ -122,11 +145,47 @@ mod tests {
     fn the_last_check_is_a_check_and_no_report_of_a_page() {
         let kept = |kind: &str| {
             json!({"at": 5, "kind": kind, "address": "::ffff:192.0.2.9",
-                   "result": {"verdict": {"code": "fine", "en": {"title": "All is well"}}}})
+                   "result": {"verdict": {"code": "fine", "en": {"title": "All is well"}, "zh": {"title": "一切正常"}}}})
         };
         assert_eq!(last_check(&kept("cast")), None);
-        let expected = LastCheck { at: 5, address: "192.0.2.9".to_owned(), verdict: "All is well".to_owned(), ok: true };
+        let verdict = Sentence::new("All is well", "一切正常");
+        let expected = LastCheck { at: 5, address: "192.0.2.9".to_owned(), verdict, ok: true };
         assert_eq!(last_check(&kept("check")), Some(expected));
         assert_eq!(last_check(&json!({"kind": "check"})), None);
+    }
+
+    #[test]
+    fn commands_read_the_english_of_each_sentence() {
+        let sentence = |en: &str| Sentence::new(en, "中文");
+        let mut overview = Overview {
+            tvs: 1,
+            casts: 0,
+            calls: 0,
+            rooms: 0,
+            allocations: 0,
+            kbps_relayed: 0.0,
+            history: Vec::new(),
+            certificate: Some(CertificateRow {
+                names: Vec::new(),
+                days_left: 3,
+                trusted: true,
+                problem: Some(sentence("No answer")),
+            }),
+            last_check: Some(LastCheck { at: 5, address: String::new(), verdict: sentence("All is well"), ok: true }),
+            uptime: 7,
+            version: "1",
+            warnings: vec![sentence("Raise it"), sentence("Set it")],
+        };
+        let shown = overview.in_english();
+        assert_eq!(shown["warnings"], json!(["Raise it", "Set it"]));
+        assert_eq!(
+            (&shown["certificate"]["problem"], &shown["lastCheck"]["verdict"]),
+            (&json!("No answer"), &json!("All is well"))
+        );
+        assert_eq!((&shown["tvs"], &shown["certificate"]["daysLeft"]), (&json!(1), &json!(3)));
+        assert!(!shown.to_string().contains("中文"));
+        (overview.certificate, overview.last_check) = (None, None);
+        let shown = overview.in_english();
+        assert!(shown["certificate"].is_null() && shown["lastCheck"].is_null(), "{shown}");
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::relayed_rate::RelayedRate;
 use crate::check::Checks;
 use crate::relay::StatsReader;
+use crate::sentence::Sentence;
 use crate::tls::Certificates;
 
 /// What the overview is made from, besides the gateways.
@@ -17,7 +18,7 @@ pub struct OverviewParts {
     pub rate: RelayedRate,
     pub start: Instant,
     /// What still needs configuration, in sentences.
-    pub warnings: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    pub warnings: Box<dyn Fn() -> Vec<Sentence> + Send + Sync>,
     pub last_check: LastCheckCache,
 }
 
@@ -28,7 +29,7 @@ pub struct LastCheck {
     pub at: i64,
     pub address: String,
     /// The title of its verdict.
-    pub verdict: String,
+    pub verdict: Sentence,
     pub ok: bool,
 }
 

@@ -5,6 +5,7 @@ use super::handle::Operator;
 use super::ids;
 use super::rows::{CallRow, CastRow, RoomRow};
 use crate::cast::model::OperatorRefusal;
+use crate::sentence::Sentence;
 
 impl Operator {
     /// TVs with a code, those with a cast first, then the oldest first.
@@ -44,7 +45,18 @@ pub(super) fn cast_error(refusal: OperatorRefusal, what: &str, id: &str) -> ActE
     match refusal {
         OperatorRefusal::NoTv => ActError::NotFound(format!("there is no {what} {id} (any more)")),
         OperatorRefusal::NoCast | OperatorRefusal::CastRunning | OperatorRefusal::TvAway | OperatorRefusal::KeepsCode => {
-            ActError::Refused(refusal.to_string())
+            ActError::Refused(sentence(refusal))
         }
     }
+}
+
+pub(super) fn sentence(refusal: OperatorRefusal) -> Sentence {
+    let in_chinese = match refusal {
+        OperatorRefusal::NoTv => "此电视已不存在",
+        OperatorRefusal::NoCast => "没有人在向此电视投屏",
+        OperatorRefusal::CastRunning => "有人正在向此电视投屏；请先结束投屏",
+        OperatorRefusal::TvAway => "此电视已断开；请在它重新连接后再试",
+        OperatorRefusal::KeepsCode => "此电视的前端不支持更换投屏码",
+    };
+    Sentence::new(refusal.to_string(), in_chinese)
 }

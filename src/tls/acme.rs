@@ -20,6 +20,7 @@ use super::certificate::{Certificate, CertificateKind};
 use super::private_file;
 use super::served::{Challenges, ServedCertificate};
 use crate::config::AcmeConfig;
+use crate::sentence::Sentence;
 
 /// Delay after the first failure. Let's Encrypt allows five failed attempts an hour.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(15);
@@ -147,15 +148,24 @@ impl Acme {
         Ok((name, at, interval))
     }
 
-    fn failure_text(&self, error: &anyhow::Error, port: u16, serving: &Certificate, delay: Duration) -> String {
+    fn failure_text(&self, error: &anyhow::Error, port: u16, serving: &Certificate, delay: Duration) -> Sentence {
         let AcmeConfig { domains, directory, .. } = &self.config;
-        let serving_kind = if serving.is_trusted() { "the old certificate" } else { "a self-signed certificate" };
-        format!(
-            "no certificate for {} from {directory}: {error:#}. Check that the DNS record of each name leads to this server, that \
-             TCP port {port} of that address reaches it from outside (firewall, router, cloud), and that this server can reach \
-             the directory. Until then the server uses {serving_kind}; it tries again in {} s",
-            domains.join(", "),
-            delay.as_secs()
+        let (kind, kind_in_chinese) = if serving.is_trusted() {
+            ("the old certificate", "旧证书")
+        } else {
+            ("a self-signed certificate", "自签名证书")
+        };
+        let (names, seconds) = (domains.join(", "), delay.as_secs());
+        Sentence::new(
+            format!(
+                "no certificate for {names} from {directory}: {error:#}. Check that the DNS record of each name leads to this server, \
+                 that TCP port {port} of that address reaches it from outside (firewall, router, cloud), and that this server can reach \
+                 the directory. Until then the server uses {kind}; it tries again in {seconds} s"
+            ),
+            format!(
+                "未能从 {directory} 获得 {names} 的证书：{error:#}。请检查每个域名的 DNS 记录是否指向此服务器，从外部能否到达该地址的 TCP 端口 \
+                 {port}（防火墙、路由器、云平台），以及此服务器能否访问该目录。在此之前服务器使用{kind_in_chinese}，{seconds} 秒后重试"
+            ),
         )
     }
 

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use super::certificate::{Certificate, CertificateKind};
 use super::served::ServedCertificate;
 use super::{private_file, trust};
+use crate::sentence::Sentence;
 
 /// How often the files are checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -81,7 +82,10 @@ impl CertificateFiles {
             seen = stamps(files);
             match self.load() {
                 Ok(certificate) => served.replace(certificate),
-                Err(error) => served.fail(format!("the changed certificate can't be used, the old one stays: {error:#}")),
+                Err(error) => served.fail(Sentence::new(
+                    format!("the changed certificate can't be used, the old one stays: {error:#}"),
+                    format!("更改后的证书无法使用，继续使用旧证书：{error:#}"),
+                )),
             }
         }
     }

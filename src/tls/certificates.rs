@@ -15,6 +15,7 @@ use super::self_signed::SelfSigned;
 use super::served::ServedCertificate;
 use super::server_hosts::ServerHosts;
 use crate::config::{AcmeConfig, CertificateSource};
+use crate::sentence::Sentence;
 
 /// The folder of all certificates, in the data folder.
 const FOLDER: &str = "tls";
@@ -80,7 +81,7 @@ impl Certificates {
 
     /// Why the last attempt to renew or reload the certificate failed; `None`: it did not fail.
     #[must_use]
-    pub fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<Sentence> {
         self.0.served.problem()
     }
 

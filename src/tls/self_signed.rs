@@ -23,6 +23,7 @@ use super::certificate::{Certificate, CertificateKind};
 use super::private_file;
 use super::served::ServedCertificate;
 use super::server_hosts::ServerHosts;
+use crate::sentence::Sentence;
 
 /// Browsers accept at most 398 days for certificates of authorities, and some of them for all certificates.
 const LIFETIME: Duration = Duration::from_secs(397 * DAY_SECONDS);
@@ -118,7 +119,10 @@ impl SelfSigned {
                 Ok(())
             };
             if let Err(error) = kept {
-                served.fail(format!("could not save or renew the self-signed certificates: {error:#}"));
+                served.fail(Sentence::new(
+                    format!("could not save or renew the self-signed certificates: {error:#}"),
+                    format!("无法保存或更新自签名证书：{error:#}"),
+                ));
             }
         }
     }

@@ -9,12 +9,13 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::Notify;
 
 use super::certificate::Certificate;
+use crate::sentence::Sentence;
 
 /// The current certificate, and what became of the last attempt to replace it.
 #[derive(Debug)]
 pub(super) struct ServedCertificate {
     current: ArcSwap<Certificate>,
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Option<Sentence>>,
     failures: AtomicU64,
     reload: Notify,
     challenges: Mutex<Challenges>,
@@ -44,7 +45,7 @@ impl ServedCertificate {
         self.current.load_full()
     }
 
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<Sentence> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -73,7 +74,7 @@ impl ServedCertificate {
     }
 
     /// The certificate could not be replaced.
-    pub(super) fn fail(&self, problem: String) {
+    pub(super) fn fail(&self, problem: Sentence) {
         tracing::error!("{problem}");
         self.failures.fetch_add(1, Ordering::Relaxed);
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);

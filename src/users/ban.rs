@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::name::{NameError, check_requested};
 use crate::limits::ip_prefix;
+use crate::sentence::Sentence;
 
 /// Bans that the database keeps.
 pub const MAX_BANS: usize = 10_000;
@@ -46,7 +47,14 @@ pub enum BanTargetError {
 
 /// Networks that a ban would shut out by accident, each with what it is.
 #[derive(Debug, Clone, Default)]
-pub struct ProtectedNetworks(Vec<(IpNet, &'static str)>);
+pub struct ProtectedNetworks(Vec<(IpNet, Protected)>);
+
+#[derive(Debug, Clone, Copy)]
+enum Protected {
+    Loopback,
+    TrustedProxy,
+    OwnAddress,
+}
 
 impl ProtectedNetworks {
     /// Loopback, the trusted proxies, and the machine's own addresses.
@@ -54,23 +62,53 @@ impl ProtectedNetworks {
     pub fn new(trusted_proxies: &[IpNet], own: impl IntoIterator<Item = IpAddr>) -> Self {
         let loopback = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().expect("it is a network"));
         let own = own.into_iter().map(|ip| IpNet::from(ip.to_canonical()));
-        let protected = loopback.into_iter().map(|network| (network, "a loopback address"));
-        let protected =
-            protected.chain(trusted_proxies.iter().map(|network| (*network, "a trusted proxy, which brings many clients")));
-        Self(protected.chain(own.map(|network| (network, "an address of this machine"))).collect())
+        let protected = loopback.into_iter().map(|network| (network, Protected::Loopback));
+        let protected = protected.chain(trusted_proxies.iter().map(|network| (*network, Protected::TrustedProxy)));
+        Self(protected.chain(own.map(|network| (network, Protected::OwnAddress))).collect())
     }
 
     /// # Errors
     /// A sentence that says what the ban would hit.
-    pub fn check(&self, target: &BanTarget) -> Result<(), String> {
+    pub fn check(&self, target: &BanTarget) -> Result<(), Sentence> {
         let BanTarget::Network(banned) = target else { return Ok(()) };
         let hit = self.0.iter().find(|(network, _)| network.contains(banned) || banned.contains(network));
         let Some((network, what)) = hit else { return Ok(()) };
         let (network, target) = (BanTarget::Network(*network), target.to_string());
+        let (en, zh) = what.in_words();
         if target == network.to_string() {
-            return Err(format!("{target} can't be blocked: it is {what}"));
+            return Err(Sentence::new(format!("{target} can't be blocked: it is {en}"), format!("不能封禁 {target}：它是{zh}")));
         }
-        Err(format!("{target} can't be blocked: it has addresses in common with {network}, {what}; block a smaller network"))
+        Err(Sentence::new(
+            format!("{target} can't be blocked: it has addresses in common with {network}, {en}; block a smaller network"),
+            format!("不能封禁 {target}：它与 {network}（{zh}）有共同的地址；请封禁更小的网络"),
+        ))
+    }
+}
+
+impl Protected {
+    /// In English and in Chinese.
+    const fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Loopback => ("a loopback address", "回环地址"),
+            Self::TrustedProxy => ("a trusted proxy, which brings many clients", "受信任的代理，许多客户端都经过它"),
+            Self::OwnAddress => ("an address of this machine", "此机器的地址"),
+        }
+    }
+}
+
+impl BanTargetError {
+    #[must_use]
+    pub fn sentence(&self) -> Sentence {
+        let in_chinese = match self {
+            Self::Unknown(text) => format!("{text:?} 不是地址，不是 198.51.100.0/24 这样的网络，也不是 user:名称"),
+            Self::Name(error) => format!("user:名称 中的用户名不可用：{}", error.sentence().zh),
+            Self::TooLarge(network) => {
+                format!("{network} 包含的地址太多：最大只能封禁 /{MIN_V4_PREFIX} 的 IPv4 网络或 /{MIN_V6_PREFIX} 的 IPv6 网络")
+            }
+            Self::Mapped(network) => format!("{network} 既包含 IPv4 映射地址又包含其他地址：请直接填写 IPv4 网络"),
+            Self::Nobody(network) => format!("{network} 不是任何人的地址"),
+        };
+        Sentence::new(self.to_string(), in_chinese)
     }
 }
 
@@ -215,7 +253,7 @@ mod tests {
             ("2001:db8:1:2::9", "block a smaller network"),
         ] {
             let refused = check(text).unwrap_err();
-            assert!(refused.contains(part), "{text}: {refused}");
+            assert!(refused.en.contains(part), "{text}: {refused}");
         }
         for free in ["198.51.100.7", "11.0.0.0/8", "203.0.113.8", "2001:db8:1:2::9/128", "2001:db8:9:1::/64", "user:127.0.0.1"] {
             assert_eq!(check(free), Ok(()), "{free}");

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::ban::{BanTarget, ProtectedNetworks};
+use super::ban::{BanTarget, MAX_BANS, ProtectedNetworks};
 use super::store::{Store, StoreError};
+use crate::sentence::Sentence;
 
 /// What the ids of bans begin with.
 pub const BAN_ID_PREFIX: &str = "ban-";
@@ -13,16 +14,18 @@ const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Why nobody was blocked or unblocked.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
-    /// A sentence for the operator.
     #[error("{0}")]
-    Refused(String),
+    Refused(Sentence),
     #[error(transparent)]
     Failed(StoreError),
 }
 
 impl From<StoreError> for BlockError {
     fn from(error: StoreError) -> Self {
-        if matches!(error, StoreError::TooManyBans) { Self::Refused(error.to_string()) } else { Self::Failed(error) }
+        if !matches!(error, StoreError::TooManyBans) {
+            return Self::Failed(error);
+        }
+        Self::Refused(Sentence::new(error.to_string(), format!("已有 {MAX_BANS} 条封禁；请先解除其中一些")))
     }
 }
 
@@ -39,10 +42,13 @@ pub async fn block(
     now: SystemTime,
 ) -> Result<(BanTarget, String), BlockError> {
     let text = target.trim();
-    let target: BanTarget = text.parse().map_err(|error: super::ban::BanTargetError| BlockError::Refused(error.to_string()))?;
+    let target: BanTarget = text.parse().map_err(|error: super::ban::BanTargetError| BlockError::Refused(error.sentence()))?;
     if time.is_some_and(|time| time < Duration::from_secs(1) || time > MAX_TIME) {
         let years = MAX_TIME.as_secs() / (365 * 86_400);
-        return Err(BlockError::Refused(format!("a ban with an end lasts from a second to {years} years")));
+        return Err(BlockError::Refused(Sentence::new(
+            format!("a ban with an end lasts from a second to {years} years"),
+            format!("有期限的封禁为 1 秒至 {years} 年"),
+        )));
     }
     protected.check(&target).map_err(BlockError::Refused)?;
     let note = match &target {
@@ -81,8 +87,10 @@ async fn note_of_user(store: &Store, name: &str) -> Result<String, BlockError> {
     if let Ok(checked) = name.parse()
         && store.is_operator(&checked).await?
     {
-        let why = "is an operator: disable an operator with castway user disable";
-        return Err(BlockError::Refused(format!("{name:?} {why}")));
+        return Err(BlockError::Refused(Sentence::new(
+            format!("{name:?} is an operator: disable an operator with castway user disable"),
+            format!("{name:?} 是管理员：请用 castway user disable 停用管理员"),
+        )));
     }
     let is_user = store.list().await?.iter().any(|user| user.name == name);
     Ok(if is_user { "" } else { " There is no such user; credentials that a key or another issuer signs for the name end." }
@@ -167,7 +175,7 @@ mod tests {
             ("198.51.100.7", Some(Duration::MAX), "to 10 years"),
         ] {
             let why = refused(target, time).await;
-            assert!(why.contains(part), "{target}: {why}");
+            assert!(why.en.contains(part), "{target}: {why}");
         }
         assert_eq!(store.bans(at(1)).await.unwrap(), []);
     }

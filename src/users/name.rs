@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::sentence::Sentence;
+
 /// Characters of the longest name.
 const MAX_CHARS: usize = 128;
 /// Bytes of the longest name: `EXPIRY:` and the name share a USERNAME attribute of fewer than 509 bytes (RFC 8489, 14.3).
@@ -31,6 +33,22 @@ pub enum NameError {
     NotNormal(String),
     #[error("a user name can't hold characters that no client may send (RFC 4013)")]
     Prohibited,
+}
+
+impl NameError {
+    #[must_use]
+    pub fn sentence(&self) -> Sentence {
+        let in_chinese = match self {
+            Self::Empty => "用户名不能为空".to_owned(),
+            Self::Long => format!("用户名最多 {MAX_CHARS} 个字符、{MAX_BYTES} 字节"),
+            Self::Control => "用户名不能包含换行或其他控制字符".to_owned(),
+            Self::Space => "用户名不能以空格开头或结尾".to_owned(),
+            Self::LooksLikeExpiry => "用户名不能以数字加冒号开头：限时凭据就是这样开头的".to_owned(),
+            Self::NotNormal(name) => format!("客户端会把此用户名发送为 {name:?}；请使用这种写法"),
+            Self::Prohibited => "用户名不能包含客户端不可发送的字符（RFC 4013）".to_owned(),
+        };
+        Sentence::new(self.to_string(), in_chinese)
+    }
 }
 
 impl UserName {

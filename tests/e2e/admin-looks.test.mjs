@@ -1,12 +1,18 @@
 // Each view of the operator's page, full and empty, its dialogs, and what it shows when it is off: for people with disabilities, in both
 // languages, dark and light, from a phone to a television, with forced colours; and what it costs.
 import assert from 'node:assert/strict';
+import { Allocations } from '../interop/support/allocations.mjs';
+import { Web } from '../interop/support/apprtc.mjs';
+import { closeAll, connect } from '../interop/support/clients.mjs';
+import { closeAll as closeMulti, connect as connectMulti, room } from '../interop/support/multi.mjs';
+import { signed } from '../interop/support/strangers.mjs';
 import { assertAccessible, assertFits } from './support/axe.mjs';
 import { openPage, until } from './support/browser.mjs';
 import { browserTest } from './support/browser-test.mjs';
+import { assertChinese } from './support/chinese.mjs';
 import { firstLoad } from './support/first-load.mjs';
 import { EMPTY, FULL, startMockAdmin } from './support/mock-admin.mjs';
-import { act, row, shows } from './support/operator.mjs';
+import { act, OPERATOR, row, shows, signedIn } from './support/operator.mjs';
 
 const VIEWS = ['now', 'casts', 'calls', 'rooms', 'allocations', 'users', 'check', 'log', 'settings'];
 const LOOKS = [
@@ -30,6 +36,15 @@ const DIALOGS = { casts: ['end', 'new-code', 'block'], users: ['disable', 'passw
 
 const mocked = () => startMockAdmin(FULL());
 
+// What clients and operators have named in the data of the mock: users, rooms, whom a ban is for, and programs; and commands.
+function named(data) {
+  if (Array.isArray(data)) return data.flatMap(named);
+  if (!data || typeof data !== 'object') return [];
+  const names = ['name', 'user', 'room', 'agent', 'target', 'operator', 'command'].map((key) => data[key]).filter((value) => typeof value === 'string');
+  return [...names, ...Object.values(data).flatMap(named)];
+}
+const NAMED = named(FULL());
+
 const turnTo = async (page, view) => {
   await page.evaluate((name) => (location.hash = name), view);
   await shows(page, view);
@@ -46,6 +61,7 @@ for (const look of LOOKS) {
         if (view === 'check') await page.locator('#new-key').click();
         await assertAccessible(page, `${what} ${view}`);
         await assertFits(page, `${what} ${view}`, SIZES);
+        if (look.locale === 'zh-CN') await assertChinese(page, `${what} ${view}`, NAMED);
       }
       assert.equal(await page.evaluate(() => document.documentElement.lang), look.locale === 'zh-CN' ? 'zh-CN' : 'en');
       // As cards, too.
@@ -68,6 +84,7 @@ for (const look of LOOKS) {
         await page.locator('dialog').waitFor();
         await assertAccessible(page, name);
         await assertFits(page, name, SIZES);
+        if (look.locale === 'zh-CN') await assertChinese(page, name, NAMED);
         await page.keyboard.press('Escape');
       }
     }
@@ -83,10 +100,63 @@ for (const look of LOOKS) {
       await page.locator(shown).waitFor();
       await assertAccessible(page, name);
       await assertFits(page, name, SIZES);
+      if (look.locale === 'zh-CN') await assertChinese(page, name, NAMED);
     }
     assert.match(await page.locator('#sign-in-submit').innerText(), /\d/, 'the wait is counted down');
   });
 }
+
+// Most of these settings are worth a warning.
+const WARNED_OF = {
+  CASTWAY_STATIC_AUTH_SECRET: 'short',
+  CASTWAY_TURN_ACCESS: 'open',
+  CASTWAY_REALM: '"castway"',
+  CASTWAY_EXTERNAL_IP: '127.0.0.1,2001:db8::7',
+  CASTWAY_WRONG_CODES: '6',
+};
+const CLIENTS = ['Kitchen', 'owner', 'a program'];
+
+browserTest('an operator who reads Chinese finds no English sentence of a real server', WARNED_OF, async (fixture, server) => {
+  fixture.onClose(async () => closeAll());
+  const tv = await connect(server, { label: 'TV', extraHeaders: { 'user-agent': 'a program' } });
+  assert.equal((await tv.ask('TV_INIT', { name: 'Kitchen' })).ok, true);
+  const guesser = await connect(server, { label: 'guesser' });
+  assert.ok(await new Web(server.url).join('call-of-nobody'));
+  const owner = await connectMulti(server, 'owner', { headers: { 'user-agent': 'a program' } });
+  fixture.onClose(async () => closeMulti([owner.socket]));
+  assert.deepEqual(await owner.ask('open-room', room('room-of-nobody')), [true]);
+  const allocations = new Allocations(server);
+  fixture.onClose(async () => allocations.close());
+  await allocations.allocated(signed('anyone', WARNED_OF.CASTWAY_STATIC_AUTH_SECRET, 'zoe'));
+  assert.equal((await server.cli(['block', '203.0.113.0/24'])).code, 0);
+
+  const page = await signedIn(await fixture.browser(), server, { locale: 'zh-CN' });
+  const warnings = page.locator('[data-fact=warnings] li');
+  await until('its warnings', () => warnings.count(), (count) => count >= 5);
+  for (const view of VIEWS) {
+    await turnTo(page, view);
+    if (!['now', 'users', 'check', 'log'].includes(view)) await row(page, view).first().waitFor();
+    // Wrong codes until this address has to wait.
+    const guessed = async () => {
+      const { error } = await guesser.ask('CHECK_CODE', 'AAAAAA');
+      assert.match(error.code, /^(unknown_code|too_many_attempts)$/);
+      return row(page, 'throttled').count();
+    };
+    if (view === 'log') await until('the throttle', guessed, (count) => count > 0);
+    await assertChinese(page, view, [OPERATOR.name, 'zoe', ...CLIENTS]);
+  }
+
+  // Why the server refuses something is said in Chinese as well.
+  await turnTo(page, 'log');
+  for (const target of ['127.0.0.0/8', '203.0.113.0/2', 'nonsense', 'user:anna', '0.0.0.0']) {
+    await page.locator('#block').click();
+    await page.locator('dialog [name=target]').fill(target);
+    await page.locator('dialog [type=submit]').click();
+    await page.locator('dialog .error').waitFor();
+    await assertChinese(page, target, [OPERATOR.name]);
+    await page.keyboard.press('Escape');
+  }
+});
 
 browserTest('rows keep their places and the focus while the operator’s page changes', mocked, async (fixture, mock) => {
   const page = await openPage(await fixture.browser(), `${mock.url}/admin#casts`);

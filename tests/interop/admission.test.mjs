@@ -1,69 +1,17 @@
 // The operator's own server decides who may be a TV, a caster or a caller (CASTWAY_AUTHORIZE_URL). What a client sends until the answer is
 // there is handled afterwards, in order.
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
 import { afterEach, test } from 'node:test';
 import { accepted, refused } from './support/answers.mjs';
 import { Channel } from './support/apprtc.mjs';
+import { Operator } from './support/authorizer.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { candidate, dialects, exchange, sdp } from './support/dialects.mjs';
 import { withServer } from './support/server.mjs';
 import { until } from './support/wait.mjs';
 
 afterEach(closeAll);
-
-const SECRET = 'a-secret-of-the-operator';
-
-// The operator's server. `decide` gets each question and resolves to the body of the answer, or to the status of a failure.
-class Operator {
-  asked = [];
-  #held = [];
-  decide = () => ({ allow: true });
-
-  static async start() {
-    const operator = new Operator();
-    operator.http = createServer(async (request, response) => {
-      let body = '';
-      for await (const chunk of request) body += chunk;
-      const signature = createHmac('sha256', SECRET).update(`${request.headers['x-castway-timestamp']}.${body}`).digest('hex');
-      assert.equal(request.headers['x-castway-signature'], `sha256=${signature}`);
-      const question = JSON.parse(body);
-      operator.asked.push(question);
-      const answer = await operator.decide(question);
-      response.writeHead(typeof answer === 'number' ? answer : 200, { 'Content-Type': 'application/json' });
-      response.end(typeof answer === 'number' ? '' : JSON.stringify(answer));
-    });
-    operator.http.listen(0, '127.0.0.1');
-    await once(operator.http, 'listening');
-    return operator;
-  }
-
-  get settings() {
-    return { CASTWAY_AUTHORIZE_URL: `http://127.0.0.1:${this.http.address().port}/may`, CASTWAY_WEBHOOK_SECRET: SECRET, CASTWAY_CREDENTIALS_RATE: '10000' };
-  }
-
-  of(kind) {
-    return this.asked.filter((question) => question.kind === kind);
-  }
-
-  // Answers about this kind wait until `release` is called with their body; all others are allowed.
-  hold(kind) {
-    this.decide = (question) => (question.kind === kind ? new Promise((resolve) => this.#held.push(resolve)) : { allow: true });
-  }
-
-  async release(answer) {
-    await until('a question', () => this.#held.length > 0);
-    this.#held.splice(0).forEach((resolve) => resolve(answer));
-  }
-
-  close() {
-    this.#held.splice(0).forEach((resolve) => resolve(500));
-    this.http.closeAllConnections();
-    this.http.close();
-  }
-}
 
 async function withOperator(settings, body) {
   const operator = await Operator.start();
@@ -92,14 +40,20 @@ test('the operator’s server hears who asks for which seat, in both dialects, a
       const caster = await connect(server, { version, namespace, label: 'caster' });
       operator.decide = ({ token }) => (token === 'good' ? { allow: true } : { allow: false, reason: 'Only employees.' });
       const join = (auth) => (dialect === 'A' ? caster.ask('JOIN_ROOM', code, { username: 'Ada', auth }) : caster.ask('CONNECT_TO_TV', { projCode: code, username: 'Ada', auth }));
-      assert.equal(refused(await join({ token: 'bad' }), 'refused').message, 'Only employees.');
+      const { message, reason } = refused(await join({ token: 'bad' }), 'refused');
+      assert.deepEqual([message, reason], ['Only employees.', 'Only employees.']);
       refused(await join(), 'refused');
+      // Without a sentence of the operator, front ends have one of their own.
+      operator.decide = () => ({ allow: false });
+      assert.equal('reason' in refused(await join({ token: 'bad' }), 'refused'), false);
       if (dialect === 'B') {
-        const { msg, code: why } = await caster.next('CONNECT_TO_TV_FAILED');
-        assert.deepEqual([msg, why], ['Only employees.', 'refused']);
+        const failed = [];
+        while (failed.length < 3) failed.push(await caster.next('CONNECT_TO_TV_FAILED'));
+        assert.deepEqual(failed.map(({ msg, code: why }) => [msg, why]), ['Only employees.', 'Only employees.', '管理员不允许此操作'].map((msg) => [msg, 'refused']));
       }
+      operator.decide = ({ token }) => ({ allow: token === 'good' });
       refused(await caster.ask('RTC_Candidate_Exchange', { iceCandidate: candidate(1) }), 'not_in_room');
-      assert.deepEqual(operator.of('caster').map(({ token }) => token ?? null), ['bad', null]);
+      assert.deepEqual(operator.of('caster').map(({ token }) => token ?? null), ['bad', null, 'bad']);
       accepted(await join({ token: 'good' }));
       const { kind, code: asked, name, user, address } = operator.asked.at(-1);
       assert.deepEqual([kind, asked, name, user ?? null, address], ['caster', code, 'Ada', null, '127.0.0.1']);
@@ -349,7 +303,7 @@ test('a call is joined after the answer only, and Collider serves nobody who has
     const first = await join('room');
     assert.equal(first.status, 403);
     const { result, error } = await first.json();
-    assert.deepEqual([result, error], ['ERROR', { code: 'refused', message: 'Only employees.' }]);
+    assert.deepEqual([result, error], ['ERROR', { code: 'refused', message: 'Only employees.', reason: 'Only employees.' }]);
     const joined = await (await join('room', { query: '?token=good' })).json();
     assert.equal(joined.result, 'SUCCESS');
     const peer = await (await join('room', { Authorization: 'Bearer good too', 'User-Agent': 'a phone' })).json();

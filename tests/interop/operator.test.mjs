@@ -130,6 +130,20 @@ test('three hundred allocations are listed in pages, found, and ended by id and 
   assert.match(await refused('end', HOSTILE), /neither an id/);
 });
 
+test('a name that is a user in two scopes is not ended while it is both: its ids are named', async () => {
+  const [anyone, clients] = [signed('anyone', SECRET, 'twice'), signed('clients', SECRET, 'twice')];
+  const [first, second, third] = [await allocations.allocated(anyone), await allocations.allocated(clients), await allocations.allocated(clients)];
+  const found = await rows('allocations', '--search', 'twice');
+  const ids = (scope) => found.filter((row) => row.scope === scope).map(({ id }) => id).sort();
+  const why = await refused('end', 'twice');
+  const named = (scope) => (new RegExp(`${scope}: ([^;)]*)`).exec(why) ?? assert.fail(why))[1].split(', ').sort();
+  assert.deepEqual([named('anyone'), named('clients')], [ids('anyone'), ids('clients')]);
+  assert.deepEqual([await first.refresh(), await second.refresh(), await third.refresh()], [0, 0, 0], 'nothing has ended');
+  await said('end', ids('anyone')[0]);
+  assert.match(await said('end', 'user:twice'), /^Ended 2 allocations of the user "twice"\.\n$/);
+  assert.deepEqual(await rows('allocations', '--search', 'twice'), []);
+});
+
 test('a watch prints a line each time and ends with the server', () =>
   withServer({}, async (watched) => {
     const env = { PATH: process.env.PATH, CASTWAY_DATA_DIR: watched.dataDir };

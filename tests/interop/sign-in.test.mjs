@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { accepted, refused } from './support/answers.mjs';
+import { Channel } from './support/apprtc.mjs';
 import { closeAll, connect, versions } from './support/clients.mjs';
 import { dialects, exchange } from './support/dialects.mjs';
+import { end, rows } from './support/operator.mjs';
 import { withServer } from './support/server.mjs';
 import { until } from './support/wait.mjs';
 
@@ -142,6 +144,47 @@ test('who is disabled while casting loses the cast within seconds and does not c
     await until('alice is enabled', async () => (await signIn(server, alice)).status === 200);
     const third = await connect(server, { label: 'third' });
     refused(await third.ask('JOIN_ROOM', code, { resumeToken }), 'sign_in_required');
+  }));
+
+test('a call needs no sign-in, and knows the user whose token its join shows: in the lists, in bans and ends by name', () =>
+  withAlice({ CASTWAY_CALL_RATE: '100000' }, async (server) => {
+    const { token } = (await signIn(server, alice)).body;
+    const join = async (room, { query = '', ...headers } = {}) => {
+      const { result, params } = await (await fetch(`${server.url}/join/${room}${query}`, { method: 'POST', headers })).json();
+      assert.equal(result, 'SUCCESS', room);
+      return params.client_id;
+    };
+    const users = async () => Object.fromEntries((await rows(server, 'calls')).map(({ room, members }) => [room, members.map(({ user }) => user)]));
+    const open = async (name) => {
+      for (const client of [await join(name, { Authorization: `Bearer ${token}` }), await join(name)]) assert.match(client, /^\d{8}$/);
+    };
+    await open('first-call');
+    await join('second-call', { query: `?token=${encodeURIComponent(token)}` });
+    await join('second-call', { Authorization: `Bearer ${token}A` });
+    await join('other-call', { query: '?token=of-somebody-else', Authorization: 'Basic YWxpY2U6eA==' });
+    await join('other-call', { query: '?user=alice&name=alice' });
+    assert.deepEqual(await users(), { 'fi•••l': ['alice', null], 'se•••l': ['alice', null], 'ot•••l': [null, null] }, 'a name and a forged token prove nothing');
+    const { stdout } = await server.cli(['sessions', 'calls']);
+    assert.match(stdout, /fi•••l .*alice 127/);
+    assert.ok(!server.log.includes(token));
+
+    assert.equal(await end(server, 'alice'), 'Ended 2 calls of the user "alice".');
+    assert.deepEqual(Object.keys(await users()), ['ot•••l']);
+
+    // Whoever is blocked by name leaves the call, and whoever is in it stays.
+    await open('third-call');
+    const watcher = await join('watched-call', { Authorization: `Bearer ${token}` });
+    const other = await join('watched-call');
+    const channel = await Channel.open(`ws://127.0.0.1:${server.httpPort}/ws`, { origin: server.url });
+    channel.register('watched-call', other);
+    assert.equal((await server.cli(['block', 'user:alice'])).code, 0);
+    assert.match(await channel.message(), /"bye"/);
+    const say = async (client) => (await (await fetch(`${server.url}/message/watched-call/${client}`, { method: 'POST', body: 'x' })).json()).result;
+    assert.deepEqual([await say(watcher), await say(other)], ['UNKNOWN_CLIENT', 'SUCCESS']);
+    channel.socket.close();
+    await join('fourth-call', { Authorization: `Bearer ${token}` });
+    await join('fourth-call');
+    assert.deepEqual((await users())['fo•••l'], [null, null], 'the token of a blocked user names nobody');
   }));
 
 test('casters are still signed in after a restart, and calls need nothing', () =>

@@ -214,7 +214,7 @@ async fn strangers_get_scope_clients_where_a_static_secret_is_set() {
         assert_eq!(granted(server.get(&format!("/turn?username={user}")).await).await, scope, "{mode:?} {user}");
         let warned = Config::read(&signed_by_north(Settings { turn_access: mode.map(str::to_owned), ..Settings::default() }));
         let warnings = warned.unwrap().credentials.warnings();
-        assert_eq!(warnings.iter().any(|text| text.contains("strangers")), mode.is_some(), "{warnings:?}");
+        assert_eq!(warnings.iter().any(|text| text.en.contains("strangers")), mode.is_some(), "{warnings:?}");
     }
 }
 

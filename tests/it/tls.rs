@@ -94,7 +94,7 @@ async fn files_are_read_again_when_they_change_and_connections_stay() {
     fs::write(at.join("chain.pem"), &second.0).unwrap();
     until(|| certificates.failures() > 0).await;
     assert_eq!(certificates.current().fingerprint, old.fingerprint);
-    assert!(certificates.problem().unwrap().contains("does not match"));
+    assert!(certificates.problem().unwrap().en.contains("does not match"));
     assert_eq!(json(&server, "/readyz").await["certificate"]["failing"], true);
     tls(server.https, &connector).await;
 

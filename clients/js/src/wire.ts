@@ -11,6 +11,8 @@ export interface WireError {
   message?: string;
   /** In seconds. */
   retryAfter?: number;
+  /** With `refused`: a sentence of the operator. */
+  reason?: string;
 }
 
 export interface SeatAck {

@@ -15,6 +15,7 @@ use super::state::{ExternalState, LookupResults, is_unicast};
 use super::stun;
 use crate::addresses::interfaces;
 use crate::config::{ExternalAddress, ExternalConfig, Public};
+use crate::sentence::Sentence;
 use crate::turn::RelayedIp;
 
 /// How long the look-ups at the start may take; later look-ups find the rest.
@@ -112,7 +113,7 @@ impl ExternalAddresses {
 
     /// A sentence for each address that can't be right, with what to set.
     #[must_use]
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<Sentence> {
         problems::problems(&self.state, &self.state.found.load())
     }
 

@@ -73,7 +73,7 @@ async fn a_name_is_resolved_again_and_a_failure_changes_nothing() {
     for broken in [book([]), book([("relay.example.org", &[])])] {
         external.look_up(&broken).await;
         assert_eq!(advertised(&external)[0], "203.0.114.8");
-        assert!(external.problems()[0].contains("relay.example.org can't be resolved"), "{:?}", external.problems());
+        assert!(external.problems()[0].en.contains("relay.example.org can't be resolved"), "{:?}", external.problems());
     }
     assert_eq!(external.host().map(|host| host.to_string()).as_deref(), Some("relay.example.org"));
 }
@@ -123,7 +123,7 @@ async fn problem(setting: &str, public_url: &str, bound: &[&str], book: Book) ->
     external.look_up(&book).await;
     let problems = external.problems();
     assert!(problems.len() <= 1, "one sentence each: {problems:#?}");
-    problems.concat()
+    problems.into_iter().map(|problem| problem.en).collect()
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ fn a_machine_without_an_address_waits_for_one() {
         external.set_bound(loopback);
         let problems = external.problems();
         assert!(external.is_without_address() && problems.len() == 1, "{problems:?}");
-        assert!(problems[0].contains("no address") && !problems[0].contains("CASTWAY_"), "{problems:?}");
+        assert!(problems[0].en.contains("no address") && !problems[0].en.contains("CASTWAY_"), "{problems:?}");
         external.set_bound([Some("10.0.0.5".parse().unwrap()), None]);
         assert!(!external.is_without_address() && !external.problems().contains(&problems[0]));
     }

@@ -23,6 +23,7 @@ use tokio::time::timeout_at;
 
 use self::exchange::Failure;
 use crate::addresses::external::ExternalAddresses;
+use crate::sentence::Sentence;
 use crate::tls::Certificates;
 use crate::turn::{RelayedIp, Scope, Transport};
 use crate::users::Directory;
@@ -76,8 +77,8 @@ pub struct ListenerTest {
     pub listener: String,
     /// Milliseconds until the first answer; `None`: the listener was not tested, or did not answer.
     pub ms: Option<f64>,
-    /// What does not work, as a sentence.
-    pub problem: Option<String>,
+    /// What does not work.
+    pub problem: Option<Sentence>,
 }
 
 /// What another result may follow from.
@@ -109,7 +110,7 @@ impl SelfTest {
     }
 
     /// A sentence for each listener that does not work.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<Sentence> {
         self.0.results.load().iter().filter_map(|result| result.problem.clone()).collect()
     }
 
@@ -171,7 +172,10 @@ impl SelfTest {
                 Ok(Err(failure)) => listener.failed(&failure.sentence()),
                 Ok(Ok(())) => listener.untested(),
                 Err(_) if answered.is_none() => listener.failed(&listener.silent()),
-                Err(_) => listener.failed("its packet through the relay did not come back in time"),
+                Err(_) => listener.failed(&Sentence::new(
+                    "its packet through the relay did not come back in time",
+                    "经过中继的数据包没有及时返回",
+                )),
             };
             let ms = answered.map(|at: Instant| at.saturating_duration_since(begun).as_secs_f64() * 1000.0);
             (at, ListenerTest { ms: ms.filter(|_| result.problem.is_none()), ..result })
@@ -210,29 +214,41 @@ impl Tested {
         ListenerTest { listener: format!("{} {}", self.transport.label(), self.address), ms: None, problem: None }
     }
 
-    fn failed(&self, why: &str) -> ListenerTest {
+    fn failed(&self, why: &Sentence) -> ListenerTest {
         let protocol = match self.transport {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
             Transport::Tls => "TLS",
         };
-        let problem = format!("TURN over {protocol} does not work at {}, as this machine's own test found: {why}", self.address);
+        let (address, Sentence { en, zh }) = (self.address, why);
+        let problem = Sentence::new(
+            format!("TURN over {protocol} does not work at {address}, as this machine's own test found: {en}"),
+            format!("此机器的自检发现，{address} 上基于 {protocol} 的 TURN 无法工作：{zh}"),
+        );
         ListenerTest { problem: Some(problem), ..self.untested() }
     }
 
-    fn silent(&self) -> String {
-        let protocol = if self.transport == Transport::Udp { "UDP" } else { "TCP" };
-        format!("nothing was answered. Does a firewall of this machine drop {protocol} {}?", self.address.port())
+    fn silent(&self) -> Sentence {
+        let (protocol, port) = (if self.transport == Transport::Udp { "UDP" } else { "TCP" }, self.address.port());
+        Sentence::new(
+            format!("nothing was answered. Does a firewall of this machine drop {protocol} {port}?"),
+            format!("没有任何应答。此机器的防火墙是否丢弃了 {protocol} {port}？"),
+        )
     }
 }
 
 impl Failure {
-    fn sentence(&self) -> String {
+    fn sentence(&self) -> Sentence {
         match self {
-            Self::Io(error) => format!("the connection failed ({error})"),
-            Self::Refused(step, 508) => format!("the {step} was refused (508), so no relayed address could be opened"),
-            Self::Refused(step, code) => format!("the {step} was refused ({code})"),
-            Self::Answer(what) => (*what).to_owned(),
+            Self::Io(error) => Sentence::new(format!("the connection failed ({error})"), format!("连接失败（{error}）")),
+            Self::Refused(step, 508) => Sentence::new(
+                format!("the {step} was refused (508), so no relayed address could be opened"),
+                format!("{step} 被拒绝（508），因此无法打开中继地址"),
+            ),
+            Self::Refused(step, code) => {
+                Sentence::new(format!("the {step} was refused ({code})"), format!("{step} 被拒绝（{code}）"))
+            }
+            Self::Answer(what) => Sentence::new(*what, format!("应答的内容不正确（{what}）")),
         }
     }
 

@@ -86,6 +86,7 @@ pub fn refusal(event: EntryEvent, failure: &Failure) -> Option<WireEvent> {
         "server_full" => "服务器已满，请稍后重试",
         "sign_in_required" => "请先登录",
         "wrong_password" => "用户名或密码错误",
+        "refused" => failure.reason.as_deref().unwrap_or("管理员不允许此操作"),
         "unavailable" => "暂时无法确认权限，请稍后重试",
         "too_many_attempts" | "rate_limited" => "尝试次数过多，请稍后重试",
         _ => failure.message.as_str(),

@@ -22,6 +22,9 @@ pub struct Failure {
     /// Seconds until another try makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// A sentence of the operator's server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Failure {
@@ -29,37 +32,42 @@ impl Failure {
 
     pub fn unknown_event() -> Self {
         let message = "not an event of the cast flow".to_owned();
-        Self { code: Self::UNKNOWN_EVENT, message, retry_after: None }
+        Self { code: Self::UNKNOWN_EVENT, message, retry_after: None, reason: None }
     }
 
     pub(super) fn malformed(expected: &str) -> Self {
-        Self { code: "malformed_payload", message: format!("malformed payload: expected {expected}"), retry_after: None }
+        Self {
+            code: "malformed_payload",
+            message: format!("malformed payload: expected {expected}"),
+            retry_after: None,
+            reason: None,
+        }
     }
 
     pub(super) fn too_large(large: TooLarge) -> Self {
-        Self { code: "payload_too_large", message: large.to_string(), retry_after: None }
+        Self { code: "payload_too_large", message: large.to_string(), retry_after: None, reason: None }
     }
 
     /// For a client that sends more bytes than it may, whatever they say.
     pub fn over_budget(wait: Duration) -> Self {
         let message = "this client sends too much at a time; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(retry_after::seconds(wait)) }
+        Self { code: "rate_limited", message, retry_after: Some(retry_after::seconds(wait)), reason: None }
     }
 
     pub fn rate_limited(retry_after: u64) -> Self {
         let message = "too many requests from this address; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(retry_after) }
+        Self { code: "rate_limited", message, retry_after: Some(retry_after), reason: None }
     }
 
     /// For an entry that its client has given up.
     pub fn given_up() -> Self {
-        Self { code: "left", message: "the client has left before it was let in".to_owned(), retry_after: None }
+        Self { code: "left", message: "the client has left before it was let in".to_owned(), retry_after: None, reason: None }
     }
 
     /// For a client that sends more than may wait until it is let in.
     pub fn too_much_waits() -> Self {
         let message = "too much waits until this client is let in".to_owned();
-        Self { code: "too_much_waiting", message, retry_after: None }
+        Self { code: "too_much_waiting", message, retry_after: None, reason: None }
     }
 
     /// Whether the same request would fail later, too.
@@ -70,7 +78,8 @@ impl Failure {
 
 impl From<AdmissionRefusal> for Failure {
     fn from(refusal: AdmissionRefusal) -> Self {
-        Self { code: refusal.code(), message: refusal.to_string(), retry_after: refusal.retry_after() }
+        let reason = refusal.reason().map(str::to_owned);
+        Self { code: refusal.code(), message: refusal.to_string(), retry_after: refusal.retry_after(), reason }
     }
 }
 
@@ -80,7 +89,7 @@ impl From<ReportRefusal> for Failure {
             ReportRefusal::TooSoon { wait } | ReportRefusal::TooMany { wait } => ("rate_limited", Some(wait)),
             ReportRefusal::NothingToSend => ("no_report", None),
         };
-        Self { code, message: refusal.to_string(), retry_after: wait.map(retry_after::seconds) }
+        Self { code, message: refusal.to_string(), retry_after: wait.map(retry_after::seconds), reason: None }
     }
 }
 
@@ -100,6 +109,6 @@ impl From<Refusal> for Failure {
             Refusal::TooManyWaiting => ("too_many_candidates", None),
             Refusal::NoSpace => ("server_full", None),
         };
-        Self { code, message: refusal.to_string(), retry_after }
+        Self { code, message: refusal.to_string(), retry_after, reason: None }
     }
 }

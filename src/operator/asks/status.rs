@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::control::{Answer, Ask};
 use crate::operator::Operator;
 
-/// `{"ask": "status"}`, answered by an [`Overview`](crate::operator::overview::Overview).
+/// `{"ask": "status"}`, answered by an [`Overview`](crate::operator::overview::Overview) in English.
 pub(super) struct StatusAsk(pub(super) Operator);
 
 impl Ask for StatusAsk {
@@ -15,6 +15,6 @@ impl Ask for StatusAsk {
 
     fn answer(&self, _question: &Value) -> Answer {
         let operator = self.0.clone();
-        Box::pin(async move { serde_json::to_value(operator.overview().await).map_err(|error| error.to_string()) })
+        Box::pin(async move { Ok(operator.overview().await.in_english()) })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::handle::Directory;
+use crate::sentence::Sentence;
 use crate::turn::{Scope, UserAccount};
 #[cfg(doc)]
 use crate::users::store::MAX_USAGE_ROWS;
@@ -21,6 +22,22 @@ pub enum QuotaNameError {
         "what {0:?} relays counts among all others, who have no quota: CASTWAY_USAGE_NAME says so, or it is a name of strangers or of a test"
     )]
     Others(String),
+}
+
+impl QuotaNameError {
+    #[must_use]
+    pub fn sentence(&self) -> Sentence {
+        let in_chinese = match self {
+            Self::Operator(name) => format!("{name:?} 是管理员，不中继任何数据"),
+            Self::Other { name, under } => {
+                format!("{name:?} 中继的数据计入 {under:?} 名下（CASTWAY_USAGE_NAME）：请设置 {under:?} 的配额")
+            }
+            Self::Others(name) => format!(
+                "{name:?} 中继的数据计入“所有其他用户”，没有配额：这是 CASTWAY_USAGE_NAME 的规定，或者它是陌生人或测试所用的名称"
+            ),
+        };
+        Sentence::new(self.to_string(), in_chinese)
+    }
 }
 
 impl Directory {

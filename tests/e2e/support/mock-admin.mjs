@@ -15,7 +15,9 @@ const TIZEN = 'Mozilla/5.0 (SMART-TV; LINUX; Tizen 6.5) AppleWebKit/537.36 (KHTM
 const EDGE = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36 Edg/138.0.0.0';
 const party = (address, name = null, user = null, agent = FIREFOX) => ({ address, name, user, agent });
 const media = (path, kbps, loss, rttMs) => ({ path, kbps, loss, rttMs });
-const verdict = (code, title, text, fix = '', command = '') => ({ verdict: { code, side: 'server', command, en: { title, text, fix }, zh: { title, text, fix } } });
+// What the server says, in the languages of the pages.
+const said = (en, zh) => ({ en, zh });
+const verdict = (code, en, zh, command = '') => ({ verdict: { code, side: 'server', command, en: { fix: '', ...en }, zh: { fix: '', ...zh } } });
 const NONE = media(null, null, null, null);
 
 // Everything that a server may have to show, with names that try to break the page.
@@ -25,10 +27,10 @@ export const FULL = () => ({
     tvs: 12, casts: 3, calls: 2, rooms: 2, allocations: 1204, kbpsRelayed: 48_213, uptime: 1_234_567, version: '0.3.0',
     history: Array.from({ length: 60 }, (_, minute) => Math.round(30_000 + 20_000 * Math.sin(minute / 7) + (minute % 5) * 1500)),
     certificate: { names: ['cast.example.org', 'turn.example.org'], daysLeft: 61, trusted: true, problem: null },
-    lastCheck: { at: now() - 7300, address: '198.51.100.9', verdict: 'Everything works from there', ok: true },
+    lastCheck: { at: now() - 7300, address: '198.51.100.9', verdict: said('Everything works from there', '从那里一切正常'), ok: true },
     warnings: [
-      'The limit of open files (1024) is small: raise it (LimitNOFILE=, ulimit -n).',
-      'CASTWAY_EXTERNAL_IP is 10.0.0.5, which no device on the internet reaches. Set it to this machine’s public address.',
+      said('The limit of open files (1024) is small: raise it (LimitNOFILE=, ulimit -n).', '打开文件数的上限（1024）太小：请调高（LimitNOFILE=、ulimit -n）。'),
+      said('CASTWAY_EXTERNAL_IP is 10.0.0.5, which no device on the internet reaches. Set it to this machine’s public address.', 'CASTWAY_EXTERNAL_IP 是 10.0.0.5，互联网上的设备无法到达。请将其设为此机器的公网地址。'),
     ],
   },
   casts: [
@@ -61,10 +63,12 @@ export const FULL = () => ({
     { id: 'ban-1', target: '203.0.113.0/24', since: now() - 300, until: now() + 3300, by: 'anna' },
     { id: 'ban-2', target: 'user:mallory', since: now() - 90_000, until: null, by: 'command line' },
   ],
-  throttled: [{ address: '198.51.100.66', kind: 'code', wait: 48 }],
+  throttled: ['code', 'room_password', 'admin_password', 'operator_password', 'api_key', 'check_key', 'user_password', 'turn_password', 'turn_password_udp'].map((kind, index) => ({
+    address: `198.51.100.${66 + index}`, kind, wait: 48 + index,
+  })),
   checks: [
-    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: verdict('fine', 'Everything works from there', 'Each path to the relay works.') },
-    { at: now() - 90_000, kind: 'cast', address: '203.0.113.9', result: verdict('udp_closed', 'UDP does not reach the relay', 'Nothing from you reached UDP 3478; TCP did.', 'Open UDP 3478 in the machine’s firewall.', 'sudo nft insert rule inet filter input udp dport 3478 accept') },
+    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: verdict('fine', { title: 'Everything works from there', text: 'Each path to the relay works.' }, { title: '从那里一切正常', text: '到中继的每条路径都可用。' }) },
+    { at: now() - 90_000, kind: 'cast', address: '203.0.113.9', result: verdict('udp_closed', { title: 'UDP does not reach the relay', text: 'Nothing from you reached UDP 3478; TCP did.', fix: 'Open UDP 3478 in the machine’s firewall.' }, { title: 'UDP 无法到达中继', text: '您发往 UDP 3478 的数据都没有到达，TCP 则到达了。', fix: '请在此机器的防火墙中放行 UDP 3478。' }, 'sudo nft insert rule inet filter input udp dport 3478 accept') },
   ],
   log: Array.from({ length: 60 }, (_, index) => ({
     n: index + 1, at: Date.now() - (60 - index) * 17_000, level: index % 9 === 4 ? 'WARN' : index % 20 === 7 ? 'ERROR' : 'INFO',

@@ -1,10 +1,11 @@
 import { at } from '../lib/base';
+import { language } from '../lib/i18n';
 
 const ANSWER_TIMEOUT_MS = 20_000;
 
 /** An answer that is no success, or none. */
 export class Refusal extends Error {
-  /** `sentence`: the server's own, in English. */
+  /** `sentence`: the server's own, in the page's language if it has it. */
   constructor(readonly code: string, readonly sentence: string, readonly retryAfter: number) {
     super(sentence);
     // Transpiled classes lose their prototype where they extend Error.
@@ -40,10 +41,11 @@ async function ask<T>(path: string, init: RequestInit): Promise<T> {
   }
 }
 
-function refusal(response: Response, body: { error?: { code?: string; message?: string; retryAfter?: number }; retryAfter?: number } | null): Refusal {
-  const { code, message, retryAfter } = (body && body.error) || {};
+function refusal(response: Response, body: { error?: { code?: string; message?: string; zh?: string; retryAfter?: number }; retryAfter?: number } | null): Refusal {
+  const { code, message, zh, retryAfter } = (body && body.error) || {};
+  const sentence = (language === 'zh' && zh) || message || `${response.status}`;
   const seconds = Number((body && body.retryAfter) ?? retryAfter ?? response.headers.get('retry-after'));
-  return new Refusal(code || `status_${response.status}`, message || `${response.status}`, seconds > 0 ? seconds : 0);
+  return new Refusal(code || `status_${response.status}`, sentence, seconds > 0 ? seconds : 0);
 }
 
 /** A request within the session. */

@@ -41,6 +41,8 @@ export function sentenceOf(error: unknown): string {
     too_many_attempts: a.failedTooMany,
     csrf: a.failedCsrf,
     not_found: a.failedGone,
+    too_large: a.failedTooLarge,
+    failed: a.failedInside(error.sentence),
   };
   return own[error.code] ?? a.failedServer(error.sentence);
 }

@@ -10,6 +10,8 @@ import { a } from './texts';
 import type { View } from './view';
 
 const MAX_LINES = 500;
+/** The server's word for whoever blocks by a command. */
+const BY_COMMAND = 'command line';
 
 /** The lines of the log, the newest first. Lines that are shown already keep their elements. */
 class Lines {
@@ -92,7 +94,7 @@ function bansList(reload: () => void): List<BanRow> {
         name: 'until', label: a.until,
         show: (cell, { until }) => showLines(cell, [until === null ? { text: a.untilEver } : { text: a.expiresIn(duration(until - clock())), title: absolute(until) }]),
       },
-      { name: 'by', label: a.blockedBy, show: (cell, { by, since }) => showLines(cell, [{ ...clientLine(by), title: absolute(since) }]) },
+      { name: 'by', label: a.blockedBy, show: (cell, { by, since }) => showLines(cell, [{ ...clientLine(by === BY_COMMAND ? a.byCommand : by), title: absolute(since) }]) },
     ],
     actions: [{ name: 'unblock', label: a.unblock, of: ({ target }) => isolated(target), act: ({ target }) => unblock(target, a.unblockHint, reload) }],
   });
@@ -103,7 +105,7 @@ function throttledList(reload: () => void): List<ThrottledRow> {
     name: 'throttled', caption: a.throttled, idOf: ({ address, kind }) => `${address} ${kind}`, none: make('p', { class: 'hint' }, a.throttledNone), ordered: true,
     columns: [
       { name: 'address', label: a.address, heads: true, show: (cell, { address }) => showText(cell, address) },
-      { name: 'kind', label: a.guessed, show: (cell, { kind }) => showText(cell, shown(kind)) },
+      { name: 'kind', label: a.guessed, show: (cell, { kind }) => showText(cell, shown(a.guessKind(kind))) },
       { name: 'wait', label: a.wait, figures: true, show: (cell, { wait }) => showText(cell, duration(wait)) },
     ],
     actions: [{ name: 'unblock', label: a.unblock, of: ({ address }) => address, act: ({ address }) => unblock(address, a.unblockThrottledHint, reload) }],

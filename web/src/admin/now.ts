@@ -1,9 +1,10 @@
 import { setText, show } from '../lib/dom';
+import { language } from '../lib/i18n';
 import { look, Newest } from './api';
 import { make, setAttribute } from './build';
 import { absolute, ago, duration, rate, shown } from './format';
 import { Plot } from './plot';
-import type { Now } from './rows';
+import type { Now, Sentence } from './rows';
 import { a } from './texts';
 import type { View } from './view';
 
@@ -38,23 +39,21 @@ function showCertificate(fact: Fact, certificate: Now['certificate']): void {
   if (!certificate) return fact.set(null, a.nowCertificateNone, '');
   const { names, daysLeft, trusted, problem } = certificate;
   const days = a.nowCertificateDays(daysLeft);
-  const wrong = trusted ? problem && shown(problem) : a.nowCertificateUntrusted;
+  const wrong = trusted ? problem && shown(problem[language]) : a.nowCertificateUntrusted;
   const more = [shown(names.join(', ')), wrong ? days : ''].filter(Boolean).join(' · ');
   fact.set(wrong || daysLeft < 7 ? 'bad' : 'good', wrong || days, more);
 }
 
 function showCheck(fact: Fact, check: Now['lastCheck']): void {
   if (!check) return fact.set('bad', a.nowCheckNever, '');
-  fact.set(check.ok ? 'good' : 'bad', shown(check.verdict), `${ago(check.at)} · ${check.address}`, absolute(check.at));
+  fact.set(check.ok ? 'good' : 'bad', shown(check.verdict[language]), `${ago(check.at)} · ${check.address}`, absolute(check.at));
 }
 
-/** The server writes warnings in English. */
-function showWarnings(section: HTMLElement, list: HTMLElement, warnings: string[]): void {
-  const texts = warnings.length ? warnings.map(shown) : [a.nowWarningsNone];
+function showWarnings(section: HTMLElement, list: HTMLElement, warnings: Sentence[]): void {
+  const texts = warnings.length ? warnings.map((warning) => shown(warning[language])) : [a.nowWarningsNone];
   setAttribute(section, 'data-tone', warnings.length ? 'bad' : 'good');
   texts.forEach((text, at) => {
     const item = list.children[at] ?? list.appendChild(make('li', {}));
-    setAttribute(item, 'lang', warnings.length ? 'en' : null);
     setText(item, text);
   });
   while (list.children.length > texts.length) list.lastElementChild!.remove();

@@ -3,6 +3,12 @@
 /** The most rows of an answer. */
 export const MAX_ROWS = 200;
 
+/** What the server says, in the languages of the pages. */
+export interface Sentence {
+  en: string;
+  zh: string;
+}
+
 export interface PartyRow {
   address: string | null;
   name: string | null;
@@ -130,9 +136,9 @@ export interface Now {
   allocations: number;
   kbpsRelayed: number;
   history: number[];
-  certificate: { names: string[]; daysLeft: number; trusted: boolean; problem: string | null } | null;
-  lastCheck: { at: number; address: string; verdict: string; ok: boolean } | null;
+  certificate: { names: string[]; daysLeft: number; trusted: boolean; problem: Sentence | null } | null;
+  lastCheck: { at: number; address: string; verdict: Sentence; ok: boolean } | null;
   uptime: number;
   version: string;
-  warnings: string[];
+  warnings: Sentence[];
 }

@@ -1,3 +1,16 @@
+/** What may be guessed, by the server's word for it. */
+const GUESSES: Record<string, string> = {
+  code: 'a TV’s code',
+  room_password: 'a room’s password',
+  admin_password: 'an administrator’s password',
+  operator_password: 'an operator’s password',
+  api_key: 'an API key',
+  check_key: 'a check’s key',
+  user_password: 'a user’s password',
+  turn_password: 'a TURN password',
+  turn_password_udp: 'a TURN password over UDP',
+};
+
 export const en = {
   title: 'Castway – operators',
   titleOf: (view: string) => `${view} – Castway`,
@@ -57,6 +70,8 @@ export const en = {
   failedGone: 'It is not there any more.',
   failedTooMany: 'Too many requests. Try again in a moment.',
   failedCsrf: 'This page was out of date, and is loaded again. Nothing was done.',
+  failedTooLarge: 'This is too long for the server.',
+  failedInside: (sentence: string) => sentence,
   failedServer: (sentence: string) => sentence,
 
   // Now
@@ -232,6 +247,7 @@ export const en = {
   blocked: 'Blocked',
   blockedNone: 'Nobody is blocked.',
   blockedBy: 'By',
+  byCommand: 'a command',
   until: 'Until',
   untilEver: 'you unblock it',
   throttled: 'Waiting because of wrong guesses',
@@ -239,6 +255,7 @@ export const en = {
   target: 'Whom',
   address: 'Address',
   guessed: 'Guessed',
+  guessKind: (kind: string) => GUESSES[kind] ?? kind,
   wait: 'Waits',
 
   // Check

@@ -1,5 +1,17 @@
 import type { AdminText } from './text-admin-en';
 
+const GUESSES: Record<string, string> = {
+  code: '电视的投屏码',
+  room_password: '房间密码',
+  admin_password: 'RTCMultiConnection 管理密码',
+  operator_password: '管理员密码',
+  api_key: 'API 密钥',
+  check_key: '检测密钥',
+  user_password: '用户密码',
+  turn_password: 'TURN 密码',
+  turn_password_udp: '通过 UDP 的 TURN 密码',
+};
+
 export const zh: AdminText = {
   title: 'Castway – 管理',
   titleOf: (view) => `${view} – Castway`,
@@ -59,6 +71,8 @@ export const zh: AdminText = {
   failedGone: '它已不存在。',
   failedTooMany: '请求过多，请稍后再试。',
   failedCsrf: '此页面已过期，正在重新加载。未执行任何操作。',
+  failedTooLarge: '内容太长，服务器无法接受。',
+  failedInside: (sentence) => `服务器未能完成操作（${sentence}）`,
   failedServer: (sentence) => `服务器拒绝了操作：${sentence}`,
 
   // Now
@@ -234,6 +248,7 @@ export const zh: AdminText = {
   blocked: '已封禁',
   blockedNone: '没有人被封禁。',
   blockedBy: '操作者',
+  byCommand: '命令行',
   until: '直到',
   untilEver: '您解除为止',
   throttled: '因猜错而需等待',
@@ -241,6 +256,7 @@ export const zh: AdminText = {
   target: '对象',
   address: '地址',
   guessed: '所猜内容',
+  guessKind: (kind) => GUESSES[kind] ?? kind,
   wait: '等待',
 
   // Check

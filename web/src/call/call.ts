@@ -60,7 +60,7 @@ export class Call {
       message: (message) => this.heard(message),
       back: () => this.link.mend(),
       changed: () => this.changed(),
-      refused: (why) => this.refused(why),
+      refused: (why, reason) => this.refused(why, reason),
       closed: () => {
         this.problem = problems.closed();
         this.end('failed');
@@ -274,11 +274,11 @@ export class Call {
     await this.room.leave();
   }
 
-  private refused(why: Refusal): void {
+  private refused(why: Refusal, reason?: string): void {
     this.phase = why === 'full' ? 'full' : 'failed';
     this.drop();
     if (why !== 'full') {
-      this.problem = refusal(why);
+      this.problem = refusal(why, reason);
     } else if (!this.fullSince) {
       this.fullSince = Date.now();
     } else if (Date.now() - this.fullSince > FULL_RETRY_TIMEOUT_MS) {

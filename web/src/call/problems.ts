@@ -17,8 +17,18 @@ export const problems = {
     makeProblem('ice_failed', verdict.title, verdict.text, inside ? { verdict, tls, sends: true, offer: 'retry' } : { verdict, tls }),
 };
 
-export function refusal(why: Exclude<Refusal, 'full'>): Problem {
-  return why === 'server_full' ? makeProblem(why, t.serverFull, t.callServerFullHint) : makeProblem(why, t.serverError, t.callServerErrorHint);
+/** `reason`: a sentence of the operator's. */
+export function refusal(why: Exclude<Refusal, 'full'>, reason?: string): Problem {
+  switch (why) {
+    case 'server_full':
+      return makeProblem(why, t.serverFull, t.callServerFullHint);
+    case 'not_allowed':
+      return makeProblem(why, t.callNotAllowed, reason || t.notAllowedHint);
+    case 'not_decided':
+      return makeProblem(why, t.callNotDecided, t.notDecidedHint);
+    case 'server_error':
+      return makeProblem(why, t.serverError, t.callServerErrorHint);
+  }
 }
 
 /** A device ended during its use, or did not open; `instead` is used now. */

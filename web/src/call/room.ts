@@ -8,7 +8,7 @@ const REQUEST_TIMEOUT_MS = 8000;
 const MIN_RETRY_DELAY_MS = 1000;
 const MAX_RETRY_DELAY_MS = 8000;
 
-export type Refusal = 'full' | 'server_full' | 'server_error';
+export type Refusal = 'full' | 'server_full' | 'server_error' | 'not_allowed' | 'not_decided';
 
 interface Listener {
   /** This page has joined. `messages` are those that the other side has sent before. */
@@ -18,7 +18,8 @@ interface Listener {
   back(): void;
   /** `online` has changed. */
   changed(): void;
-  refused(why: Refusal): void;
+  /** `reason`: the sentence of the operator, who does not allow the call. */
+  refused(why: Refusal, reason?: string): void;
   /** The server's operator has closed the call, and this page has no place any more. */
   closed(): void;
 }
@@ -26,7 +27,20 @@ interface Listener {
 interface Reply {
   status: number;
   retryAfter: number;
-  body: { result?: string; params?: { client_id?: string; is_initiator?: string; messages?: string[] } };
+  body: {
+    result?: string;
+    params?: { client_id?: string; is_initiator?: string; messages?: string[] };
+    /** Where the operator's server decides who may call. */
+    error?: { code?: string; reason?: string };
+  };
+}
+
+function refusalOf({ status, body }: Reply): Refusal {
+  const code = body.error && body.error.code;
+  if (body.result === 'FULL') return 'full';
+  if (code === 'refused') return 'not_allowed';
+  if (code === 'unavailable') return 'not_decided';
+  return status === 503 ? 'server_full' : 'server_error';
 }
 
 /** Null if the server was not reached. */
@@ -104,7 +118,7 @@ export class Room {
       this.listener.changed();
       // An answer without a result comes from a proxy, and 429 means to retry later.
       if (reply && reply.body.result && reply.status !== 429) {
-        return this.listener.refused(reply.body.result === 'FULL' ? 'full' : reply.status === 503 ? 'server_full' : 'server_error');
+        return this.listener.refused(refusalOf(reply), reply.body.error && reply.body.error.reason);
       }
       await later(Math.max(pause, reply ? reply.retryAfter * 1000 : 0));
       if (place !== this.place) return;

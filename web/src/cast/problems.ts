@@ -53,7 +53,7 @@ export function ofCast(problem: CastProblem): Problem {
     case 'sign_in_required':
       return makeProblem(problem.code, t.signInTitle, t.signInAgain, { tone: 'warn' });
     case 'refused':
-      return makeProblem(problem.code, t.notAllowed, problem.message || t.notAllowedHint);
+      return makeProblem(problem.code, t.notAllowed, problem.reason || t.notAllowedHint);
     case 'unavailable':
       return makeProblem(problem.code, t.notDecided, t.notDecidedHint);
     case 'server_full':

@@ -107,6 +107,7 @@ function saved(): Saved | null {
 
 function sentence(code: string, retryAfter: number | undefined): string {
   if (code === 'wrong_password') return t.signInWrong;
+  if (code === 'refused') return t.signInBlocked;
   if (code === 'too_many_attempts') return t.signInTooMany(Math.ceil(retryAfter ?? 10));
   return code === 'offline' ? t.signInOffline : t.serverErrorHint(code);
 }

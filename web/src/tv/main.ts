@@ -1,5 +1,5 @@
 import 'webrtc-adapter';
-import { NO_FIGURES, readScreen, receive, type Reply, type TvFailure } from '@castway/client';
+import { NO_FIGURES, readScreen, receive, type Reply, type TvFailure, type WireError } from '@castway/client';
 import { moveByArrows } from '../lib/arrows';
 import { server } from '../lib/base';
 import { byId, show } from '../lib/dom';
@@ -15,7 +15,7 @@ import { BackHistory } from './back';
 import { sentence } from './failure';
 import { onCommand, type Command } from './keys';
 import { ownName } from './name';
-import { plain, type Sentence } from './sentence';
+import { plain, withNames, type Sentence } from './sentence';
 import { toggleFullScreen, View } from './view';
 import { whoCasts, whoJoins, whoPaused } from './who';
 
@@ -70,7 +70,7 @@ function update(): void {
 function status(): [Sentence, Tone] {
   const { online, code, failure } = tv;
   if (!online) return [plain(tv.restarting ? t.tvServerDown : code ? t.tvOffline : t.tvConnecting), code ? 'bad' : 'busy'];
-  if (tv.refused) return [plain(t.tvRefused(reason(tv.refused.code))), 'bad'];
+  if (tv.refused) return [refusal(tv.refused), 'bad'];
   if (!code) return [plain(t.tvConnecting), 'busy'];
   if (failure && !tv.picture) return [plain(sentence(failure)), 'bad'];
   if (tv.paused && casting()) return [whoPaused(casterName), 'good'];
@@ -89,6 +89,10 @@ function banner(): Sentence | null {
 function starting(): string {
   if (tv.slow) return progress(tv.slow.evidence, t.tvStarting);
   return tv.upLong ? t.tvNoFrames : t.tvStarting;
+}
+
+function refusal({ code, reason: theirs }: WireError): Sentence {
+  return theirs ? withNames(t.tvRefusedBecause, theirs) : plain(t.tvRefused(reason(code)));
 }
 
 function reason(code: string): string {

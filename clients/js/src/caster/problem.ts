@@ -5,7 +5,7 @@ import type { WireError } from '../wire';
 /**
  * Why a cast has not begun, has ended, or does not reach the TV. The server's own codes are `unknown_code`, `room_full`,
  * `server_full`, `too_many_attempts` and `rate_limited`, and of servers that want to know the user `sign_in_required`, `wrong_password`,
- * `refused` (`message` may be a sentence of the operator) and `unavailable`; there are others, which a user can do nothing about.
+ * `refused` (`reason` is the sentence of the operator, if there is one) and `unavailable`; there are others, which a user can do nothing about.
  */
 export interface CastProblem {
   /** Of the server, or one of this client. */
@@ -22,6 +22,8 @@ export interface CastProblem {
     | (string & {});
   /** Of the server, in English. */
   message?: string | undefined;
+  /** With `refused`: a sentence of the operator, in a language of the operator's. */
+  reason?: string | undefined;
   /** In seconds: the server refuses every attempt before. */
   retryAfter?: number | undefined;
   /** With `taken_over`: the name of the other caster. */
@@ -34,6 +36,6 @@ export interface CastProblem {
   canUseTls?: boolean;
 }
 
-export function ofServer({ code, message, retryAfter }: WireError): CastProblem {
-  return { code, message, retryAfter };
+export function ofServer({ code, message, reason, retryAfter }: WireError): CastProblem {
+  return { code, message, reason, retryAfter };
 }
