@@ -77,8 +77,15 @@ describe("at Debian's coturn with the same secret", () => {
     if (folder) rmSync(folder, { recursive: true, force: true });
   });
 
+  // coturn keeps an allocation that was freed for a moment, and answers 437 if the next client has the same port.
+  const verifyAtCoturn = (credentials) =>
+    until('coturn answers', () => verify({ port, ...credentials }).catch((error) => {
+      if (/got 437/.test(error.message)) return null;
+      throw error;
+    }), (result) => result !== null);
+
   test('what other issuers write is accepted', async () => {
-    for (const [what, username] of Object.entries(foreign())) assert.equal(await verify({ port, ...signed(username) }), 'allocated', what);
+    for (const [what, username] of Object.entries(foreign())) assert.equal(await verifyAtCoturn(signed(username)), 'allocated', what);
   });
 
   test('those of GET /turn are accepted', async () => {
@@ -93,7 +100,7 @@ describe("at Debian's coturn with the same secret", () => {
 
   test('and coturn does look at them', async () => {
     const granted = await viaRest(server);
-    assert.equal(await verify({ port, ...granted, password: 'wrong' }), 401);
+    assert.equal(await verifyAtCoturn({ ...granted, password: 'wrong' }), 401);
   });
 });
 
