@@ -57,9 +57,8 @@ fn item_problem(item: &ExternalAddress, relayed: &[RelayedIp], found: &LookupRes
         ));
     }
     let family = |ip: IpAddr| if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-    let other_family = |ip: IpAddr| relayed.iter().all(|own| own.bound.is_ipv4() != ip.is_ipv4());
     match &item.public {
-        Public::Ip(ip) => other_family(*ip).then(|| {
+        Public::Ip(ip) => is_other_family(*ip, relayed).then(|| {
             let family = family(*ip);
             Sentence::new(
                 format!(
@@ -92,7 +91,6 @@ fn item_problem(item: &ExternalAddress, relayed: &[RelayedIp], found: &LookupRes
 /// What is wrong with a `name` whose addresses are advertised.
 fn name_problem(item: &ExternalAddress, name: &str, relayed: &[RelayedIp], found: &LookupResults) -> Option<Sentence> {
     let (advertised, advertised_zh) = listed(relayed.iter().map(|ip| ip.advertised));
-    let other_family = |ip: IpAddr| relayed.iter().all(|own| own.bound.is_ipv4() != ip.is_ipv4());
     match (found.names.get(name), found.unresolved.get(name)) {
         (_, Some(error)) => Some(Sentence::new(
             format!(
@@ -115,7 +113,7 @@ fn name_problem(item: &ExternalAddress, name: &str, relayed: &[RelayedIp], found
                 format!("CASTWAY_EXTERNAL_IP={item} resolves to {ip}, which reaches nobody: correct its DNS record"),
                 format!("CASTWAY_EXTERNAL_IP={item} 解析为 {ip}，该地址无法到达任何机器：请更正其 DNS 记录"),
             )),
-            None => ips.iter().all(|ip| other_family(*ip)).then(|| {
+            None => ips.iter().all(|ip| is_other_family(*ip, relayed)).then(|| {
                 let (resolved, resolved_zh) = listed(ips.iter().copied());
                 let (bound, bound_zh) = listed(relayed.iter().map(|ip| ip.bound));
                 Sentence::new(
@@ -131,6 +129,11 @@ fn name_problem(item: &ExternalAddress, name: &str, relayed: &[RelayedIp], found
             }),
         },
     }
+}
+
+/// No relayed socket is bound to an address of this family.
+fn is_other_family(ip: IpAddr, relayed: &[RelayedIp]) -> bool {
+    relayed.iter().all(|own| own.bound.is_ipv4() != ip.is_ipv4())
 }
 
 fn reach_problem(advertised: IpAddr, pages_domain: Option<&str>) -> Option<Sentence> {

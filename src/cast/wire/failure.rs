@@ -30,44 +30,43 @@ pub struct Failure {
 impl Failure {
     pub const UNKNOWN_EVENT: &str = "unknown_event";
 
+    const fn new(code: &'static str, message: String, retry_after: Option<u64>) -> Self {
+        Self { code, message, retry_after, reason: None }
+    }
+
     pub fn unknown_event() -> Self {
         let message = "not an event of the cast flow".to_owned();
-        Self { code: Self::UNKNOWN_EVENT, message, retry_after: None, reason: None }
+        Self::new(Self::UNKNOWN_EVENT, message, None)
     }
 
     pub(super) fn malformed(expected: &str) -> Self {
-        Self {
-            code: "malformed_payload",
-            message: format!("malformed payload: expected {expected}"),
-            retry_after: None,
-            reason: None,
-        }
+        Self::new("malformed_payload", format!("malformed payload: expected {expected}"), None)
     }
 
     pub(super) fn too_large(large: TooLarge) -> Self {
-        Self { code: "payload_too_large", message: large.to_string(), retry_after: None, reason: None }
+        Self::new("payload_too_large", large.to_string(), None)
     }
 
     /// For a client that sends more bytes than it may, whatever they say.
     pub fn over_budget(wait: Duration) -> Self {
         let message = "this client sends too much at a time; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(retry_after::seconds(wait)), reason: None }
+        Self::new("rate_limited", message, Some(retry_after::seconds(wait)))
     }
 
     pub fn rate_limited(retry_after: u64) -> Self {
         let message = "too many requests from this address; wait before you try again".to_owned();
-        Self { code: "rate_limited", message, retry_after: Some(retry_after), reason: None }
+        Self::new("rate_limited", message, Some(retry_after))
     }
 
     /// For an entry that its client has given up.
     pub fn given_up() -> Self {
-        Self { code: "left", message: "the client has left before it was let in".to_owned(), retry_after: None, reason: None }
+        Self::new("left", "the client has left before it was let in".to_owned(), None)
     }
 
     /// For a client that sends more than may wait until it is let in.
     pub fn too_much_waits() -> Self {
         let message = "too much waits until this client is let in".to_owned();
-        Self { code: "too_much_waiting", message, retry_after: None, reason: None }
+        Self::new("too_much_waiting", message, None)
     }
 
     /// Whether the same request would fail later, too.
@@ -79,7 +78,7 @@ impl Failure {
 impl From<AdmissionRefusal> for Failure {
     fn from(refusal: AdmissionRefusal) -> Self {
         let reason = refusal.reason().map(str::to_owned);
-        Self { code: refusal.code(), message: refusal.to_string(), retry_after: refusal.retry_after(), reason }
+        Self { reason, ..Self::new(refusal.code(), refusal.to_string(), refusal.retry_after()) }
     }
 }
 
@@ -89,7 +88,7 @@ impl From<ReportRefusal> for Failure {
             ReportRefusal::TooSoon { wait } | ReportRefusal::TooMany { wait } => ("rate_limited", Some(wait)),
             ReportRefusal::NothingToSend => ("no_report", None),
         };
-        Self { code, message: refusal.to_string(), retry_after: wait.map(retry_after::seconds), reason: None }
+        Self::new(code, refusal.to_string(), wait.map(retry_after::seconds))
     }
 }
 
@@ -109,6 +108,6 @@ impl From<Refusal> for Failure {
             Refusal::TooManyWaiting => ("too_many_candidates", None),
             Refusal::NoSpace => ("server_full", None),
         };
-        Self { code, message: refusal.to_string(), retry_after, reason: None }
+        Self::new(code, refusal.to_string(), retry_after)
     }
 }
