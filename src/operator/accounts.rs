@@ -131,6 +131,7 @@ impl Operator {
             return self.set_operator_enabled(&user, enabled, by).await;
         }
         self.0.store.set_enabled(&user, enabled, SystemTime::now()).await.map_err(failed)?;
+        self.0.directory.catch_up().await;
         tracing::info!(by, user = name, enabled, "operator enabled or disabled a user");
         Ok(match enabled {
             true => format!("Enabled {name}."),
@@ -152,6 +153,7 @@ impl Operator {
             )));
         }
         self.0.store.set_operator_enabled(operator, enabled, SystemTime::now()).await.map_err(failed)?;
+        self.0.directory.catch_up().await;
         tracing::info!(by, operator = operator.as_str(), enabled, "operator enabled or disabled an operator");
         Ok(match enabled {
             true => format!("Enabled the operator {operator}."),
@@ -179,6 +181,7 @@ impl Operator {
         let keys = keys.map_err(|busy| ActError::Busy(busy.to_string()))?;
         let keys = keys.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.passwd(&user, &keys, SystemTime::now()).await.map_err(failed)?;
+        self.0.directory.catch_up().await;
         tracing::info!(by, user = name, "operator gave a user a new password");
         Ok(password)
     }
@@ -190,6 +193,7 @@ impl Operator {
         let hashed = hashed.map_err(|busy| ActError::Failed(busy.to_string()))?;
         let hashed = hashed.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.set_operator_password(operator, &hashed, SystemTime::now()).await.map_err(failed)?;
+        self.0.directory.catch_up().await;
         tracing::info!(by, operator = operator.as_str(), "operator gave an operator a new password");
         Ok(password)
     }
@@ -219,6 +223,7 @@ impl Operator {
             self.0.directory.check_quota_name(named, name).map_err(|error| ActError::Refused(error.sentence()))?;
         }
         self.0.store.set_quota(named, name, quota).await.map_err(failed)?;
+        self.0.directory.catch_up().await;
         tracing::info!(by, user = name, scope, quota, "operator set the quota of a user");
         Ok(match quota {
             Some(bytes) => format!("{name} may relay {bytes} bytes in a month."),

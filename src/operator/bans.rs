@@ -87,6 +87,7 @@ impl Operator {
         let parts = &self.0;
         let (target, sentence) =
             blocking::block(&parts.store, &self.protected(), bounded(target)?, time, by, SystemTime::now()).await?;
+        parts.directory.catch_up().await;
         let (seconds, blocked) = (time.map(|time| time.as_secs()), target.to_string());
         match target {
             BanTarget::Network(_) => tracing::info!(by, %blocked, seconds, "operator blocked an address"),
@@ -102,6 +103,7 @@ impl Operator {
     pub async fn unblock(&self, target: &str, by: &str) -> Result<String, ActError> {
         let target = bounded(target)?.trim();
         let ended = blocking::unblock(&self.0.store, target, SystemTime::now()).await?;
+        self.0.directory.catch_up().await;
         let forgotten = client(target).is_some_and(|ip| self.0.reports.forget(ip, Instant::now()));
         for target in &ended {
             tracing::info!(by, unblocked = ?target, "operator ended a ban");

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -114,6 +115,20 @@ async fn a_ban_lasts_as_long_as_it_was_given_although_the_clock_was_set() {
     let kept = store.bans(SystemTime::UNIX_EPOCH).await.unwrap();
     assert_eq!(kept[0].until.unwrap() - kept[0].since, 3600);
     assert_eq!(kept[0].since, i64::try_from(from).unwrap() + 10 - 10 * day);
+}
+
+#[tokio::test]
+async fn what_was_committed_is_in_force_once_the_directory_has_caught_up() {
+    let (_folder, store) = store().await;
+    let directory = Directory::open(&store, &config("")).await.unwrap();
+    let follower = tokio::spawn(directory.clone().follow(store.clone()));
+    for end in 1..=20 {
+        let ip = [198, 51, 100, end];
+        ban(&store, &IpAddr::from(ip).to_string(), None, SystemTime::now()).await;
+        directory.catch_up().await;
+        assert!(directory.banned_addresses().contain(ip.into()), "{ip:?}");
+    }
+    follower.abort();
 }
 
 #[tokio::test]

@@ -37,7 +37,10 @@ impl Follower {
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut purged = Instant::now();
         loop {
-            poll.tick().await;
+            tokio::select! {
+                _ = poll.tick() => {}
+                () = self.directory.wanted.notified() => {}
+            }
             self.poll().await;
             self.check_file().await;
             if self.apply_clock_jumps(SystemTime::now()).await {
@@ -90,6 +93,14 @@ impl Follower {
     }
 
     pub(super) async fn poll(&mut self) {
+        let waiting = std::mem::take(&mut *self.directory.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.read().await;
+        for waiter in waiting {
+            let _ = waiter.send(());
+        }
+    }
+
+    async fn read(&mut self) {
         let now = credentials::unix_seconds(SystemTime::now());
         let ends = self.directory.snapshot.load().first_ban_ends;
         if ends.is_some_and(|ends| u64::try_from(ends).unwrap_or(0) <= now) {

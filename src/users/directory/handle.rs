@@ -4,6 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use super::follower::Follower;
 use super::state::DirectoryState;
 use crate::clock::WallClock;
@@ -16,6 +19,9 @@ use crate::users::store::{Store, StoreError};
 
 /// Without a successful poll for this time, the snapshot no longer counts as current.
 const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an operator waits for a database that does not answer.
+const LONGEST_CATCH_UP: Duration = Duration::from_secs(5);
 
 /// A cheap handle; clones share one snapshot.
 #[derive(Debug, Clone)]
@@ -35,6 +41,14 @@ impl Directory {
     /// Follows the database and never returns; abort the task to end it. Logs when reading begins to fail and when it works again.
     pub async fn follow(self, store: Store) {
         Follower::new(self.0, store).run().await;
+    }
+
+    /// Waits until [`Self::follow`] has read what was committed before, so that it is in force; 5 s at most.
+    pub async fn catch_up(&self) {
+        let (sender, read) = oneshot::channel();
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        self.0.wanted.notify_one();
+        let _ = timeout(LONGEST_CATCH_UP, read).await;
     }
 
     /// The wall clock, which the caller watches from now on: it calls this again, and [`Self::note_clock_set`], when the clock was set.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use tokio::sync::{Notify, oneshot};
 
 use crate::config::CredentialsConfig;
 use crate::config::secret::Secret;
@@ -40,6 +41,9 @@ pub(super) struct DirectoryState {
     /// By how many seconds the clock was set, for each time that the follower has not applied to the database yet.
     pub(super) jumps: Mutex<Vec<i64>>,
     pub(super) last_poll: ArcSwap<Instant>,
+    /// Those who wait for the next poll, and what wakes the follower for them.
+    pub(super) waiting: Mutex<Vec<oneshot::Sender<()>>>,
+    pub(super) wanted: Notify,
     /// Whether the database's file was deleted or replaced.
     pub(super) displaced: AtomicBool,
     pub(super) revision: AtomicU64,
@@ -148,6 +152,8 @@ impl DirectoryState {
             former_clocks: FormerClocks::default(),
             jumps: Mutex::default(),
             last_poll: ArcSwap::from_pointee(Instant::now()),
+            waiting: Mutex::default(),
+            wanted: Notify::new(),
             displaced: AtomicBool::new(false),
             revision: AtomicU64::new(0),
             long_life_log: LogInterval::new(LONG_LIFE_LOG_INTERVAL),
