@@ -5,8 +5,9 @@
 //! - Outputs: credentials that are signed, long-term keys for the relay, and who may have which.
 //! - Invariants: no question waits for the disk. A database that is locked, full or broken leaves the last snapshot in force.
 //!
-//! A change that `castway user` commits is found by `follower` (within a second), which stores a new snapshot in `state`; `handle`,
-//! for `/admin` `operators` and for the relay `logins` answer from there, and `evidence` says why the relay refuses a login.
+//! A change that `castway user` commits is found by `follower` (within a second, or at once where [`Directory::catch_up`] waits for it),
+//! which stores a new snapshot in `state`; `handle`, for `/admin` `operators` and for the relay `logins` answer from there, and `evidence`
+//! says why the relay refuses a login.
 
 mod evidence;
 mod follower;
