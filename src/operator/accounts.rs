@@ -131,8 +131,8 @@ impl Operator {
             return self.set_operator_enabled(&user, enabled, by).await;
         }
         self.0.store.set_enabled(&user, enabled, SystemTime::now()).await.map_err(failed)?;
-        self.0.directory.catch_up().await;
         tracing::info!(by, user = name, enabled, "operator enabled or disabled a user");
+        self.0.directory.catch_up().await;
         Ok(match enabled {
             true => format!("Enabled {name}."),
             false => format!("Disabled {name}. Credentials already issued stop working, until you enable {name} again."),
@@ -153,8 +153,8 @@ impl Operator {
             )));
         }
         self.0.store.set_operator_enabled(operator, enabled, SystemTime::now()).await.map_err(failed)?;
-        self.0.directory.catch_up().await;
         tracing::info!(by, operator = operator.as_str(), enabled, "operator enabled or disabled an operator");
+        self.0.directory.catch_up().await;
         Ok(match enabled {
             true => format!("Enabled the operator {operator}."),
             false => format!("Disabled the operator {operator}, whose sessions end."),
@@ -181,8 +181,8 @@ impl Operator {
         let keys = keys.map_err(|busy| ActError::Busy(busy.to_string()))?;
         let keys = keys.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.passwd(&user, &keys, SystemTime::now()).await.map_err(failed)?;
-        self.0.directory.catch_up().await;
         tracing::info!(by, user = name, "operator gave a user a new password");
+        self.0.directory.catch_up().await;
         Ok(password)
     }
 
@@ -193,8 +193,8 @@ impl Operator {
         let hashed = hashed.map_err(|busy| ActError::Failed(busy.to_string()))?;
         let hashed = hashed.map_err(|error| ActError::Failed(error.to_string()))?;
         self.0.store.set_operator_password(operator, &hashed, SystemTime::now()).await.map_err(failed)?;
-        self.0.directory.catch_up().await;
         tracing::info!(by, operator = operator.as_str(), "operator gave an operator a new password");
+        self.0.directory.catch_up().await;
         Ok(password)
     }
 
@@ -223,8 +223,8 @@ impl Operator {
             self.0.directory.check_quota_name(named, name).map_err(|error| ActError::Refused(error.sentence()))?;
         }
         self.0.store.set_quota(named, name, quota).await.map_err(failed)?;
-        self.0.directory.catch_up().await;
         tracing::info!(by, user = name, scope, quota, "operator set the quota of a user");
+        self.0.directory.catch_up().await;
         Ok(match quota {
             Some(bytes) => format!("{name} may relay {bytes} bytes in a month."),
             None => format!("{name} has no quota any more."),

@@ -87,12 +87,12 @@ impl Operator {
         let parts = &self.0;
         let (target, sentence) =
             blocking::block(&parts.store, &self.protected(), bounded(target)?, time, by, SystemTime::now()).await?;
-        parts.directory.catch_up().await;
         let (seconds, blocked) = (time.map(|time| time.as_secs()), target.to_string());
         match target {
             BanTarget::Network(_) => tracing::info!(by, %blocked, seconds, "operator blocked an address"),
             BanTarget::User(_) => tracing::info!(by, ?blocked, seconds, "operator blocked a user"),
         }
+        parts.directory.catch_up().await;
         Ok(sentence)
     }
 
@@ -103,7 +103,6 @@ impl Operator {
     pub async fn unblock(&self, target: &str, by: &str) -> Result<String, ActError> {
         let target = bounded(target)?.trim();
         let ended = blocking::unblock(&self.0.store, target, SystemTime::now()).await?;
-        self.0.directory.catch_up().await;
         let forgotten = client(target).is_some_and(|ip| self.0.reports.forget(ip, Instant::now()));
         for target in &ended {
             tracing::info!(by, unblocked = ?target, "operator ended a ban");
@@ -111,6 +110,7 @@ impl Operator {
         if forgotten {
             tracing::info!(by, address = target, "operator lets an address guess again");
         }
+        self.0.directory.catch_up().await;
         match (ended.join(" and "), forgotten) {
             (ended, false) if ended.is_empty() => Err(ActError::NotFound(format!("{target:?} is neither blocked nor throttled"))),
             (ended, true) if ended.is_empty() => Ok(format!("{target} may guess again.")),
