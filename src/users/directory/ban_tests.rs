@@ -123,10 +123,10 @@ async fn what_was_committed_is_in_force_once_the_directory_has_caught_up() {
     let directory = Directory::open(&store, &config("")).await.unwrap();
     let follower = tokio::spawn(directory.clone().follow(store.clone()));
     for end in 1..=20 {
-        let ip = [198, 51, 100, end];
-        ban(&store, &IpAddr::from(ip).to_string(), None, SystemTime::now()).await;
+        let ip: IpAddr = [198, 51, 100, end].into();
+        ban(&store, &ip.to_string(), None, SystemTime::now()).await;
         directory.catch_up().await;
-        assert!(directory.banned_addresses().contain(ip.into()), "{ip:?}");
+        assert!(directory.banned_addresses().contain(ip), "{ip}");
     }
     follower.abort();
 }

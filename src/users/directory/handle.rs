@@ -43,8 +43,8 @@ impl Directory {
         Follower::new(self.0, store).run().await;
     }
 
-    /// Waits until [`Self::follow`] has read what was committed before, so that it is in force; 5 s at most. The caller may be dropped here, so it
-    /// logs what it did before.
+    /// Waits until [`Self::follow`] has read what was committed before, so that it is in force; 5 s at most. A caller that may be dropped here
+    /// logs its change first.
     pub async fn catch_up(&self) {
         let (sender, read) = oneshot::channel();
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
