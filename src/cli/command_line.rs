@@ -10,7 +10,10 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::error::CliError;
 use super::installation::Given;
 use super::output::Json;
-use super::{backup, block, completions, config_check, credentials, data_folder, doctor, end, import, man, secret, sessions, status, usage, user};
+use super::{
+    backup, block, completions, config_check, credentials, data_folder, doctor, end, import, man, secret, sessions, status,
+    usage, user,
+};
 use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.

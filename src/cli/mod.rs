@@ -49,5 +49,5 @@ mod usage;
 mod user;
 
 pub use command_line::variables;
-pub use import::coturn_options::{COTURN_OPTIONS, Counterpart, CoturnOption};
+pub use import::coturn_options::{COTURN_OPTIONS, CoturnOption, Counterpart};
 pub use run::run;

@@ -12,7 +12,8 @@ use super::error::CliError;
 use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
 use super::{
-    backup, block, completions, config_check, credentials, data_folder, doctor, end, env_file, health, import, man, secret, sessions, status, unknown_variables, usage, user,
+    backup, block, completions, config_check, credentials, data_folder, doctor, end, env_file, health, import, man, secret,
+    sessions, status, unknown_variables, usage, user,
 };
 use crate::app::signals;
 use crate::config::{Config, Settings, variable_of};

@@ -39,7 +39,11 @@ fn providers(reader: &mut Reader) -> ProviderApis {
             "twilio" => providers.twilio = true,
             "metered" => providers.metered = true,
             "xirsys" => providers.xirsys = true,
-            _ => reader.problem(PROVIDER_APIS, &name, "cloudflare, twilio, metered, xirsys, or several of them, separated by commas"),
+            _ => reader.problem(
+                PROVIDER_APIS,
+                &name,
+                "cloudflare, twilio, metered, xirsys, or several of them, separated by commas",
+            ),
         }
     }
     providers
