@@ -11,7 +11,7 @@ use super::metric_families::MetricsSource;
 use crate::addresses::ice_servers::IceServers;
 use crate::admission::Admission;
 use crate::cast::code::CodeAlphabet;
-use crate::config::CredentialsConfig;
+use crate::config::{ApiConfig, CredentialsConfig};
 use crate::limits::rate::ClientLimiter;
 use crate::tls::Certificates;
 use crate::users::{Directory, Store, UserPasswords};
@@ -22,6 +22,7 @@ pub struct ApiState {
     /// Where `/api/usage` reads former days and months.
     pub store: Store,
     pub credentials: CredentialsConfig,
+    pub config: ApiConfig,
     /// The API keys of `credentials`.
     pub keys: ApiKeys,
     pub passwords: UserPasswords,

@@ -318,6 +318,7 @@ impl Opened {
             directory: self.directory.clone(),
             store: self.store.clone(),
             credentials: credentials.clone(),
+            config: self.config.api,
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             passwords: self.passwords.clone(),
             admission: self.admission.clone(),

@@ -10,7 +10,10 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::error::CliError;
 use super::installation::Given;
 use super::output::Json;
-use super::{block, credentials, data_folder, doctor, end, secret, sessions, status, usage, user};
+use super::{
+    backup, block, completions, config_check, credentials, data_folder, doctor, end, import, man, secret, sessions, status,
+    usage, user,
+};
 use crate::config::{Settings, variable_of};
 
 /// Below the help of the server.
@@ -68,6 +71,20 @@ pub(super) enum Command {
     Unblock(block::Unblock),
     /// List who is blocked, and who has to wait because of wrong guesses
     Blocks(Json),
+    /// Copy the data of a running or stopped server into a file
+    Backup(backup::Backup),
+    /// Put the data of a backup into the data folder of a stopped server
+    Restore(backup::Restore),
+    /// Check the settings without starting the server
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(config_check::Command),
+    /// Take settings and users over from another TURN server
+    #[command(subcommand, arg_required_else_help = true)]
+    Import(import::Command),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Write the man pages into a folder
+    Man(man::Arguments),
     /// Answer the questions of another command about a data folder, with the rights of its owner
     #[command(name = data_folder::COMMAND, hide = true)]
     DataFolder { folder: PathBuf },

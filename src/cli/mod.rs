@@ -13,8 +13,11 @@
 //! `trusted_file`; `unknown_variables` warns of misspelled names.
 
 mod asking;
+mod backup;
 mod block;
 mod command_line;
+mod completions;
+mod config_check;
 mod credentials;
 mod data_folder;
 mod database;
@@ -25,7 +28,9 @@ mod error;
 mod escape;
 mod figures;
 mod health;
+mod import;
 mod installation;
+mod man;
 mod output;
 mod owner;
 mod quota;
@@ -44,4 +49,5 @@ mod usage;
 mod user;
 
 pub use command_line::variables;
+pub use import::coturn_options::{COTURN_OPTIONS, CoturnOption, Counterpart};
 pub use run::run;

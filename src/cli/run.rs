@@ -12,7 +12,8 @@ use super::error::CliError;
 use super::installation::{Installation, StandardPaths};
 use super::output::{print_error, print_warning};
 use super::{
-    block, credentials, data_folder, doctor, end, env_file, health, secret, sessions, status, unknown_variables, usage, user,
+    backup, block, completions, config_check, credentials, data_folder, doctor, end, env_file, health, import, man, secret,
+    sessions, status, unknown_variables, usage, user,
 };
 use crate::app::signals;
 use crate::config::{Config, Settings, variable_of};
@@ -60,6 +61,8 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
         }
         // It comes before all that reads settings or looks for folders.
         Some(Command::DataFolder { folder }) => Ok(data_folder::child::run(&folder)?),
+        Some(Command::Completions(arguments)) => completions::run(&arguments),
+        Some(Command::Man(arguments)) => man::run(&arguments),
         Some(_) => run_command(line),
     }
 }
@@ -90,7 +93,11 @@ fn run_command(line: CommandLine) -> Result<(), CliError> {
         }
         Some(Command::Secret(command)) => block_on(&installation, secret::run(command, &installation)),
         Some(Command::Usage(arguments)) => block_on(&installation, usage::run(&arguments, &installation)),
-        None | Some(Command::Run | Command::DataFolder { .. }) => Ok(()),
+        Some(Command::Backup(arguments)) => backup::backup(&arguments, &installation),
+        Some(Command::Restore(arguments)) => backup::restore(&arguments, &installation),
+        Some(Command::Config(command)) => config_check::run(&command, &installation),
+        Some(Command::Import(command)) => import::run(&command, &installation),
+        None | Some(Command::Run | Command::DataFolder { .. } | Command::Completions(_) | Command::Man(_)) => Ok(()),
     }
 }
 

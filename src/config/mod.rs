@@ -23,10 +23,12 @@
 //! ```
 
 mod admin;
+mod api;
 mod apprtc;
 mod base_path;
 mod cast;
 mod credentials;
+mod defaults;
 mod external;
 mod frame_ancestors;
 mod hooks;
@@ -45,6 +47,7 @@ pub mod secret;
 mod secret_file;
 mod secrets;
 mod server_record;
+mod setting_groups;
 mod setting_rows;
 mod settings;
 mod sources;
@@ -53,6 +56,7 @@ mod topics;
 mod usage;
 
 pub use admin::AdminConfig;
+pub use api::{ApiConfig, ProviderApis};
 pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
 pub use cast::{CastAccess, CastConfig};
@@ -69,6 +73,7 @@ pub use port_conflicts::RequiredPorts;
 pub use problems::Problems;
 pub use reader::{VARIABLE_PREFIX, variable_of};
 pub use relay::{Discovery, RelayConfig};
+pub use setting_groups::{SETTING_GROUPS, SettingGroup};
 pub use setting_rows::SettingRow;
 pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, TlsConfig};

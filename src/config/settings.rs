@@ -248,6 +248,13 @@ pub struct Settings {
     /// Lifetime of the credentials from /v1alpha/iceconfig and /v1alpha/turn, at most CASTWAY_TTL
     #[arg(long, env = "CASTWAY_ICE_TTL", value_name = "SECONDS", global = true, hide_env_values = true)]
     pub ice_ttl: Option<String>,
+    /// Comma-separated list of providers whose own API for TURN credentials this server speaks, too, with API keys: cloudflare,
+    /// twilio, metered, xirsys
+    #[arg(long, env = "CASTWAY_PROVIDER_APIS", value_name = "LIST", global = true, hide_env_values = true)]
+    pub provider_apis: Option<String>,
+    /// Serve the descriptions of this server's APIs (OpenAPI, AsyncAPI) at /api/docs: true or false
+    #[arg(long, env = "CASTWAY_API_DOCS", value_name = "BOOL", global = true, hide_env_values = true)]
+    pub api_docs: Option<String>,
     /// Under which name the traffic of names is kept that a key or another issuer signs: whole, none (all in one row), before:TEXT or
     /// after:TEXT (the part before or after the first TEXT)
     #[arg(long, env = "CASTWAY_USAGE_NAME", value_name = "RULE", global = true, hide_env_values = true)]
@@ -343,90 +350,6 @@ impl Settings {
     pub const SECRETS: [&str; 3] = ["static_auth_secret", "api_keys", "webhook_secret"];
     /// The fields whose values are not shown either, because the paths of such URLs may be secrets.
     pub const PRIVATE: [&str; 2] = ["webhook_url", "authorize_url"];
-
-    /// The default of each setting that has a fixed one. The reader falls back to these texts, the help shows them, and a test
-    /// compares `.env.example` with them.
-    #[must_use]
-    pub fn defaults() -> Self {
-        let text = |text: &str| Some(text.to_owned());
-        Self {
-            data_dir: text("data"),
-            http_addr: text("[::]:8080"),
-            https_addr: text("[::]:8443"),
-            turns_addr: text("[::]:5349"),
-            no_tls: text("false"),
-            acme_directory: text("https://acme-v02.api.letsencrypt.org/directory"),
-            address_connections: text("2000"),
-            metrics_allow: text("127.0.0.0/8,::1"),
-            cors_origins: text("*"),
-            frame_ancestors: text("self"),
-            admin_allow: text("any"),
-            admin_under_path: text("false"),
-            turn_addr: text("[::]:3478"),
-            allocation_default_address_family: text("ipv4"),
-            turn_http: text("false"),
-            min_port: text("49152"),
-            max_port: text("65535"),
-            realm: text("castway"),
-            relay_scope: text("credentials"),
-            clients_lifetime: text("86400"),
-            clients_allocations: text("2000"),
-            clients_capacity: text("80"),
-            no_udp: text("false"),
-            no_tcp: text("false"),
-            no_tcp_relay: text("true"),
-            rfc5780: text("false"),
-            alt_listening_port: text("0"),
-            coalesce: text("200"),
-            user_quota: text("0"),
-            total_quota: text("0"),
-            max_bps: text("6250000"),
-            user_bps: text("0"),
-            bps_capacity: text("0"),
-            clients_bps: text("25000000"),
-            max_permissions: text("64"),
-            max_channels: text("64"),
-            max_connections: text("16"),
-            new_peers: text("32"),
-            stale_nonce: text("600"),
-            max_allocate_lifetime: text("3600"),
-            strict_expiry: text("false"),
-            mobility: text("false"),
-            icmp_indications: text("false"),
-            software: text("false"),
-            turn_access: text("open"),
-            ttl: text("86400"),
-            max_foreign_ttl: text("0"),
-            credentials_rate: text("2000"),
-            ice_access: text("open"),
-            ice_rate: text("2000"),
-            ice_ttl: text("86400"),
-            usage_name: text("whole"),
-            usage_days: text("62"),
-            usage_months: text("24"),
-            max_calls: text("10000"),
-            call_rate: text("1200"),
-            call_sockets: text("300"),
-            code_alphabet: text("letters"),
-            new_code: text("after-idle"),
-            grace: text("60"),
-            takeover: text("true"),
-            cast_access: text("anyone"),
-            wrong_codes: text("20"),
-            max_bitrate: text("0"),
-            max_rooms: text("10000"),
-            multi_grace: text("20"),
-            multi_max_users: text("10000"),
-            multi_max_per_address: text("1000"),
-            authorize: text("tv,caster,call"),
-            authorize_down: text("refuse"),
-            hooks_private: text("false"),
-            drain: text("5"),
-            log: text("info"),
-            log_format: text("text"),
-            ..Self::default()
-        }
-    }
 
     /// The text of each setting by its field's name, without blanks at the ends; `None` where it is empty or not set.
     pub(super) fn fields(&self) -> BTreeMap<String, Option<String>> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::api::ApiConfig;
 use super::apprtc::AppRtcConfig;
 use super::cast::CastConfig;
 use super::credentials::CredentialsConfig;
@@ -30,6 +31,7 @@ pub struct Config {
     pub tls: TlsConfig,
     pub relay: RelayConfig,
     pub credentials: CredentialsConfig,
+    pub api: ApiConfig,
     pub cast: CastConfig,
     pub apprtc: AppRtcConfig,
     pub multiconnection: MultiConnectionConfig,
@@ -64,13 +66,15 @@ impl Config {
     fn read_topics(settings: &Settings, reader: &mut Reader) -> Self {
         let http = HttpConfig::read(reader);
         let relay = RelayConfig::read(reader);
+        let credentials = CredentialsConfig::read(reader);
         Self {
             settings: Secret::new(settings.clone()),
             data_dir: reader.value("CASTWAY_DATA_DIR", "a folder", |text| Some(PathBuf::from(text))),
             tls: TlsConfig::read(reader, http.main(), relay.addr),
             http,
             relay,
-            credentials: CredentialsConfig::read(reader),
+            api: ApiConfig::read(reader, !credentials.api_keys.is_empty()),
+            credentials,
             cast: CastConfig::read(reader),
             apprtc: AppRtcConfig::read(reader),
             multiconnection: MultiConnectionConfig::read(reader),

@@ -79,6 +79,7 @@ impl Server {
             admission: Admission::of_anyone(Authorizer::default()),
             passwords: UserPasswords::new(&GuessReports::default()),
             credentials: config.credentials,
+            config: config.api,
             public: PublicAddress {
                 public_url: None,
                 http: config.http.listen[0].addrs[0],
