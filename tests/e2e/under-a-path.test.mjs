@@ -11,7 +11,7 @@ import { browserTest, isViolation } from './support/browser-test.mjs';
 // The caster's page is called like it.
 const BASE = '/cast';
 
-// nginx with the README's headers; it removes the path, or forwards it.
+// nginx with the headers of docs/deploy.md; it removes the path, or forwards it.
 function site(port, server, removes) {
   return `map $http_upgrade $connection_upgrade { default upgrade; '' close; }
   server {
