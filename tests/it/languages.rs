@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Below a heading of a Chinese document: the section has no English counterpart.
+/// In a Chinese document: the paragraph that begins in the next line has no English counterpart, or the whole section, if a blank line
+/// follows.
 const ONLY_CHINESE: &str = "<!-- Only in Chinese -->";
 
 /// What the two versions of a section have in common.
@@ -79,8 +80,7 @@ fn read(file: &str) -> String {
 fn sections(file: &str) -> Vec<(String, Section)> {
     let (mut sections, mut prose) = (vec![(String::new(), Section::default())], vec![String::new()]);
     let mut block: Option<(String, Vec<String>)> = None;
-    let text = read(file);
-    for line in text.lines() {
+    for line in shared(&read(file)).lines() {
         let (_, section) = sections.last_mut().unwrap();
         if let Some(language) = line.trim_start().strip_prefix("```") {
             match block.take() {
@@ -104,8 +104,33 @@ fn sections(file: &str) -> Vec<(String, Section)> {
         let others = targets.filter(|(path, anchor)| anchor.is_some() || in_english(path) != in_english(file));
         section.links = others.map(|(path, anchor)| common_name(file, &path, anchor.as_deref())).collect();
     }
-    let common = sections.into_iter().zip(prose).filter(|(_, prose)| !prose.trim_start().starts_with(ONLY_CHINESE));
-    common.map(|(section, _)| section).collect()
+    sections
+}
+
+/// The text without what is only Chinese.
+fn shared(text: &str) -> String {
+    let (mut shared, mut code, mut left_out) = (Vec::<&str>::new(), false, None);
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        code ^= line.starts_with("```");
+        let level = if code { 0 } else { line.chars().take_while(|c| *c == '#').count() };
+        left_out = match left_out {
+            // A section ends with the next heading of its level.
+            Some(section @ 1..) if level == 0 || level > section => Some(section),
+            // A paragraph ends with a blank line.
+            Some(0) if !line.is_empty() => Some(0),
+            _ => None,
+        };
+        if left_out.is_none() && line == ONLY_CHINESE {
+            let alone = lines.peek().is_none_or(|next| next.is_empty());
+            let heading = shared.iter().rposition(|line| line.starts_with('#')).filter(|_| alone);
+            left_out = Some(heading.map_or(0, |heading| shared[heading].chars().take_while(|c| *c == '#').count()));
+            shared.truncate(heading.unwrap_or(shared.len()));
+        } else if left_out.is_none() {
+            shared.push(line);
+        }
+    }
+    shared.join("\n")
 }
 
 fn without_comment(line: &str) -> String {
@@ -161,24 +186,21 @@ fn common_name(file: &str, path: &str, anchor: Option<&str>) -> String {
     }
     assert!(Path::new(path).exists(), "{file} has a link to {path}, which does not exist");
     let Some(anchor) = anchor else { return in_english(path) };
-    let headings = anchors(&read(path));
+    let headings = anchors(&shared(&read(path)));
     let number = headings.get(anchor).unwrap_or_else(|| panic!("{file}: {path} has no heading #{anchor}, but {:?}", headings.keys()));
     format!("{}, heading {number}", in_english(path))
 }
 
-/// The anchor of each heading with its number, without the sections that are only Chinese.
+/// The anchor of each heading with its number.
 fn anchors(text: &str) -> BTreeMap<String, usize> {
-    let (mut anchors, mut number, mut code) = (BTreeMap::new(), 0, false);
-    let mut lines = text.lines().filter(|line| !line.is_empty()).peekable();
-    while let Some(line) = lines.next() {
+    let (mut anchors, mut code) = (BTreeMap::new(), false);
+    for line in text.lines() {
         code ^= line.starts_with("```");
-        if code || !line.starts_with('#') {
-            continue;
+        if !code && line.starts_with('#') {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            anchors.insert(kept.map(|c| if c == ' ' { '-' } else { c }).collect(), anchors.len());
         }
-        number += usize::from(lines.peek() != Some(&ONLY_CHINESE));
-        let title = line.trim_start_matches('#').trim().to_lowercase();
-        let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-        anchors.insert(kept.map(|c| if c == ' ' { '-' } else { c }).collect(), number);
     }
     anchors
 }
