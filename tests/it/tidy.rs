@@ -30,9 +30,11 @@ fn every_folder_says_in_its_first_line_what_it_is() {
 #[test]
 fn guides_name_files_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let named = ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "README.md", "README.zh-CN.md", "SECURITY.md", "fuzz/README.md"];
+    let named =
+        ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "README.md", "README.zh-CN.md", "SECURITY.md", "fuzz/README.md"];
     let chapters = ["docs", "docs/zh"].iter().flat_map(|folder| fs::read_dir(root.join(folder)).expect("readable"));
-    let chapters = chapters.map(|entry| entry.expect("readable").path()).filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let chapters =
+        chapters.map(|entry| entry.expect("readable").path()).filter(|path| path.extension().is_some_and(|kind| kind == "md"));
     for guide in named.iter().map(|name| root.join(name)).chain(chapters) {
         let text = fs::read_to_string(&guide).expect("readable");
         let named = text.split('`').skip(1).step_by(2).filter(|name| {
