@@ -1,0 +1,158 @@
+// The commands of README and docs/, typed as they stand there into a shell of root's, on a machine with a public address and a name, where
+// Castway runs as the service. What is not the real thing: `systemctl` starts and stops the unit's program itself, since no systemd runs in a
+// namespace, `sudo` needs no password, and Let's Encrypt is pebble.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { createServer } from 'node:http';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { blocks, documents, root } from '../documents/documents.mjs';
+import { pebble } from '../interop/support/authority.mjs';
+import { excerpt } from '../interop/support/excerpt.mjs';
+import { Program, run } from '../interop/support/process.mjs';
+import { binary } from '../interop/support/server.mjs';
+import { TIMEOUT_MS } from '../interop/support/wait.mjs';
+
+const ADDRESS = '11.0.0.1';
+const NAME = 'cast.example.org';
+const PASSWORD = 'correct horse battery';
+// In the tmpfs of this namespace.
+const FOLDER = '/run/documents';
+const SETTINGS = '/etc/castway/castway.env';
+const sh = (command) => execFileSync('sh', ['-euc', command], { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+
+let authority;
+let control;
+// What `systemctl` has started.
+let service;
+
+// The name, the address and writable copies of the folders that the commands write to; all of it ends with this namespace.
+function makeMachine() {
+  mkdirSync(join(FOLDER, 'bin'), { recursive: true });
+  for (const folder of ['/etc', '/var/lib']) {
+    const own = join(FOLDER, folder.replaceAll('/', '-'));
+    sh(`mkdir -p ${own}/upper ${own}/work; mount -t overlay overlay -o lowerdir=${folder},upperdir=${own}/upper,workdir=${own}/work ${folder}`);
+  }
+  writeFileSync('/etc/hosts', `127.0.0.1 localhost\n${ADDRESS} ${NAME}\n`);
+  sh(`ip link add wan type veth peer name far; ip link set far up; ip addr add ${ADDRESS}/24 dev wan; ip link set wan up; ip route add default via 11.0.0.254`);
+  symlinkSync(binary, join(FOLDER, 'bin/castway'));
+  const command = (name, text) => {
+    writeFileSync(join(FOLDER, 'bin', name), `#!/bin/sh\n${text}\n`);
+    chmodSync(join(FOLDER, 'bin', name), 0o755);
+  };
+  command('sudo', 'exec "$@"');
+  command('systemctl', `exec curl -sS --fail-with-body --data "$*" http://127.0.0.1:${control.address().port}/`);
+}
+
+const env = () => ({
+  PATH: `${FOLDER}/bin:${process.env.PATH}:/usr/sbin:/sbin`,
+  HOME: FOLDER,
+  TERM: 'xterm',
+  // The machine trusts the test's authority as others do Let's Encrypt.
+  SSL_CERT_FILE: join(FOLDER, 'roots.pem'),
+});
+
+// Begins the unit's program with the unit's environment, as systemd does, and does not wait for it.
+function startService() {
+  const unit = readFileSync(join(root, 'deploy/castway.service'), 'utf8');
+  const given = [...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
+  const [, file] = unit.match(/^EnvironmentFile=-?(.*)$/m);
+  assert.equal(file, SETTINGS);
+  const written = [...readFileSync(file, 'utf8').matchAll(/^(CASTWAY_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
+  const { SSL_CERT_FILE, PATH } = env();
+  service = new Program(binary, [], { cwd: '/var/lib/castway', env: { PATH, SSL_CERT_FILE, ...Object.fromEntries([...given, ...written]) } });
+}
+
+async function stopService() {
+  if (!service?.running) return;
+  process.kill(service.pid, 'SIGTERM');
+  await service.ended;
+}
+
+async function systemctl(text) {
+  const [verb, ...units] = text.split(' ').filter((word) => !word.startsWith('-'));
+  if (verb === 'daemon-reload') return;
+  for (const unit of units.filter((name) => name.replace('.service', '') === 'castway')) {
+    if (verb === 'reload') process.kill(service.pid, 'SIGHUP');
+    else if (verb === 'stop') await stopService();
+    else if (['start', 'restart', 'enable'].includes(verb)) {
+      await stopService();
+      startService();
+    } else throw new Error(`systemctl ${verb} ${unit} is not known here`);
+  }
+}
+
+// A fresh service with the settings of the package and those of the test's authority.
+async function begin() {
+  await stopService();
+  for (const folder of ['/etc/castway', '/var/lib/castway']) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+  }
+  const settings = Object.entries({ ...authority.settings, CASTWAY_DRAIN: '0' }).map(([name, value]) => `${name}=${value}\n`);
+  writeFileSync(SETTINGS, `${readFileSync(join(root, '.env.example'), 'utf8')}\n${settings.join('')}`, { mode: 0o600 });
+  startService();
+  await service.ready(async () => (await run('env', [`PATH=${env().PATH}`, 'castway', 'health'])).code === 0);
+}
+
+// Types the block into a shell on a terminal. Passwords are answered when they are asked for, and doctor's wait for a phone with Ctrl-C. Resolves
+// to {code, output}.
+async function type(text) {
+  const file = join(FOLDER, 'block');
+  writeFileSync(file, text);
+  const child = spawn('script', ['-qefc', `exec bash -euo pipefail ${file}`, '/dev/null'], { cwd: root, env: env(), stdio: ['pipe', 'pipe', 'inherit'] });
+  let output = '';
+  let answered = 0;
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+    for (const { index } of output.slice(answered).matchAll(/password[^\n]*: ?$|waiting …/gi)) {
+      child.stdin.write(output.slice(answered + index).startsWith('waiting') ? '\x03' : `${PASSWORD}\n`);
+      answered = output.length;
+    }
+  });
+  const timer = setTimeout(() => child.kill('SIGKILL'), 3 * TIMEOUT_MS);
+  const [code] = await once(child, 'close');
+  clearTimeout(timer);
+  return { code, output };
+}
+
+before(async () => {
+  control = createServer(async (request, response) => {
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    try {
+      await systemctl(text);
+      response.end();
+    } catch (error) {
+      response.writeHead(500).end(`${error.message}\n`);
+    }
+  }).listen(0, '127.0.0.1');
+  await once(control, 'listening');
+  makeMachine();
+  authority = await pebble({ tlsPort: 443, httpPort: 80 });
+  writeFileSync(join(FOLDER, 'roots.pem'), authority.root);
+});
+after(async () => {
+  await stopService();
+  await authority?.close();
+  control?.close();
+});
+
+for (const path of documents()) {
+  const typed = blocks(path).filter(({ mark }) => mark === 'run');
+  if (typed.length === 0) continue;
+  describe(path, () => {
+    before(begin);
+    for (const { line, text, note } of typed) {
+      test(`line ${line}: ${text.split('\n').find((each) => !each.startsWith('#'))}`, async (t) => {
+        const lacking = [...new Set(text.match(/\b(ufw|firewall-cmd)\b/g))].filter((name) => !existsSync(`/usr/sbin/${name}`) && !existsSync(`/usr/bin/${name}`));
+        if (lacking.length > 0) return t.skip(`${lacking} is not installed`);
+        const { code, output } = await type(text);
+        const expected = Number(note.match(/ends with (\d+)/)?.[1] ?? 0);
+        assert.equal(code, expected, `${excerpt(output)}\n${excerpt(service.output)}`);
+      });
+    }
+  });
+}
