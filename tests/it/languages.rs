@@ -112,7 +112,7 @@ fn shared(text: &str) -> String {
     let (mut shared, mut code, mut left_out) = (Vec::<&str>::new(), false, None);
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        code ^= line.starts_with("```");
+        code ^= line.trim_start().starts_with("```");
         let level = if code { 0 } else { line.chars().take_while(|c| *c == '#').count() };
         left_out = match left_out {
             // A section ends with the next heading of its level.
@@ -194,7 +194,7 @@ fn common_name(path: &str, anchor: Option<&str>) -> String {
 fn anchors(text: &str) -> BTreeMap<String, usize> {
     let (mut anchors, mut code) = (BTreeMap::new(), false);
     for line in text.lines() {
-        code ^= line.starts_with("```");
+        code ^= line.trim_start().starts_with("```");
         if !code && line.starts_with('#') {
             let title = line.trim_start_matches('#').trim().to_lowercase();
             let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
