@@ -4,17 +4,24 @@
 // - `<!-- not run: … -->`: why no test runs the block.
 // A block of JSON needs none, since tests/documents/check.mjs reads it. A block of a Chinese document needs none if it is a block of the English
 // one, but for comments and the order of blocks.
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 const read = (path) => readFileSync(`${root}${path}`, 'utf8');
 
+// Folders of what is installed or made.
+const MADE = /^(node_modules|target|dist|out|data|\.git|\.venv.*)$/;
+
 // The paths of all documents, from the root.
-export function documents() {
-  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.md'], { cwd: root, encoding: 'utf8' });
-  return listed.trim().split('\n').filter((path) => existsSync(`${root}${path}`));
+export function documents(folder = '') {
+  const entries = readdirSync(join(root, folder), { withFileTypes: true }).filter(({ name }) => !MADE.test(name));
+  return entries.flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return documents(path);
+    return entry.name.endsWith('.md') ? [path] : [];
+  });
 }
 
 // The text of a document with empty lines instead of code blocks.

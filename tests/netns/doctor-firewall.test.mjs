@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { blocks } from '../documents/documents.mjs';
 import { Program, run } from '../interop/support/process.mjs';
 import { build, demolish, serve, SERVER } from './networks.mjs';
 
@@ -232,6 +233,13 @@ END`);
   after(async () => {
     await daemon?.close();
     await bus?.close();
+  });
+
+  test('the commands of docs/deploy.md open the ports of the relay', async () => {
+    assert.equal(await udpAnswers(), false);
+    obey(blocks('docs/deploy.md').find(({ text }) => text.includes('firewall-cmd')).text);
+    assert.equal(await udpAnswers(), true);
+    assert.match(sh('firewall-cmd --list-ports'), /443\/tcp/);
   });
 
   test('a port that the zone does not have', async () => {

@@ -7,13 +7,15 @@ import { createServer } from 'node:http';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { blocks, documents, root } from '../documents/documents.mjs';
 import { pebble } from '../interop/support/authority.mjs';
+import { closeAll, connect } from '../interop/support/clients.mjs';
+import { pair } from '../interop/support/dialects.mjs';
 import { excerpt } from '../interop/support/excerpt.mjs';
 import { Program, run } from '../interop/support/process.mjs';
 import { binary } from '../interop/support/server.mjs';
-import { TIMEOUT_MS } from '../interop/support/wait.mjs';
+import { TIMEOUT_MS, until } from '../interop/support/wait.mjs';
 
 const ADDRESS = '11.0.0.1';
 const NAME = 'cast.example.org';
@@ -54,6 +56,8 @@ const env = () => ({
   SSL_CERT_FILE: join(FOLDER, 'roots.pem'),
 });
 
+const castway = (...args) => run('env', [`PATH=${env().PATH}`, 'castway', ...args]);
+
 // Begins the unit's program with the unit's environment, as systemd does, and does not wait for it.
 function startService() {
   const unit = readFileSync(join(root, 'deploy/castway.service'), 'utf8');
@@ -62,7 +66,7 @@ function startService() {
   assert.equal(file, SETTINGS);
   const written = [...readFileSync(file, 'utf8').matchAll(/^(CASTWAY_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
   const { SSL_CERT_FILE, PATH } = env();
-  service = new Program(binary, [], { cwd: '/var/lib/castway', env: { PATH, SSL_CERT_FILE, ...Object.fromEntries([...given, ...written]) } });
+  service = Object.assign(new Program(binary, [], { cwd: '/var/lib/castway', env: { PATH, SSL_CERT_FILE, ...Object.fromEntries([...given, ...written]) } }), { url: `http://${ADDRESS}:8080` });
 }
 
 async function stopService() {
@@ -94,12 +98,36 @@ async function begin() {
   const settings = Object.entries({ ...authority.settings, CASTWAY_DRAIN: '0' }).map(([name, value]) => `${name}=${value}\n`);
   writeFileSync(SETTINGS, `${readFileSync(join(root, '.env.example'), 'utf8')}\n${settings.join('')}`, { mode: 0o600 });
   startService();
-  await service.ready(async () => (await run('env', [`PATH=${env().PATH}`, 'castway', 'health'])).code === 0);
+}
+
+// Whether the server is ready, with the certificate of its domain if it has one.
+function isReady({ code, output }) {
+  const [{ certificate }] = output.match(/^\{.*\}$/m)?.map(JSON.parse) ?? [{}];
+  return code === 0 && (certificate.trusted || !/^CASTWAY_DOMAIN=/m.test(readFileSync(SETTINGS, 'utf8')));
+}
+
+// What a document's reader has, and the text with it in place of the document's examples.
+async function prepare(text) {
+  if (service.running) await until('the server is ready', () => castway('health'), isReady);
+  if (text.includes('cast-3')) {
+    const [tv, caster] = [await connect(service), await connect(service)];
+    await pair(tv, 'A', caster, 'A');
+    const { output } = await castway('sessions', 'casts', '--json');
+    const [id] = output.match(/cast-\d+/) ?? assert.fail(output);
+    text = text.replaceAll('cast-3', id);
+  }
+  if (/\bUSER\b/.test(text)) {
+    const { output } = await castway('user', 'add', 'tester', '--generate');
+    const [, password] = output.match(/^Password: (\S+)/m) ?? assert.fail(output);
+    text = text.replaceAll('USER', 'tester').replaceAll('PASSWORD', password).replaceAll('HOST', ADDRESS);
+  }
+  return text;
 }
 
 // Types the block into a shell on a terminal. Passwords are answered when they are asked for, and doctor's wait for a phone with Ctrl-C. Resolves
 // to {code, output}.
-async function type(text) {
+async function type(block) {
+  const text = await prepare(block);
   const file = join(FOLDER, 'block');
   writeFileSync(file, text);
   const child = spawn('script', ['-qefc', `exec bash -euo pipefail ${file}`, '/dev/null'], { cwd: root, env: env(), stdio: ['pipe', 'pipe', 'inherit'] });
@@ -135,6 +163,7 @@ before(async () => {
   writeFileSync(join(FOLDER, 'roots.pem'), authority.root);
 });
 after(async () => {
+  closeAll();
   await stopService();
   await authority?.close();
   control?.close();
@@ -145,13 +174,15 @@ for (const path of documents()) {
   if (typed.length === 0) continue;
   describe(path, () => {
     before(begin);
+    afterEach(closeAll);
     for (const { line, text, note } of typed) {
       test(`line ${line}: ${text.split('\n').find((each) => !each.startsWith('#'))}`, async (t) => {
         const lacking = [...new Set(text.match(/\b(ufw|firewall-cmd)\b/g))].filter((name) => !existsSync(`/usr/sbin/${name}`) && !existsSync(`/usr/bin/${name}`));
         if (lacking.length > 0) return t.skip(`${lacking} is not installed`);
         const { code, output } = await type(text);
         const expected = Number(note.match(/ends with (\d+)/)?.[1] ?? 0);
-        assert.equal(code, expected, `${excerpt(output)}\n${excerpt(service.output)}`);
+        t.diagnostic(excerpt(output));
+        assert.equal(code, expected, excerpt(output));
       });
     }
   });
