@@ -9,7 +9,7 @@ const problems = [];
 const report = (where, problem) => problems.push(`${where}: ${problem}`);
 
 // A block without a language is a picture or what a program has printed, unless it begins with one of these.
-const COMMAND = /^ *(\$|sudo|cargo|npm|node|npx|curl|git|docker|podman|apt|pip|python3?|systemctl|tests\/|\.\/|castway (?:[a-z]+ )*--?)[ \n]/m;
+const COMMAND = /^ *(\$|sudo|cargo|npm|node|npx|curl|git|docker|podman|apt|pip|python3?|systemctl|tests\/run|\.\/|castway (?:[a-z]+ )*--?)[ \n]/m;
 
 const withoutComments = (text) => text.split('\n').map((line) => line.replace(/(^|\s+)(#|\/\/) .*$/, '').trimEnd()).filter(Boolean).join('\n');
 

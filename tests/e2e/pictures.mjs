@@ -4,14 +4,19 @@ import { mkdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../interop/support/server.mjs';
 import { DEVICES, inState, launch, until } from './support/browser.mjs';
-import { startMockAdmin } from './support/mock-admin.mjs';
+import { FULL, startMockAdmin } from './support/mock-admin.mjs';
 
 const out = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 const MAX_BYTES = 150_000;
 mkdirSync(out, { recursive: true });
 
 const server = await startServer({ CASTWAY_PUBLIC_URL: 'https://cast.example.org' });
-const operators = await startMockAdmin();
+// This version, and nothing to warn of.
+const data = FULL();
+const { version } = await (await fetch(`${server.url}/api/info`)).json();
+data.state.version = version;
+Object.assign(data.now, { version, warnings: [] });
+const operators = await startMockAdmin(data);
 const browser = await launch(DEVICES);
 
 const open = async (size, url) => {
