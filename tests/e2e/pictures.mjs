@@ -19,9 +19,9 @@ Object.assign(data.now, { version, warnings: [] });
 const operators = await startMockAdmin(data);
 const browser = await launch(DEVICES);
 
-const open = async (size, url) => {
+const open = async (locale, size, url) => {
   const [width, height] = size;
-  const page = await (await browser.newContext({ locale: 'en-US', colorScheme: 'dark', viewport: { width, height } })).newPage();
+  const page = await (await browser.newContext({ locale, colorScheme: 'dark', viewport: { width, height } })).newPage();
   await page.goto(url);
   return page;
 };
@@ -34,19 +34,29 @@ async function save(page, name) {
   console.log(`${path}: ${size} bytes`);
 }
 
-try {
-  const tv = await open([960, 540], `${server.url}/tv?name=${encodeURIComponent('Living room')}`);
+// For README.md and README.zh-CN.md.
+const LANGUAGES = [
+  { locale: 'en-US', suffix: '', tvName: 'Living room' },
+  { locale: 'zh-CN', suffix: '.zh-CN', tvName: '客厅' },
+];
+
+async function pictures({ locale, suffix, tvName }) {
+  const tv = await open(locale, [960, 540], `${server.url}/tv?name=${encodeURIComponent(tvName)}`);
   await inState(tv, 'waiting');
   const code = await tv.evaluate(() => window.castway.code());
-  const caster = await open([480, 540], `${server.url}/cast?code=${code}`);
+  const caster = await open(locale, [480, 540], `${server.url}/cast?code=${code}`);
   await until('the code is ready', () => caster.locator('#code-status').getAttribute('data-code-state'), (state) => state === 'ready');
   const shots = await Promise.all([tv, caster].map(async (page) => (await page.screenshot()).toString('base64')));
   const both = await (await browser.newContext({ viewport: { width: 1456, height: 540 } })).newPage();
   await both.setContent(`<style>body { margin: 0; display: flex; gap: 16px; background: #fff }</style>${shots.map((shot) => `<img src="data:image/png;base64,${shot}">`).join('')}`);
-  await save(both, 'cast');
-  const admin = await open([1280, 720], `${operators.url}/admin#now`);
+  await save(both, `cast${suffix}`);
+  const admin = await open(locale, [1280, 720], `${operators.url}/admin#now`);
   await admin.locator('#view[data-loaded]').waitFor();
-  await save(admin, 'admin');
+  await save(admin, `admin${suffix}`);
+}
+
+try {
+  for (const language of LANGUAGES) await pictures(language);
 } finally {
   await browser.close();
   await operators.close();

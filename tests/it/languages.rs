@@ -69,7 +69,7 @@ fn pairs() -> Vec<(String, String)> {
 }
 
 fn in_english(path: &str) -> String {
-    path.replace(".zh-CN.md", ".md").replace("docs/zh/", "docs/")
+    path.replace(".zh-CN.", ".").replace("docs/zh/", "docs/")
 }
 
 fn read(file: &str) -> String {
