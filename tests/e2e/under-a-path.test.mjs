@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { blocks } from '../documents/documents.mjs';
 import { nginx, startProxy } from '../interop/support/proxy.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { plain } from '../interop/support/apprtc.mjs';
@@ -80,7 +81,8 @@ for (const removes of [true, false]) {
   });
 }
 
-const ALLOW = 'display-capture; camera; microphone; fullscreen; autoplay; screen-wake-lock; clipboard-write';
+// The features that docs/deploy.md lists.
+const [, ALLOW] = blocks('docs/deploy.md').find(({ language }) => language === 'html').text.match(/allow="([^"]+)"/);
 
 // A site that shows a page of the server in a frame.
 async function portal(fixture, frame) {

@@ -88,15 +88,15 @@ async function systemctl(text) {
   }
 }
 
-// A fresh service with the settings of the package and those of the test's authority.
-async function begin() {
+// A fresh service with the settings of the package, those of the test's authority, and those that the document's marks name.
+async function begin(more) {
   await stopService();
   for (const folder of ['/etc/castway', '/var/lib/castway']) {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
   }
   const settings = Object.entries({ ...authority.settings, CASTWAY_DRAIN: '0' }).map(([name, value]) => `${name}=${value}\n`);
-  writeFileSync(SETTINGS, `${readFileSync(join(root, '.env.example'), 'utf8')}\n${settings.join('')}`, { mode: 0o600 });
+  writeFileSync(SETTINGS, [readFileSync(join(root, '.env.example'), 'utf8'), settings.join(''), ...more, ''].join('\n'), { mode: 0o600 });
   startService();
 }
 
@@ -173,7 +173,7 @@ for (const path of documents()) {
   const typed = blocks(path).filter(({ mark }) => mark === 'run');
   if (typed.length === 0) continue;
   describe(path, () => {
-    before(begin);
+    before(() => begin(typed.flatMap(({ note }) => note.match(/CASTWAY_\w+=\S+/g) ?? [])));
     afterEach(closeAll);
     for (const { line, text, note } of typed) {
       test(`line ${line}: ${text.split('\n').find((each) => !each.startsWith('#'))}`, async (t) => {
