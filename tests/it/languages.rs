@@ -62,8 +62,8 @@ fn chinese_documents_lead_to_chinese_ones_where_they_exist() {
 /// Chinese documents with their English counterparts.
 fn pairs() -> Vec<(String, String)> {
     let mut pairs: Vec<_> = ["README", "docs/tutorials"].map(|name| format!("{name}.zh-CN.md")).to_vec();
-    let chapters = fs::read_dir("docs/zh").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    pairs.extend(chapters.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md")).map(|name| format!("docs/zh/{name}")));
+    let chapters = fs::read_dir("docs/zh").unwrap().map(|entry| entry.unwrap().path().into_os_string().into_string().unwrap());
+    pairs.extend(chapters.filter(|path| Path::new(path).extension().is_some_and(|kind| kind == "md")));
     pairs.sort();
     pairs.into_iter().map(|chinese| (chinese.clone(), in_english(&chinese))).collect()
 }
@@ -187,7 +187,8 @@ fn common_name(path: &str, anchor: Option<&str>) -> String {
     let Some(anchor) = anchor else { return in_english(path) };
     let headings = fs::read_to_string(path).map(|text| anchors(&shared(&text))).unwrap_or_default();
     // A wrong anchor is different from everything in the other language.
-    headings.get(anchor).map_or_else(|| format!("{path}#{anchor}, which is no heading"), |number| format!("{}, heading {number}", in_english(path)))
+    let Some(number) = headings.get(anchor) else { return format!("{path}#{anchor}, which is no heading") };
+    format!("{}, heading {number}", in_english(path))
 }
 
 /// The anchor of each heading with its number.
