@@ -1,4 +1,4 @@
-// The crate: cargo package's own file, built where there is no Node.js, serves the pages that this repository has built.
+// The crate, as docs/install.md installs it: cargo package's own file, built where there is no Node.js, serves the pages that this repository has built.
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

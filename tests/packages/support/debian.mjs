@@ -9,7 +9,7 @@ import { attempt, root, run } from './run.mjs';
 
 const SUITE = 'bookworm';
 // What every Debian has that somebody installs a server on.
-const PACKAGES = ['adduser', 'ca-certificates', 'init-system-helpers', 'libgcc-s1', 'procps', 'systemd'];
+const PACKAGES = ['adduser', 'ca-certificates', 'curl', 'init-system-helpers', 'libgcc-s1', 'procps', 'sudo', 'systemd'];
 const archive = join(root, `target/packages/${SUITE}.tar`);
 // The systemd of the folder does not run: what asks it to do something is kept here. Everything else systemctl reads from files.
 const CALLS = '/var/log/systemctl.log';
