@@ -32,7 +32,7 @@ let service;
 
 // The name, the address and writable copies of the folders that the commands write to; all of it ends with this namespace.
 function makeMachine() {
-  mkdirSync(join(FOLDER, 'bin'), { recursive: true });
+  for (const name of ['bin', 'home']) mkdirSync(join(FOLDER, name), { recursive: true });
   for (const folder of ['/etc', '/var/lib']) {
     const own = join(FOLDER, folder.replaceAll('/', '-'));
     sh(`mkdir -p ${own}/upper ${own}/work; mount -t overlay overlay -o lowerdir=${folder},upperdir=${own}/upper,workdir=${own}/work ${folder}`);
@@ -50,7 +50,7 @@ function makeMachine() {
 
 const env = () => ({
   PATH: `${FOLDER}/bin:${process.env.PATH}:/usr/sbin:/sbin`,
-  HOME: FOLDER,
+  HOME: join(FOLDER, 'home'),
   TERM: 'xterm',
   // The machine trusts the test's authority as others do Let's Encrypt.
   SSL_CERT_FILE: join(FOLDER, 'roots.pem'),
@@ -130,7 +130,7 @@ async function type(block) {
   const text = await prepare(block);
   const file = join(FOLDER, 'block');
   writeFileSync(file, text);
-  const child = spawn('script', ['-qefc', `exec bash -euo pipefail ${file}`, '/dev/null'], { cwd: root, env: env(), stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn('script', ['-qefc', `exec bash -euo pipefail ${file}`, '/dev/null'], { cwd: join(FOLDER, 'home'), env: env(), stdio: ['pipe', 'pipe', 'inherit'] });
   let output = '';
   let answered = 0;
   child.stdout.on('data', (chunk) => {
