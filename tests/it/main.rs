@@ -9,6 +9,7 @@ mod credentials;
 mod doctor;
 mod external;
 mod hooks;
+mod languages;
 mod layers;
 mod metrics;
 mod port;
