@@ -17,6 +17,9 @@ use crate::operator::log::{self, LogLayer};
 /// Frames and packets contain secrets, SQL is noise, and stray packets concern only their senders, so no setting enables these.
 const QUIET: &str = "turn=off,stun=off,webrtc_util=off,tungstenite=off,tokio_tungstenite=off,hyper=info,sqlx=warn";
 
+/// Of records that are no part of the log.
+const TARGET: &str = "castway";
+
 /// Starts the log. All formats escape control characters in fields, so that no value forges a line.
 pub fn start(config: &LogConfig) {
     let filter = |what: &str| EnvFilter::new(format!("{what},{QUIET}"));
@@ -67,9 +70,9 @@ pub fn say_report(message: &str, report: &str, warnings: &[String]) {
 fn record(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, level: Level, message: &str, report: Option<&str>) {
     let lines = fmt::layer().with_writer(writer).json().flatten_event(true);
     tracing::subscriber::with_default(registry().with(lines), || match level {
-        Level::ERROR => tracing::error!(report, "{message}"),
-        Level::WARN => tracing::warn!(report, "{message}"),
-        _ => tracing::info!(report, "{message}"),
+        Level::ERROR => tracing::error!(target: TARGET, report, "{message}"),
+        Level::WARN => tracing::warn!(target: TARGET, report, "{message}"),
+        _ => tracing::info!(target: TARGET, report, "{message}"),
     });
 }
 

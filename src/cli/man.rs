@@ -105,9 +105,17 @@ fn sections(is_main: bool, command: &clap::Command) -> Roff {
     let mut roff = Roff::new();
     if let Some(note) = command.get_after_help() {
         roff.control("SH", ["NOTES"]);
-        for line in note.to_string().lines() {
-            roff.text([roman(line)]);
-            roff.control("br", []);
+        let note = note.to_string();
+        let mut lines = note.lines().peekable();
+        while let Some(line) = lines.next() {
+            if line.is_empty() {
+                roff.control("PP", []);
+                continue;
+            }
+            roff.text([roman(line.trim_end())]);
+            if lines.peek().is_some_and(|next| !next.is_empty()) {
+                roff.control("br", []);
+            }
         }
     }
     if is_main {

@@ -88,7 +88,7 @@ fn asks_for_json(args: &[OsString]) -> bool {
     let flag = |pair: &[OsString]| pair[0] == "--log-format" && pair[1] == "json";
     let by_flag = args.windows(2).any(flag) || args.iter().any(|arg| arg == "--log-format=json");
     let in_environment = || std::env::var(variable_of("log_format")).is_ok_and(|format| format.trim() == "json");
-    help::command_in(args).is_none_or(|command| command == "run") && (by_flag || in_environment())
+    (by_flag || in_environment()) && help::command_in(args).is_none_or(|command| command == "run")
 }
 
 /// Runs a command other than the server itself.

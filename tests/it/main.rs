@@ -24,6 +24,7 @@ mod relay_ways;
 mod requirements;
 mod self_test;
 mod sessions;
+mod settings_document;
 mod support;
 mod tidy;
 mod tls;
