@@ -1,5 +1,5 @@
-// The APIs of other providers of TURN servers: Twilio's own library, and calls like those of the others' samples, each of which ends with bytes
-// that the relay has carried; then what is refused, in the provider's words.
+// The APIs of other providers of TURN servers: the library of Twilio, and calls like those of the samples of the others, which have no library
+// for them. Each ends with bytes that the relay has carried. Then: what is refused, in the words of the provider.
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import twilio from 'twilio';
 import { ownAuthority } from './support/authority.mjs';
 import { NAME } from './support/clients.mjs';
+import { run } from './support/process.mjs';
 import { rawGet } from './support/raw.mjs';
 import { startServer, withServer } from './support/server.mjs';
 import { TurnClient } from './support/turn.mjs';
@@ -31,7 +32,7 @@ before(async () => {
   ca = readFileSync(authority.ca);
   server = await startServer({
     ...authority.settings, CASTWAY_PROVIDER_APIS: ALL, CASTWAY_API_KEYS: `another-key-of-sixteen-or-more,${KEY}`, CASTWAY_TURN_ACCESS: 'key',
-    CASTWAY_TTL: String(LONGEST), CASTWAY_ALLOWED_PEER_IP: '127.0.0.0/8',
+    CASTWAY_TTL: String(LONGEST), CASTWAY_ALLOWED_PEER_IP: '127.0.0.0/8', CASTWAY_LOG: 'debug,castway=trace',
   });
   // A peer that is no client of the relay.
   peer = createSocket('udp4', (bytes, from) => peer.send(bytes, from.port, from.address));
@@ -216,6 +217,8 @@ describe('Metered', () => {
     const expiry = { message: 'please enter a positive integer value for expiryInSeconds' };
     for (const value of [-1, 'x', 1.5, true]) assert.deepEqual(await refused(await create(server, { body: JSON.stringify({ expiryInSeconds: value }) }), 400), expiry);
     await refused(await create(server, { body: 'label=x' }), 400);
+    await refused(await list(server, `?apiKey=${'x'.repeat(5000)}`), 413);
+    await refused(await create(server, { query: `?secretKey=${KEY}&pad=${'x'.repeat(5000)}` }), 413);
     await refused(await create(server, { body: JSON.stringify({ label: 'x'.repeat(129) }) }), 400);
   });
 
@@ -226,6 +229,19 @@ describe('Metered', () => {
     for (const [user, secret] of [[`${Number(expiry) + 60}:${name}`, password], [`${expiry}:alice`, password], [username, `${password.slice(1)}A`], ['1:metered', password]]) {
       const other = Buffer.from(`${user}\n${secret}`).toString('base64url');
       assert.deepEqual(await refused(await list(server, `?apiKey=${other}`), 401), { error: 'Invalid API Key' });
+    }
+  });
+
+  test('keys of credentials are guesses only where the secret that signs them can be guessed', async () => {
+    const signed = Buffer.from('4000000000:metered\nAAAAAAAAAAAAAAAAAAAAAAAAAAA=').toString('base64url');
+    const settings = { CASTWAY_API_KEYS: KEY, CASTWAY_PROVIDER_APIS: 'metered' };
+    for (const [more, guesses, right] of [[{}, 0, 200], [{ CASTWAY_STATIC_AUTH_SECRET: 'north' }, 20, 429]]) {
+      await withServer({ ...settings, ...more }, async (other) => {
+        const { apiKey } = await (await create(other)).json();
+        for (let i = 0; i < 20; i += 1) await refused(await list(other, `?apiKey=${signed}`), 401);
+        assert.equal(await other.metric('castway_wrong_total{kind="api_key"}'), guesses);
+        assert.equal((await list(other, `?apiKey=${apiKey}`)).status, right);
+      });
     }
   });
 
@@ -285,6 +301,32 @@ describe('Xirsys', () => {
   });
 });
 
+describe('docs/providers.md', () => {
+  const blocks = [...readFileSync(new URL('../../docs/providers.md', import.meta.url), 'utf8').matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block);
+
+  test('has a command for each provider', () => {
+    for (const path of ['/v1/turn/keys/', '/2010-04-01/', '/api/v1/turn/credential?', '/api/v1/turn/credentials?', '/_turn/']) {
+      assert.ok(blocks.some((block) => block.includes(`$CASTWAY${path}`)), path);
+    }
+  });
+
+  for (const [i, block] of blocks.entries()) {
+    test(`command ${i + 1} prints credentials that relay`, async () => {
+      const line = `export CASTWAY='https://127.0.0.1:${server.httpsPort}' KEY='${KEY}' CURL_CA_BUNDLE='${authority.ca}'\n${block}`;
+      const { code, output } = await run('sh', ['-e', '-c', line]);
+      assert.equal(code, 0, output);
+      const body = JSON.parse(output);
+      const given = body.iceServers ?? body.ice_servers ?? body.v?.iceServers ?? (Array.isArray(body) ? body : null);
+      if (!given) {
+        assert.equal(typeof body.apiKey, 'string');
+        return;
+      }
+      const [{ username }] = [given].flat().filter((entry) => entry.username);
+      await assertRelays([given].flat(), { name: username.split(':')[1], ttl: body.iceServers || body.ice_servers || body.v ? 3600 : LONGEST });
+    });
+  }
+});
+
 describe('all of them', () => {
   test('are known only where the setting names them', () =>
     withServer({ CASTWAY_API_KEYS: KEY }, async (other) => {
@@ -324,6 +366,8 @@ describe('all of them', () => {
     assert.equal((await refused(await tokens(server, { sid: 'kiosk' }), 403)).code, 20403);
     await refused(await create(server, { body: '{"label":"kiosk"}' }), 403);
     assert.equal((await refused(await xirsys(server, { channel: 'kiosk' }), 403)).s, 'error');
+    assert.equal((await server.cli(['block', 'user:customer-9'])).code, 0);
+    await until('customer-9 is refused', async () => (await cloudflare(server, { id: 'customer-9' })).status, (status) => status === 403);
     const rows = async () => (await (await fetch(`${server.url}/api/usage?months=1`, { headers: { authorization: `Bearer ${KEY}` } })).json()).rows;
     await until('the traffic is counted', rows, (seen) => {
       const names = new Map(seen.map(({ name, bytes, scope }) => [name, scope === 'anyone' && bytes]));

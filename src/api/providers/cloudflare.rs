@@ -68,15 +68,15 @@ pub(super) struct CloudflareProblem {
 #[derive(Debug)]
 pub(super) struct CloudflareError(Refusal);
 
-/// Credentials as a list of ICE servers.
+/// Credentials as a list of ICE servers, in the form of Cloudflare
 #[utoipa::path(
     post,
     path = "/v1/turn/keys/{id}/credentials/generate-ice-servers",
-    tag = "cloudflare",
+    tag = "providers",
     operation_id = "cloudflareGenerateIceServers",
     params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
     request_body = Option<CloudflareRequest>,
-    security(("apiKey" = [])),
+    security(("bearer" = [])),
     responses(
         (status = 201, description = "ICE servers with credentials", body = CloudflareServers),
         (status = 400, description = "A field has a wrong form.", body = CloudflareProblem),
@@ -96,15 +96,15 @@ pub(super) async fn generate_ice_servers(
     Ok(granted(StatusCode::CREATED, CloudflareServers::new(issue(&api, &client, id, &headers, body)?)))
 }
 
-/// Credentials as one ICE server.
+/// Credentials as one ICE server, in the older form of Cloudflare
 #[utoipa::path(
     post,
     path = "/v1/turn/keys/{id}/credentials/generate",
-    tag = "cloudflare",
+    tag = "providers",
     operation_id = "cloudflareGenerate",
     params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
     request_body = Option<CloudflareRequest>,
-    security(("apiKey" = [])),
+    security(("bearer" = [])),
     responses(
         (status = 201, description = "One ICE server with credentials", body = CloudflareCredentials),
         (status = 400, description = "A field has a wrong form.", body = CloudflareProblem),
@@ -124,11 +124,13 @@ pub(super) async fn generate(
     Ok(granted(StatusCode::CREATED, CloudflareCredentials::new(issue(&api, &client, id, &headers, body)?)))
 }
 
-/// Always refused: credentials are signed, not stored.
+/// The revocation of Cloudflare, which is always refused
+///
+/// Credentials are signed, not stored.
 #[utoipa::path(
     post,
     path = "/v1/turn/keys/{id}/credentials/{username}/revoke",
-    tag = "cloudflare",
+    tag = "providers",
     operation_id = "cloudflareRevoke",
     params(("id" = String, Path), ("username" = String, Path)),
     responses((status = 501, description = "Single credentials can't be revoked here.", body = CloudflareProblem))

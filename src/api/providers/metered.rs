@@ -8,7 +8,7 @@
 //! Here that `apiKey` is the credentials themselves ([`api_key`]), so that nothing is stored, and a page learns no key of this server.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -26,10 +26,14 @@ use utoipa::ToSchema;
 use super::caller::{Caller, Grant, grant, granted};
 use super::fields::{body, json_fields, lifetime, text};
 use super::refusal::{Reason, Refusal};
+use crate::api::error::ApiError;
 use crate::api::state::ApiState;
-use crate::config::secret::Secret;
+use crate::config::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
 use crate::http::client_info::ClientInfo;
 use crate::users::Credentials;
+
+/// The longest query string. A key of credentials has about 700 bytes at most.
+const MAX_QUERY_BYTES: usize = 4096;
 
 /// Under which name the traffic is kept where a request has no label.
 const NO_LABEL: &str = "metered";
@@ -87,11 +91,13 @@ pub(super) struct ListError(Refusal);
 #[derive(Debug)]
 pub(super) struct CredentialError(Refusal);
 
-/// The list of ICE servers, with the credentials of the key.
+/// The list of ICE servers, in the form of Metered
+///
+/// It has the credentials that the key belongs to.
 #[utoipa::path(
     get,
     path = "/api/v1/turn/credentials",
-    tag = "metered",
+    tag = "providers",
     operation_id = "meteredGetCredentials",
     params(
         ("apiKey" = String, Query, description = "The apiKey of created credentials, or an API key of this server, which then gives new ones."),
@@ -102,6 +108,7 @@ pub(super) struct CredentialError(Refusal);
         (status = 400, description = "The key is missing.", body = MeteredListProblem),
         (status = 401, description = "The key is unknown, or has ended.", body = MeteredListProblem),
         (status = 403, description = "The name gets no credentials, or its quota is used up.", body = MeteredListProblem),
+        (status = 413, description = "The query is too long.", body = MeteredListProblem),
         (status = 429, description = "Too many requests or wrong keys.", body = MeteredListProblem),
     )
 )]
@@ -113,11 +120,11 @@ pub(super) async fn list(
     Ok(granted(StatusCode::OK, servers(&find(&api, &client, query.as_deref())?)))
 }
 
-/// New credentials.
+/// New credentials, in the form of Metered
 #[utoipa::path(
     post,
     path = "/api/v1/turn/credential",
-    tag = "metered",
+    tag = "providers",
     operation_id = "meteredCreateCredential",
     params(("secretKey" = String, Query, description = "An API key of this server.")),
     request_body = Option<MeteredRequest>,
@@ -140,11 +147,13 @@ pub(super) async fn create(
     Ok(granted(StatusCode::OK, credential))
 }
 
-/// Always refused: credentials are signed, not stored.
+/// The deletion of Metered, which is always refused
+///
+/// Credentials are signed, not stored.
 #[utoipa::path(
     delete,
     path = "/api/v1/turn/credential",
-    tag = "metered",
+    tag = "providers",
     operation_id = "meteredDeleteCredential",
     responses((status = 501, description = "Single credentials can't be revoked here.", body = MeteredProblem))
 )]
@@ -152,11 +161,13 @@ pub(super) async fn delete() -> CredentialError {
     CredentialError(Refusal::no_revocation())
 }
 
-/// Always refused: credentials are signed, not stored.
+/// The disabling of Metered, which is always refused
+///
+/// Credentials are signed, not stored.
 #[utoipa::path(
     post,
     path = "/api/v1/turn/credential/disable",
-    tag = "metered",
+    tag = "providers",
     operation_id = "meteredDisableCredential",
     responses((status = 501, description = "Single credentials can't be revoked here.", body = MeteredProblem))
 )]
@@ -166,11 +177,14 @@ pub(super) async fn disable() -> CredentialError {
 
 fn find(api: &ApiState, client: &ClientInfo, query: Option<&str>) -> Result<Grant, Refusal> {
     Caller::count(api, client)?;
-    let key = field(query, "apiKey");
+    let key = field(query, "apiKey")?;
     if let Some((username, password)) = key.as_deref().and_then(credentials_in) {
-        let now = SystemTime::now();
-        let ttl = api.directory.remaining_ttl(&username, password.expose(), now).ok_or_else(Refusal::wrong_key)?;
-        return Ok(grant(api, client, Credentials { username, password, ttl }));
+        let ttl = api.directory.remaining_ttl(&username, password.expose(), SystemTime::now());
+        // Pages show keys that have ended, which are no guesses.
+        if api.directory.shortest_secret() < MIN_UNGUESSABLE_SECRET_BYTES {
+            api.keys.check_signed(ttl.is_some(), client.address, Instant::now())?;
+        }
+        return Ok(grant(api, client, Credentials { username, password, ttl: ttl.ok_or_else(Refusal::wrong_key)? }));
     }
     Caller::with_key(api, client, key.as_deref())?.grant(NO_LABEL, None)
 }
@@ -182,7 +196,7 @@ fn issue(
     sent: Result<Bytes, BytesRejection>,
 ) -> Result<MeteredCredential, Refusal> {
     Caller::count(api, client)?;
-    let caller = Caller::with_key(api, client, field(query, "secretKey").as_deref())?;
+    let caller = Caller::with_key(api, client, field(query, "secretKey")?.as_deref())?;
     let fields = json_fields(&body(sent)?)?;
     let label = text(&fields, "label")?;
     let grant = caller.grant(label.unwrap_or(NO_LABEL), expiry(&fields)?)?;
@@ -195,9 +209,12 @@ fn expiry(fields: &Map<String, Value>) -> Result<Option<Duration>, Refusal> {
     if fields.get(NAME).and_then(Value::as_u64) == Some(0) { Ok(None) } else { lifetime(fields, NAME) }
 }
 
-fn field(query: Option<&str>, wanted: &str) -> Option<String> {
-    let (_, value) = form_urlencoded::parse(query?.as_bytes()).find(|(name, _)| name == wanted)?;
-    Some(value.into_owned())
+fn field(query: Option<&str>, wanted: &str) -> Result<Option<String>, Refusal> {
+    let query = query.unwrap_or_default();
+    if query.len() > MAX_QUERY_BYTES {
+        return Err(ApiError::TooLarge.into());
+    }
+    Ok(form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned()))
 }
 
 /// The credentials in characters that need no escape in a URL, because applications write none.

@@ -67,8 +67,7 @@ pub(super) fn routes(apis: ProviderApis) -> Router<Arc<ApiState>> {
     routes
 }
 
-/// The description of these routes. The description of the whole API has the schemes `apiKey` (a bearer token) and `apiKeyAsPassword`
-/// (HTTP Basic with any user).
+/// The description of these routes, for that of the whole API, which has the security schemes `bearer` and `password` (HTTP Basic).
 #[must_use]
 pub fn openapi(apis: ProviderApis) -> utoipa::openapi::OpenApi {
     let mut description = utoipa::openapi::OpenApi::default();
@@ -83,4 +82,24 @@ pub fn openapi(apis: ProviderApis) -> utoipa::openapi::OpenApi {
         }
     }
     description
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_description_has_the_routes_of_the_providers_that_are_on() {
+        let paths = |apis| match serde_json::to_value(openapi(apis)).unwrap()["paths"].take() {
+            Value::Object(paths) => paths.into_iter().map(|(path, _)| path).collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        assert!(paths(ProviderApis::default()).is_empty());
+        let twilio = ProviderApis { twilio: true, ..ProviderApis::default() };
+        assert_eq!(paths(twilio), ["/2010-04-01/Accounts/{sid}/Tokens.json"]);
+        let all = paths(ProviderApis { cloudflare: true, twilio: true, metered: true, xirsys: true });
+        assert_eq!(all.len(), 8, "{all:?}");
+    }
 }

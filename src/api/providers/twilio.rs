@@ -71,15 +71,17 @@ pub(super) struct TwilioProblem {
 #[derive(Debug)]
 pub(super) struct TwilioError(Refusal);
 
-/// Credentials with a list of ICE servers.
+/// Credentials with a list of ICE servers, in the form of Twilio
+///
+/// HTTP Basic has any user, and an API key as the password.
 #[utoipa::path(
     post,
     path = "/2010-04-01/Accounts/{sid}/Tokens.json",
-    tag = "twilio",
+    tag = "providers",
     operation_id = "twilioCreateToken",
     params(("sid" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
     request_body(content = Option<TwilioRequest>, content_type = "application/x-www-form-urlencoded"),
-    security(("apiKeyAsPassword" = [])),
+    security(("password" = [])),
     responses(
         (status = 201, description = "ICE servers with credentials", body = TwilioToken),
         (status = 400, description = "A field has a wrong form.", body = TwilioProblem),

@@ -79,11 +79,13 @@ pub(super) struct XirsysProblem {
 #[derive(Debug)]
 pub(super) struct XirsysError(Refusal);
 
-/// ICE servers with credentials.
+/// ICE servers with credentials, in the form of Xirsys
+///
+/// HTTP Basic has any user, and an API key as the password.
 #[utoipa::path(
     put,
     path = "/_turn/{channel}",
-    tag = "xirsys",
+    tag = "providers",
     operation_id = "xirsysTurn",
     params(
         ("channel" = String, Path, description = "Any name, which may have slashes; the traffic is kept under it.", min_length = 1, max_length = 128),
@@ -91,7 +93,7 @@ pub(super) struct XirsysError(Refusal);
         ("expire" = Option<String>, Query, description = "As in the body."),
     ),
     request_body = Option<XirsysRequest>,
-    security(("apiKeyAsPassword" = [])),
+    security(("password" = [])),
     responses(
         (status = 200, description = "ICE servers with credentials", body = XirsysReply),
         (status = 400, description = "A field has a wrong form.", body = XirsysProblem),
