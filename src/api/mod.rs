@@ -23,7 +23,7 @@ pub mod openapi;
 mod operator;
 pub mod passwords;
 mod problem;
-mod providers;
+pub mod providers;
 pub mod router;
 mod sign_in;
 pub mod state;

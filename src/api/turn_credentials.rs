@@ -231,7 +231,7 @@ impl CredentialRequest {
 }
 
 /// The answer to somebody who has proved to be the user or has an API key: others learn nothing about the user.
-fn quota_reached(api: &ApiState, scope: Scope, username: &str) -> ApiError {
+pub(super) fn quota_reached(api: &ApiState, scope: Scope, username: &str) -> ApiError {
     let usage = api.directory.usage();
     let owner = api.directory.usage_owner(scope, username);
     ApiError::QuotaReached { bytes: usage.totals(&owner).month, quota: usage.quota(&owner).unwrap_or_default() }
