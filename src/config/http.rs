@@ -61,6 +61,11 @@ impl HttpConfig {
         }
     }
 
+    /// Whether `addr` is one of the addresses that are set, to the letter.
+    pub(super) fn wants(&self, addr: SocketAddr) -> bool {
+        addr.port() != 0 && self.listen.iter().any(|listen| listen.addrs == [addr])
+    }
+
     /// The main address, or the last alternative for it.
     pub(super) fn main(&self) -> SocketAddr {
         *self.listen[0].addrs.last().expect("never empty")

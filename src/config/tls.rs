@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::http::HttpConfig;
 use super::listen::Listen;
 use super::reader::Reader;
 
@@ -53,8 +54,9 @@ pub struct AcmeConfig {
 const HTTPS_PORT: u16 = 443;
 
 impl TlsConfig {
-    /// `http` and `turn` are where HTTP and TURN listen; a TLS listener whose address is not set has their IP address.
-    pub(super) fn read(reader: &mut Reader, http: SocketAddr, turn: SocketAddr) -> Self {
+    /// `http` and `turn` are where HTTP and TURN listen; a TLS listener whose address is not set has the IP address of `turn` or of the
+    /// main one of `http`.
+    pub(super) fn read(reader: &mut Reader, http: &HttpConfig, turn: SocketAddr) -> Self {
         let source = CertificateSource::read(reader);
         let acme = matches!(source, CertificateSource::Acme(_));
         let https = reader.given_addr(HTTPS_ADDR, "[::]:443").map(Listen::exactly);
@@ -63,12 +65,16 @@ impl TlsConfig {
         if off && acme {
             reader.problem("CASTWAY_NO_TLS", "true", "false where CASTWAY_DOMAIN is set: its certificate is for TLS");
         }
-        let https = https.unwrap_or_else(|| {
-            let usual = beside(http, reader.default_addr(HTTPS_ADDR).port());
-            let privileged = (acme && usual.port() != 0).then(|| beside(http, HTTPS_PORT));
+        let mut https = https.unwrap_or_else(|| {
+            let usual = beside(http.main(), reader.default_addr(HTTPS_ADDR).port());
+            let privileged = (acme && usual.port() != 0).then(|| beside(http.main(), HTTPS_PORT));
             // A certificate for a name is useless without a listener, so such a server does not start.
             Listen { addrs: privileged.into_iter().chain([usual]).collect(), required: acme }
         });
+        // One port may have both, since every port takes TLS.
+        if http.wants(https.addrs[0]) {
+            https = Listen { addrs: vec![https.addrs[0]], required: false };
+        }
         let turns = turns.unwrap_or_else(|| {
             let addr = beside(turn, reader.default_addr(TURNS_ADDR).port());
             Listen { addrs: vec![addr], required: false }

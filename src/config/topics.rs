@@ -70,7 +70,7 @@ impl Config {
         Self {
             settings: Secret::new(settings.clone()),
             data_dir: reader.value("CASTWAY_DATA_DIR", "a folder", |text| Some(PathBuf::from(text))),
-            tls: TlsConfig::read(reader, http.main(), relay.addr),
+            tls: TlsConfig::read(reader, &http, relay.addr),
             http,
             relay,
             api: ApiConfig::read(reader, !credentials.api_keys.is_empty()),
