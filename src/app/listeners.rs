@@ -29,7 +29,7 @@ impl TcpListeners {
         let required = config.required_ports();
         let (mut all, mut missing) = (Vec::new(), Vec::new());
         for listen in &config.http.listen {
-            all.push(bind(listen, "CASTWAY_HTTP_ADDR", &mut missing)?);
+            all.push(bind(listen, config.http.listen_setting, &mut missing)?);
         }
         let mut all = all.into_iter();
         let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
@@ -55,7 +55,7 @@ impl TcpListeners {
                 && let Some(addr) = listen.addrs.first()
                 && let Some(other) = required.holder(*addr, setting)
             {
-                if setting == "CASTWAY_HTTPS_ADDR" && other == "CASTWAY_HTTP_ADDR" {
+                if setting == "CASTWAY_HTTPS_ADDR" && other == config.http.listen_setting {
                     bound.shared_https = Some(*addr);
                     continue;
                 }
@@ -100,15 +100,9 @@ fn bind(listen: &Listen, setting: &str, missing: &mut Vec<Sentence>) -> anyhow::
     let bound = ingress::bind(listen, setting)?;
     let addr = bound.listener.addr;
     if let Some((refused, wanted)) = bound.refused.zip(listen.addrs.first()) {
-        let port = wanted.port();
         missing.push(Sentence::new(
-            format!(
-                "{refused}. Until then it listens on {addr}, but people who type the name alone and the certificate authority come to port \
-                 {port}, so a router or a proxy has to forward that port"
-            ),
-            format!(
-                "无法监听 {wanted}，暂时改为监听 {addr}。但只输入域名的用户和证书颁发机构访问的是端口 {port}，需要由路由器或代理转发该端口。原因：{refused}"
-            ),
+            format!("{refused}. Until then {addr} is used instead"),
+            format!("无法监听 {wanted}，暂时改为监听 {addr}。原因：{refused}"),
         ));
     }
     Ok(bound.listener)

@@ -65,7 +65,7 @@ impl TlsConfig {
         if off && acme {
             reader.problem("CASTWAY_NO_TLS", "true", "false where CASTWAY_DOMAIN is set: its certificate is for TLS");
         }
-        let mut https = https.unwrap_or_else(|| {
+        let mut https = https.or_else(|| http.one_port.then(|| Listen::exactly(http.main()))).unwrap_or_else(|| {
             let usual = beside(http.main(), reader.default_addr(HTTPS_ADDR).port());
             let privileged = (acme && usual.port() != 0).then(|| beside(http.main(), HTTPS_PORT));
             // A certificate for a name is useless without a listener, so such a server does not start.
@@ -183,6 +183,33 @@ mod tests {
         assert!(tls.https.unwrap().required && !tls.turns.unwrap().required);
         assert!(matches!(tls.source, CertificateSource::Acme(acme) if acme.domains == ["cast.example.org"]));
         assert!(read(Settings { no_tls: some("true"), ..Settings::default() }).unwrap().https.is_none());
+    }
+
+    #[test]
+    fn http_and_https_can_have_one_port() {
+        let port = |port: u16| on_this_machine((Ipv6Addr::UNSPECIFIED, port).into()).to_string();
+        let of = |variables: &[(&str, &str)]| {
+            let config = Config::read_to_serve(&Settings::from_variables(variables.iter().copied())).map_err(|problems| problems.0)?;
+            let https = config.tls.https.map(|https| (https.addrs[0].to_string(), https.required));
+            Ok::<_, Vec<String>>((config.http.listen[0].addrs[0].to_string(), https))
+        };
+        for domain in ["", "a.org"] {
+            let one = of(&[("CASTWAY_PORT", "443"), ("CASTWAY_DOMAIN", domain)]).unwrap();
+            assert_eq!(one, (port(443), Some((port(443), false))), "the listener of HTTP serves it");
+        }
+        let same = of(&[("CASTWAY_HTTP_ADDR", "10.0.0.1:443"), ("CASTWAY_HTTPS_ADDR", "10.0.0.1:443")]).unwrap();
+        assert_eq!(same, ("10.0.0.1:443".into(), Some(("10.0.0.1:443".into(), false))));
+        let by_default = of(&[("CASTWAY_HTTP_ADDR", &port(443)), ("CASTWAY_DOMAIN", "a.org")]).unwrap();
+        assert_eq!(by_default.1, Some((port(443), false)));
+        assert_eq!(of(&[("CASTWAY_PORT", "8080"), ("CASTWAY_NO_TLS", "true")]).unwrap(), (port(8080), None));
+        let two = of(&[("CASTWAY_PORT", "443"), ("CASTWAY_HTTP_ADDR", "[::]:80"), ("CASTWAY_HTTPS_ADDR", "[::]:444")]).unwrap_err();
+        let expected = |setting: &str, addr: &str| {
+            format!("{setting}={addr:?}: expected nothing where CASTWAY_PORT is set, which is 443: set one of the two")
+        };
+        assert_eq!(two, [expected("CASTWAY_HTTP_ADDR", "[::]:80"), expected("CASTWAY_HTTPS_ADDR", "[::]:444")]);
+        assert!(of(&[("CASTWAY_PORT", "0")]).unwrap_err()[0].contains("expected a port from 1 to 65535"));
+        let taken = of(&[("CASTWAY_PORT", "3478")]).unwrap_err();
+        assert!(taken[0].contains("CASTWAY_TURN_ADDR=") && taken[0].contains("CASTWAY_PORT="), "{taken:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::apprtc::AppRtcConfig;
 use super::cast::CastConfig;
 use super::credentials::CredentialsConfig;
 use super::hooks::HooksConfig;
-use super::http::HttpConfig;
+use super::http::{HttpConfig, report_one_port};
 use super::log::LogConfig;
 use super::multiconnection::MultiConnectionConfig;
 use super::port_conflicts::RequiredPorts;
@@ -60,6 +60,7 @@ impl Config {
         let mut reader = Reader::new(settings);
         let config = Self::read_topics(settings, &mut reader);
         config.required_ports().report(&mut reader);
+        report_one_port(&mut reader);
         reader.finish(config)
     }
 
