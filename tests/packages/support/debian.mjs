@@ -1,0 +1,124 @@
+// A Debian of its own in a folder, with a network of its own: packages are installed in it, and programs run in it.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { attempt, root, run } from './run.mjs';
+
+const SUITE = 'bookworm';
+// What every Debian has that somebody installs a server on, and no systemd: none would run.
+const PACKAGES = ['adduser', 'ca-certificates', 'init-system-helpers', 'libgcc-s1'];
+const archive = join(root, `target/packages/${SUITE}.tar`);
+// Calls of systemctl are kept here, since there is no systemd that would answer them.
+const CALLS = '/var/log/systemctl.log';
+
+// The archive is made once, and needs Debian's mirror for that.
+function unpacked(into) {
+  if (!existsSync(archive)) {
+    mkdirSync(join(root, 'target/packages'), { recursive: true });
+    const made = `${archive}.${process.pid}.tar`;
+    run('mmdebstrap', ['--quiet', '--variant=minbase', `--include=${PACKAGES.join(',')}`, SUITE, made]);
+    renameSync(made, archive);
+  }
+  run('tar', ['--extract', '--numeric-owner', '--file', archive, '--directory', into]);
+}
+
+export class Debian {
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), 'castway-debian-'));
+    this.network = `castway-${process.pid}`;
+    this.running = new Set();
+    after(() => this.#end());
+    unpacked(this.folder);
+    run('ip', ['netns', 'add', this.network]);
+    run('ip', ['-n', this.network, 'link', 'set', 'lo', 'up']);
+    // What maintainer scripts take for a running systemd.
+    mkdirSync(this.path('/run/systemd/system'), { recursive: true });
+    writeFileSync(this.path('/usr/bin/systemctl'), `#!/bin/sh\necho "$@" >>${CALLS}\n`, { mode: 0o755 });
+    writeFileSync(this.path(CALLS), '');
+  }
+
+  async #end() {
+    for (const child of this.running) child.kill('SIGKILL');
+    attempt('ip', ['netns', 'delete', this.network]);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  path(inside) {
+    return join(this.folder, inside);
+  }
+
+  text(inside) {
+    return readFileSync(this.path(inside), 'utf8');
+  }
+
+  // The command line that runs a program in it. ip has given the program a mount namespace of its own, which /proc ends with.
+  #entered(command) {
+    const enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"';
+    return ['netns', 'exec', this.network, 'sh', '-c', enter, this.folder, ...command];
+  }
+
+  attempt(...command) {
+    return attempt('ip', this.#entered(command), { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } });
+  }
+
+  run(...command) {
+    const { status, output } = this.attempt(...command);
+    if (status !== 0) throw new Error(`${command.join(' ')} ended with ${status}:\n${output.slice(-8000)}`);
+    return output;
+  }
+
+  // Owner, group, mode and kind of a file.
+  stat(inside) {
+    return this.run('stat', '--format=%U:%G %a %F', inside).trim();
+  }
+
+  // Everything in it, without what dpkg and adduser write down.
+  files() {
+    const kept = String.raw`^/(var/(lib/dpkg|log|cache|backups)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|usr/bin/systemctl$)`;
+    return this.run('find', '/', '-xdev', '-path', '/proc', '-prune', '-o', '-print').split('\n').filter((path) => path && !new RegExp(kept).test(path)).sort();
+  }
+
+  // The calls of systemctl since the last question.
+  systemctl() {
+    const calls = this.text(CALLS).split('\n').filter(Boolean);
+    writeFileSync(this.path(CALLS), '');
+    return calls;
+  }
+
+  // Starts what a unit starts: as its user, in its folder, with its variables, its capabilities and the privileges it leaves.
+  start(unit) {
+    const lines = this.text(unit).split('\n').map((line) => /^(\w+)=(.*)$/.exec(line)).filter(Boolean);
+    const values = (name) => lines.filter(([, key]) => key === name).map(([, , value]) => value);
+    const one = (name) => {
+      const found = values(name);
+      if (found.length !== 1) throw new Error(`${unit} should have one ${name}=, and has ${found.length}`);
+      return found[0];
+    };
+    const files = values('EnvironmentFile').map((file) => file.replace(/^-/, '')).filter((file) => existsSync(this.path(file)));
+    const variables = files.flatMap((file) => this.text(file).split('\n').filter((line) => /^\w+=/.test(line)));
+    const capabilities = one('AmbientCapabilities').toLowerCase().replace('cap_', '+');
+    const privileges = [`--ambient-caps=${capabilities}`, `--inh-caps=-all,${capabilities}`, `--bounding-set=-all,${capabilities}`, '--no-new-privs'];
+    const user = one('User');
+    const group = this.run('id', '--group', '--name', user).trim();
+    const program = [
+      'setpriv', `--reuid=${user}`, `--regid=${group}`, '--init-groups', ...privileges,
+      'env', '--ignore-environment', `--chdir=${one('WorkingDirectory')}`, 'PATH=/usr/bin:/bin', ...values('Environment'), ...variables, ...one('ExecStart').split(' '),
+    ];
+    const child = spawn('ip', this.#entered(['sh', '-c', 'umask "$0" && exec "$@"', one('UMask'), ...program]), { stdio: ['ignore', 'pipe', 'pipe'] });
+    const service = { pid: child.pid, output: '', running: true };
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (service.output += chunk));
+    this.running.add(child);
+    const ended = once(child, 'close').then(() => {
+      service.running = false;
+      this.running.delete(child);
+    });
+    service.stop = async () => {
+      child.kill('SIGTERM');
+      await ended;
+    };
+    return service;
+  }
+}

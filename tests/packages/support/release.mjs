@@ -1,0 +1,21 @@
+// What a release has, from the program under test.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { binary } from '../../interop/support/server.mjs';
+import { root, run } from './run.mjs';
+
+// Returns {folder, names, path(pattern)}; the folder ends with the test file.
+export function release(args = [], env = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'castway-release-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  run(join(root, 'deploy/release/build'), ['--program', binary, ...args, folder], { env });
+  const names = readdirSync(folder);
+  const path = (pattern) => {
+    const found = names.filter((name) => pattern.test(name));
+    if (found.length !== 1) throw new Error(`${pattern} should match one of ${names.join(', ')}`);
+    return join(folder, found[0]);
+  };
+  return { folder, names, path };
+}
