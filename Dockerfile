@@ -10,7 +10,8 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY web ./
 COPY clients/js/package.json /castway/clients/js/package.json
 COPY clients/js/src /castway/clients/js/src
-RUN npm run build
+# build.rs takes built pages that say so.
+RUN npm run build && echo image >dist/.sources
 
 FROM rust:1-bookworm AS program
 WORKDIR /castway
