@@ -1,5 +1,5 @@
 # docker build -t castway .
-# docker run -d --name castway -p 8080:8080/tcp -p 3478:3478/udp -v castway:/data -e CASTWAY_PORT=8080 castway
+# docker run -d --name castway -p 8080:8080/tcp -p 3478:3478/udp -v castway:/data -e CASTWAY_TCP_PORT=8080 castway
 # compose.yaml and docs/containers.md have more.
 
 # Pages are the same for every processor.
@@ -34,7 +34,7 @@ COPY --from=program /out/castway /usr/local/bin/castway
 ENV CASTWAY_DATA_DIR=/data
 WORKDIR /data
 VOLUME /data
-# What casts and calls need with CASTWAY_PORT=8080: one TCP port for everything else, and the relay's. Relayed addresses of clients take none.
+# What casts and calls need with CASTWAY_TCP_PORT=8080: one TCP port for everything else, and the relay's. Relayed addresses of clients take none.
 EXPOSE 8080/tcp 3478/udp
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s CMD ["castway", "health"]
 # SIGTERM tells the clients; `docker stop -t` must be longer than CASTWAY_DRAIN.

@@ -70,11 +70,11 @@ impl App {
                 format!(
                     "The certificate authority and browsers come to port {HTTPS_PORT} of {name}, and HTTPS listens on port {port}: forward \
                      {HTTPS_PORT} to it in the router or where a container publishes its ports, or let Castway listen on {HTTPS_PORT} itself \
-                     (CASTWAY_PORT={HTTPS_PORT})"
+                     (CASTWAY_TCP_PORT={HTTPS_PORT})"
                 ),
                 format!(
                     "证书颁发机构和浏览器访问的是 {name} 的端口 {HTTPS_PORT}，而 HTTPS 监听的是端口 {port}：请在路由器上或发布容器端口的地方把 \
-                     {HTTPS_PORT} 转发到该端口，或让 Castway 直接监听 {HTTPS_PORT}（CASTWAY_PORT={HTTPS_PORT}）"
+                     {HTTPS_PORT} 转发到该端口，或让 Castway 直接监听 {HTTPS_PORT}（CASTWAY_TCP_PORT={HTTPS_PORT}）"
                 ),
             )
         })

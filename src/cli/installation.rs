@@ -95,7 +95,7 @@ impl Installation {
         let in_file = Settings::from_variables(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let both = given.settings.or(&in_file);
         // Somebody who names the server's address has named the server.
-        let named = given.asks_for_health && [&both.port, &both.http_addr, &both.domain].into_iter().any(Option::is_some);
+        let named = given.asks_for_health && [&both.tcp_port, &both.http_addr, &both.domain].into_iter().any(Option::is_some);
         let found = match &both.data_dir {
             Some(chosen) => {
                 let data_dir = paths.working_dir.join(chosen.trim());

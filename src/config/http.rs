@@ -18,7 +18,7 @@ const EXPECTED_URL: &str =
     "an http or https address without a query or a password, e.g. https://cast.example.org or https://example.org/castway/";
 const HTTP_ADDR: &str = "CASTWAY_HTTP_ADDR";
 const HTTPS_ADDR: &str = "CASTWAY_HTTPS_ADDR";
-const PORT: &str = "CASTWAY_PORT";
+const PORT: &str = "CASTWAY_TCP_PORT";
 /// The default port of HTTP.
 const HTTP_PORT: u16 = 80;
 

@@ -14,8 +14,8 @@ pub struct Settings {
     #[arg(long, env = "CASTWAY_DATA_DIR", value_name = "DIR", global = true, hide_env_values = true)]
     pub data_dir: Option<String>,
     /// One TCP port for everything, with and without TLS, e.g. 443, instead of CASTWAY_HTTP_ADDR and CASTWAY_HTTPS_ADDR
-    #[arg(long, env = "CASTWAY_PORT", value_name = "PORT", global = true, hide_env_values = true)]
-    pub port: Option<String>,
+    #[arg(long, env = "CASTWAY_TCP_PORT", value_name = "PORT", global = true, hide_env_values = true)]
+    pub tcp_port: Option<String>,
     /// Address of the pages, Socket.IO and the REST API without TLS, or a comma-separated list of addresses that all serve the same;
     /// URLs name the first. [::] takes IPv4 and IPv6; without IPv6 in the kernel the default is 0.0.0.0. With CASTWAY_DOMAIN the
     /// default is port 80 where it can be bound

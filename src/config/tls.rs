@@ -194,22 +194,22 @@ mod tests {
             Ok::<_, Vec<String>>((config.http.listen[0].addrs[0].to_string(), https))
         };
         for domain in ["", "a.org"] {
-            let one = of(&[("CASTWAY_PORT", "443"), ("CASTWAY_DOMAIN", domain)]).unwrap();
+            let one = of(&[("CASTWAY_TCP_PORT", "443"), ("CASTWAY_DOMAIN", domain)]).unwrap();
             assert_eq!(one, (port(443), Some((port(443), false))), "the listener of HTTP serves it");
         }
         let same = of(&[("CASTWAY_HTTP_ADDR", "10.0.0.1:443"), ("CASTWAY_HTTPS_ADDR", "10.0.0.1:443")]).unwrap();
         assert_eq!(same, ("10.0.0.1:443".into(), Some(("10.0.0.1:443".into(), false))));
         let by_default = of(&[("CASTWAY_HTTP_ADDR", &port(443)), ("CASTWAY_DOMAIN", "a.org")]).unwrap();
         assert_eq!(by_default.1, Some((port(443), false)));
-        assert_eq!(of(&[("CASTWAY_PORT", "8080"), ("CASTWAY_NO_TLS", "true")]).unwrap(), (port(8080), None));
-        let two = of(&[("CASTWAY_PORT", "443"), ("CASTWAY_HTTP_ADDR", "[::]:80"), ("CASTWAY_HTTPS_ADDR", "[::]:444")]).unwrap_err();
+        assert_eq!(of(&[("CASTWAY_TCP_PORT", "8080"), ("CASTWAY_NO_TLS", "true")]).unwrap(), (port(8080), None));
+        let two = of(&[("CASTWAY_TCP_PORT", "443"), ("CASTWAY_HTTP_ADDR", "[::]:80"), ("CASTWAY_HTTPS_ADDR", "[::]:444")]).unwrap_err();
         let expected = |setting: &str, addr: &str| {
-            format!("{setting}={addr:?}: expected nothing where CASTWAY_PORT is set, which is 443: set one of the two")
+            format!("{setting}={addr:?}: expected nothing where CASTWAY_TCP_PORT is set, which is 443: set one of the two")
         };
         assert_eq!(two, [expected("CASTWAY_HTTP_ADDR", "[::]:80"), expected("CASTWAY_HTTPS_ADDR", "[::]:444")]);
-        assert!(of(&[("CASTWAY_PORT", "0")]).unwrap_err()[0].contains("expected a port from 1 to 65535"));
-        let taken = of(&[("CASTWAY_PORT", "3478")]).unwrap_err();
-        assert!(taken[0].contains("CASTWAY_TURN_ADDR=") && taken[0].contains("CASTWAY_PORT="), "{taken:?}");
+        assert!(of(&[("CASTWAY_TCP_PORT", "0")]).unwrap_err()[0].contains("expected a port from 1 to 65535"));
+        let taken = of(&[("CASTWAY_TCP_PORT", "3478")]).unwrap_err();
+        assert!(taken[0].contains("CASTWAY_TURN_ADDR=") && taken[0].contains("CASTWAY_TCP_PORT="), "{taken:?}");
     }
 
     #[test]

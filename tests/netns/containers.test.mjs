@@ -53,8 +53,8 @@ const open = (service) => {
 
 for (const [name, env, port] of [
   ['nothing', {}, 8080],
-  ['another port', { CASTWAY_PORT: '9000' }, 9000],
-  ['a domain', { ...DOMAIN, CASTWAY_PORT: '443' }, 443],
+  ['another port', { CASTWAY_TCP_PORT: '9000' }, 9000],
+  ['a domain', { ...DOMAIN, CASTWAY_TCP_PORT: '443' }, 443],
   ['a proxy in front', { CASTWAY_NO_TLS: 'true', CASTWAY_PUBLIC_URL: 'https://cast.example.org', CASTWAY_TRUSTED_PROXIES: '172.16.0.0/12', TCP_AT: '127.0.0.1:' }, 8080],
   // Settings of a machine without containers.
   ['other addresses', { CASTWAY_TURN_ADDR: '0.0.0.0:3479', CASTWAY_DATA_DIR: '/var/lib/castway' }, 8080],
@@ -77,7 +77,7 @@ for (const [name, env, port] of [
 
 test('an address in .env that the published port contradicts is a problem that names both', async () => {
   const { environment } = composed(COMPOSE, { CASTWAY_HTTPS_ADDR: '[::]:9443' });
-  await assert.rejects(taken(environment), /CASTWAY_HTTPS_ADDR=.*expected nothing where CASTWAY_PORT is set, which is 8080/);
+  await assert.rejects(taken(environment), /CASTWAY_HTTPS_ADDR=.*expected nothing where CASTWAY_TCP_PORT is set, which is 8080/);
 });
 
 test('in the network of the machine the program has the ports of its own settings', async () => {
@@ -100,7 +100,7 @@ test('a port that needs privileges is named in the report, with what to do and w
   }
   assert.match(log, /come to port 443 of cast\.example\.org, and HTTPS listens on port 8443/);
   // A port that somebody has chosen is no wish.
-  await assert.rejects(taken(composed(COMPOSE, { ...DOMAIN, CASTWAY_PORT: '443' }).environment), /443 needs more privileges.*set CASTWAY_PORT to a higher port/);
+  await assert.rejects(taken(composed(COMPOSE, { ...DOMAIN, CASTWAY_TCP_PORT: '443' }).environment), /443 needs more privileges.*set CASTWAY_TCP_PORT to a higher port/);
 });
 
 test('the image says the same ports, folder and user', () => {
@@ -116,5 +116,5 @@ test('the image says the same ports, folder and user', () => {
   // The line that runs it without compose.yaml.
   const run = /^# docker run (.*)$/m.exec(read('Dockerfile'))[1];
   assert.deepEqual([...run.matchAll(/-p (\S+)/g)].map(([, port]) => port), ['8080:8080/tcp', '3478:3478/udp']);
-  assert.match(run, /-v castway:\/data -e CASTWAY_PORT=8080 /);
+  assert.match(run, /-v castway:\/data -e CASTWAY_TCP_PORT=8080 /);
 });
