@@ -19,7 +19,7 @@ const SECRET: &str = "a secret of the benchmark";
 /// Castway signs credentials of scope clients with the HMAC of this text under the secret.
 const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 /// Below the kernel's ephemeral ports, which the generator's sockets use. Each server has ports for more than 10,000 allocations.
-const CASTWAY_TCP_PORTS: (u16, u16) = (10_000, 20_999);
+const CASTWAY_PORTS: (u16, u16) = (10_000, 20_999);
 const COTURN_PORTS: (u16, u16) = (21_000, 31_999);
 /// More than any case makes at the same time.
 const MAX_ALLOCATIONS: u32 = 20_000;
@@ -95,8 +95,8 @@ impl Server {
             .env("CASTWAY_REALM", REALM)
             .env("CASTWAY_STATIC_AUTH_SECRET", SECRET)
             .env("CASTWAY_ALLOWED_PEER_IP", "127.0.0.0/8")
-            .env("CASTWAY_MIN_PORT", CASTWAY_TCP_PORTS.0.to_string())
-            .env("CASTWAY_MAX_PORT", CASTWAY_TCP_PORTS.1.to_string());
+            .env("CASTWAY_MIN_PORT", CASTWAY_PORTS.0.to_string())
+            .env("CASTWAY_MAX_PORT", CASTWAY_PORTS.1.to_string());
         for unlimited in ["CASTWAY_MAX_BPS", "CASTWAY_CLIENTS_BPS"] {
             command.env(unlimited, "0");
         }
