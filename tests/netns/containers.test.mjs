@@ -28,17 +28,20 @@ const sockets = () =>
   });
 
 // Starts the program with the settings of a container, and resolves to the ports that it has and to its start-up report.
-async function taken(environment, { privileges = ['--bounding-set=-all', '--inh-caps=-all', '--no-new-privs'] } = {}) {
+async function taken(environment, { folder = '', owner = `${NONROOT}:${NONROOT}`, mode = '700', look = async () => {} } = {}) {
   const data = mkdtempSync(join(tmpdir(), 'castway-container-'));
-  execFileSync('chown', [String(canChangeUser ? NONROOT : 0), data]);
-  const user = canChangeUser ? [`--reuid=${NONROOT}`, `--regid=${NONROOT}`, '--clear-groups', ...privileges] : [];
-  const env = { PATH: process.env.PATH, ...environment, CASTWAY_DATA_DIR: data };
+  execFileSync('chown', [canChangeUser ? owner : '0:0', data]);
+  execFileSync('chmod', [mode, data]);
+  const nobody = [`--reuid=${NONROOT}`, `--regid=${NONROOT}`, '--clear-groups', '--bounding-set=-all', '--inh-caps=-all', '--no-new-privs'];
+  const user = canChangeUser ? nobody : [];
+  const env = { PATH: process.env.PATH, ...environment, CASTWAY_DATA_DIR: join(data, folder) };
   const program = new Program('setpriv', [...user, binary], { cwd: data, env });
   try {
     await program.ready(async () => /casts? over the relay at once/.test(program.output) && /Data  /.test(program.output));
     const ports = [...new Set(sockets())].sort();
     const [, open] = /Ports to open\s+(.*)\n/.exec(program.output);
     const health = execFileSync(binary, ['health'], { cwd: data, env, encoding: 'utf8' });
+    await look();
     return { ports, open, health, log: program.output };
   } finally {
     await program.close();
@@ -80,6 +83,15 @@ test('an address in .env that the published port contradicts is a problem that n
   await assert.rejects(taken(environment), /CASTWAY_HTTPS_ADDR=.*expected nothing where CASTWAY_TCP_PORT is set, which is 8080/);
 });
 
+test('the documents publish port 80, too, and the program takes it', async () => {
+  unprivilegedFrom(0);
+  const [, override] = /```yaml\n(services:[^`]*)```/.exec(read('docs/containers.md'));
+  const service = composed(['compose.yaml', override], { ...DOMAIN, CASTWAY_TCP_PORT: '443' });
+  assert.deepEqual(service.ports, ['443:443/tcp', '80:80/tcp', '3478:3478/udp']);
+  const { ports, log } = await taken(service.environment);
+  assert.deepEqual(ports.filter((port) => port !== '5349/tcp'), ['3478/udp', '443/tcp', '80/tcp'], log);
+});
+
 test('in the network of the machine the program has the ports of its own settings', async () => {
   unprivilegedFrom(80);
   const plain = composed(HOST);
@@ -117,4 +129,29 @@ test('the image says the same ports, folder and user', () => {
   const run = /^# docker run (.*)$/m.exec(read('Dockerfile'))[1];
   assert.deepEqual([...run.matchAll(/-p (\S+)/g)].map(([, port]) => port), ['8080:8080/tcp', '3478:3478/udp']);
   assert.match(run, /-v castway:\/data -e CASTWAY_TCP_PORT=8080 /);
+});
+
+test('the manifest of Kubernetes has the ports and the probes that the program answers, and its volume is the group\'s', async () => {
+  const [config, service, { spec }] = readYaml('deploy/kubernetes/castway.yaml');
+  const pod = spec.template.spec;
+  const [container] = pod.containers;
+  const ports = container.ports.map(({ name, containerPort, protocol }) => [name, containerPort, protocol]);
+  assert.deepEqual(service.spec.ports.map(({ targetPort, port, protocol }) => [targetPort, port, protocol]), ports);
+  assert.deepEqual([spec.replicas, pod.enableServiceLinks, pod.securityContext.runAsUser, pod.securityContext.fsGroup], [1, false, NONROOT, NONROOT]);
+  const [{ name, value }] = pod.securityContext.sysctls;
+  assert.equal(name, 'net.ipv4.ip_unprivileged_port_start');
+  unprivilegedFrom(value);
+  const env = Object.fromEntries(container.env.map((variable) => [variable.name, variable.value]));
+  const mount = container.volumeMounts[0].mountPath;
+  assert.ok(env.CASTWAY_DATA_DIR.startsWith(`${mount}/`), env.CASTWAY_DATA_DIR);
+  const probes = [container.readinessProbe, container.livenessProbe].map((probe) => probe.httpGet);
+  const look = async () => {
+    for (const { path, port } of probes) {
+      const [, number] = ports.find(([each]) => each === port);
+      assert.equal((await fetch(`http://127.0.0.1:${number}${path}`)).status, 200, path);
+    }
+  };
+  const folder = env.CASTWAY_DATA_DIR.slice(mount.length);
+  const { ports: all, log } = await taken({ ...config.data, ...env }, { folder, owner: `0:${NONROOT}`, mode: '2775', look });
+  assert.deepEqual(all.filter((port) => port !== '5349/tcp'), ['3478/udp', '443/tcp'], log);
 });
