@@ -80,7 +80,12 @@ impl TcpListeners {
 
     /// The address of HTTPS: without a listener of its own that of plain HTTP, since every port accepts TLS.
     pub(super) fn https_addr(&self) -> SocketAddr {
-        self.https.as_ref().map(|listener| listener.addr).or(self.shared_https).unwrap_or(self.http.addr)
+        self.wanted_https_addr().unwrap_or(self.http.addr)
+    }
+
+    /// The address that the settings or their defaults have for HTTPS; `None`: TLS is off, or its port was taken.
+    pub(super) fn wanted_https_addr(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(|listener| listener.addr).or(self.shared_https)
     }
 
     /// The ports of all listeners.
