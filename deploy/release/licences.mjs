@@ -2,26 +2,17 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { linked } from './crates.mjs';
 
 const [target] = process.argv.slice(2);
 if (!target) throw new Error('usage: node deploy/release/licences.mjs TARGET');
 const wanted = ['metadata', '--locked', '--format-version', '1', '--filter-platform', target];
-const { packages, resolve } = JSON.parse(execFileSync('cargo', wanted, { encoding: 'utf8', maxBuffer: 1 << 28 }));
-const nodes = new Map(resolve.nodes.map((node) => [node.id, node]));
-
-// What is linked: neither what tests need, nor what only builds.
-const linked = new Set();
-const follow = (id) => {
-  if (linked.has(id)) return;
-  linked.add(id);
-  for (const { pkg, dep_kinds: kinds } of nodes.get(id).deps) if (kinds.some(({ kind }) => kind === null)) follow(pkg);
-};
-follow(resolve.root);
-linked.delete(resolve.root);
+const { packages } = JSON.parse(execFileSync('cargo', wanted, { encoding: 'utf8', maxBuffer: 1 << 28 }));
+const inProgram = linked(target);
 
 const byText = new Map();
 const add = (text, crate) => byText.set(text, [...(byText.get(text) ?? []), crate]);
-const crates = packages.filter(({ id }) => linked.has(id)).sort((a, b) => (`${a.name} ${a.version}` < `${b.name} ${b.version}` ? -1 : 1));
+const crates = packages.filter(({ name, version }) => inProgram.has(`${name} ${version}`)).sort((a, b) => (`${a.name} ${a.version}` < `${b.name} ${b.version}` ? -1 : 1));
 for (const { name, version, license, authors, manifest_path: manifest } of crates) {
   const folder = dirname(manifest);
   const files = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile() && /^(licen[cs]e|copying|notice|copyright)/i.test(entry.name));

@@ -47,3 +47,4 @@ pub mod telemetry;
 mod warnings;
 
 pub use server::App;
+pub use startup_report::StartupReport;

@@ -26,7 +26,6 @@ function later(version, line) {
   writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, `Version: ${version}`));
   const settings = join(folder, SETTINGS);
   writeFileSync(settings, `${readFileSync(settings, 'utf8')}${line}\n`);
-  run('sed', ['-i', '/castway.env$/d', join(folder, 'DEBIAN/md5sums')]);
   const built = `${folder}.deb`;
   after(() => rmSync(built, { force: true }));
   run('dpkg-deb', ['--build', '--root-owner-group', folder, built]);
@@ -46,10 +45,11 @@ function dpkg(...args) {
 
 async function start() {
   service = debian.start(UNIT);
-  await until(() => `castway health succeeds\n${service.output}`, () => {
+  const healthy = ({ status }) => status === 0;
+  await until('castway health succeeds', () => {
     if (!service.running) throw new Error(`the service has ended\n${service.output}`);
-    return debian.attempt('castway', 'health').status === 0;
-  });
+    return debian.attempt('castway', 'health');
+  }, healthy);
 }
 
 const users = () => debian.run('castway', 'user', 'list');
@@ -63,7 +63,7 @@ test('it says what it needs, and has only files of root', () => {
   const control = run('dpkg-deb', ['--field', deb]);
   assert.match(control, /^Depends: .*libc6 \(>= 2\.36\)/m);
   assert.equal(run('dpkg-deb', ['--info', deb, 'conffiles']).trim(), SETTINGS);
-  const strangers = run('dpkg-deb', ['--contents', deb]).split('\n').filter((line) => line && !line.includes(' root/root '));
+  const strangers = run('dpkg-deb', ['--contents', deb]).split('\n').filter((line) => line && !/ (root\/root|0\/0) /.test(line));
   assert.deepEqual(strangers, []);
 });
 
@@ -72,7 +72,8 @@ test('it is installed with a user, settings, an enabled unit, man pages and comp
   assert.match(debian.run('getent', 'passwd', 'castway'), /^castway:x:\d+:\d+:[^:]*:\/var\/lib\/castway:\/usr\/sbin\/nologin$/m);
   assert.equal(debian.stat(SETTINGS), 'root:castway 640 regular file');
   assert.equal(debian.stat('/var/lib/castway'), 'castway:castway 700 directory');
-  assert.equal(debian.stat('/etc/systemd/system/multi-user.target.wants/castway.service'), 'root:root 777 symbolic link');
+  assert.equal(debian.run('systemctl', 'is-enabled', 'castway').trim(), 'enabled');
+  assert.equal(debian.run('systemd-analyze', 'verify', '--man=no', UNIT), '');
   const calls = debian.systemctl();
   assert.ok(calls.some((call) => /daemon-reload/.test(call)) && calls.some((call) => /\bstart castway\.service/.test(call)), calls.join('\n'));
   debian.run('bash', '-n', '/usr/share/bash-completion/completions/castway');
@@ -86,8 +87,66 @@ test('it is installed with a user, settings, an enabled unit, man pages and comp
 
 test('what its unit starts is healthy, and root adds a user without a further setting', async () => {
   await start();
-  const status = debian.run('grep', '-E', '^(Uid|CapEff|CapBnd|NoNewPrivs):', `/proc/${debian.run('cat', '/var/lib/castway/castway.pid').trim() || 1}/status`);
-  assert.ok(status);
+  const status = Object.fromEntries(readFileSync(`/proc/${service.pid}/status`, 'utf8').split('\n').map((line) => line.split(':\t')));
+  assert.equal(status.Name, 'castway');
+  assert.equal(status.Uid.split('\t')[0], debian.run('id', '--user', 'castway').trim());
+  // CAP_NET_BIND_SERVICE and nothing else.
+  assert.deepEqual([status.CapEff, status.CapBnd, status.NoNewPrivs], ['0000000000000400', '0000000000000400', '1']);
   debian.run('castway', 'user', 'add', 'alice', '--generate');
   assert.match(users(), /alice/);
+});
+
+test('settings of its file are in force for the service and for commands of root', async () => {
+  await service.stop();
+  writeFileSync(debian.path(SETTINGS), debian.text(SETTINGS).replace(/^#CASTWAY_HTTP_ADDR=.*$/m, 'CASTWAY_HTTP_ADDR=127.0.0.1:80'));
+  await start();
+  assert.match(service.output, /127\.0\.0\.1:80\b|http:\/\/127\.0\.0\.1\/?/);
+});
+
+test('an upgrade keeps changed settings and live data, and restarts the service', async () => {
+  const changed = debian.text(SETTINGS);
+  assert.ok(service.running);
+  dpkg('--force-confdef', '--force-confold', '--install', later('0.1.1-1', '# A line of 0.1.1.'));
+  assert.ok(debian.systemctl().some((call) => /restart castway\.service/.test(call)));
+  assert.equal(debian.text(SETTINGS), changed);
+  assert.match(debian.text(`${SETTINGS}.dpkg-dist`), /# A line of 0\.1\.1\.$/m);
+  assert.equal(debian.stat(SETTINGS), 'root:castway 640 regular file');
+  // What an administrator may do with it instead.
+  debian.run('chmod', '0600', SETTINGS);
+  await service.stop();
+  await start();
+  assert.match(users(), /alice/);
+});
+
+test('an upgrade replaces settings that nobody has changed, and keeps their mode', () => {
+  writeFileSync(debian.path(SETTINGS), debian.text(`${SETTINGS}.dpkg-dist`));
+  dpkg('--install', later('0.1.2-1', '# A line of 0.1.2.'));
+  assert.match(debian.text(SETTINGS), /# A line of 0\.1\.2\.$/m);
+  assert.equal(debian.stat(SETTINGS), 'root:castway 600 regular file');
+});
+
+test('an administrator who has turned the service off finds it off after an upgrade', () => {
+  debian.run('systemctl', 'disable', 'castway');
+  dpkg('--install', later('0.1.3-1', '# A line of 0.1.3.'));
+  assert.equal(debian.attempt('systemctl', 'is-enabled', 'castway').output.trim(), 'disabled');
+  debian.run('systemctl', 'enable', 'castway');
+});
+
+test('removing it stops the service and keeps settings and data', async () => {
+  debian.systemctl();
+  dpkg('--remove', 'castway');
+  assert.ok(debian.systemctl().some((call) => /stop castway\.service/.test(call)));
+  await service.stop();
+  assert.equal(debian.attempt('castway', '--version').status, 127);
+  assert.match(debian.text(SETTINGS), /CASTWAY_DATA_DIR/);
+  dpkg('--install', deb);
+  await start();
+  assert.match(users(), /alice/);
+  await service.stop();
+});
+
+test('purging it leaves nothing but the locked user', () => {
+  dpkg('--purge', 'castway');
+  assert.deepEqual(debian.files(), before);
+  assert.match(debian.run('getent', 'passwd', 'castway'), /nologin$/m);
 });

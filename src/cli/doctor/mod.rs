@@ -74,7 +74,7 @@ pub(super) fn without_installation(arguments: &Arguments, error: CliError) -> Re
     let why = match error {
         CliError::Usage(why) => why,
         CliError::Failed(error) => format!("{error:#}"),
-        CliError::Clap(_) | CliError::Reported => return Err(error),
+        CliError::Clap(_) | CliError::Reported | CliError::ReportedUsage => return Err(error),
     };
     let mut output = Output::new(arguments);
     output.add(vec![Line::failed(Topic::Settings, why)])?;

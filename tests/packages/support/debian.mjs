@@ -8,11 +8,22 @@ import { after } from 'node:test';
 import { attempt, root, run } from './run.mjs';
 
 const SUITE = 'bookworm';
-// What every Debian has that somebody installs a server on, and no systemd: none would run.
-const PACKAGES = ['adduser', 'ca-certificates', 'init-system-helpers', 'libgcc-s1'];
+// What every Debian has that somebody installs a server on.
+const PACKAGES = ['adduser', 'ca-certificates', 'init-system-helpers', 'libgcc-s1', 'procps', 'systemd'];
 const archive = join(root, `target/packages/${SUITE}.tar`);
-// Calls of systemctl are kept here, since there is no systemd that would answer them.
+// The systemd of the folder does not run: what asks it to do something is kept here. Everything else systemctl reads from files.
 const CALLS = '/var/log/systemctl.log';
+const SYSTEMCTL = `#!/bin/sh
+for word in "$@"; do
+  case $word in
+    daemon-reload | start | stop | restart | try-restart | reload)
+      echo "$*" >>${CALLS}
+      exit 0
+      ;;
+  esac
+done
+SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@"
+`;
 
 // The archive is made once, and needs Debian's mirror for that.
 function unpacked(into) {
@@ -35,10 +46,13 @@ export class Debian {
     after(() => this.#end());
     unpacked(this.folder);
     run('ip', ['netns', 'add', this.network]);
-    run('ip', ['-n', this.network, 'link', 'set', 'lo', 'up']);
+    // An address that other machines could reach; without one a server is not ready.
+    const links = [['link', 'set', 'lo', 'up'], ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1'], ['addr', 'add', '192.0.2.10/24', 'dev', 'eth0']];
+    for (const words of [...links, ['link', 'set', 'eth0', 'up'], ['link', 'set', 'eth1', 'up']]) run('ip', ['-n', this.network, ...words]);
     // What maintainer scripts take for a running systemd.
     mkdirSync(this.path('/run/systemd/system'), { recursive: true });
-    writeFileSync(this.path('/usr/bin/systemctl'), `#!/bin/sh\necho "$@" >>${CALLS}\n`, { mode: 0o755 });
+    renameSync(this.path('/usr/bin/systemctl'), this.path('/usr/bin/systemctl.real'));
+    writeFileSync(this.path('/usr/bin/systemctl'), SYSTEMCTL, { mode: 0o755 });
     writeFileSync(this.path(CALLS), '');
   }
 
@@ -79,7 +93,7 @@ export class Debian {
 
   // Everything in it, without what dpkg and adduser write down.
   files() {
-    const kept = String.raw`^/(var/(lib/dpkg|log|cache|backups)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|usr/bin/systemctl$)`;
+    const kept = String.raw`^/(var/(lib/dpkg|log|cache|backups)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|run/)`;
     return this.run('find', '/', '-xdev', '-path', '/proc', '-prune', '-o', '-print').split('\n').filter((path) => path && !new RegExp(kept).test(path)).sort();
   }
 

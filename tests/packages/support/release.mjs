@@ -7,10 +7,10 @@ import { binary } from '../../interop/support/server.mjs';
 import { root, run } from './run.mjs';
 
 // Returns {folder, names, path(pattern)}; the folder ends with the test file.
-export function release(args = [], env = {}) {
+export function release() {
   const folder = mkdtempSync(join(tmpdir(), 'castway-release-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
-  run(join(root, 'deploy/release/build'), ['--program', binary, ...args, folder], { env });
+  run(join(root, 'deploy/release/build'), ['--program', binary, folder]);
   const names = readdirSync(folder);
   const path = (pattern) => {
     const found = names.filter((name) => pattern.test(name));
