@@ -13,7 +13,7 @@ pub struct Settings {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
     /// One TCP port for everything, with and without TLS, e.g. 443, instead of CASTWAY_HTTP_ADDR and CASTWAY_HTTPS_ADDR
-    #[arg(long, env = "CASTWAY_TCP_PORT", value_name = "PORT", global = true, hide_env_values = true)]
+    #[arg(long, value_name = "PORT")]
     pub tcp_port: Option<String>,
     /// Address of the pages, Socket.IO and the REST API without TLS, or a comma-separated list of addresses that all serve the same;
     /// URLs name the first. [::] takes IPv4 and IPv6; without IPv6 in the kernel the default is 0.0.0.0. With CASTWAY_DOMAIN the
