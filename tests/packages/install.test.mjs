@@ -292,3 +292,13 @@ describe('over https', () => {
     serve = all;
   });
 });
+
+test('the workflow of releases has the tools of tests/run, and makes the files that this script looks for', () => {
+  const workflow = readFileSync(join(root, '.github/workflows/release.yml'), 'utf8');
+  const tools = [...readFileSync(join(root, 'tests/run'), 'utf8').matchAll(/^ +tool (\S+) (\S+)$/gm)];
+  assert.equal(tools.length, 2);
+  for (const [, name, version] of tools) assert.ok(workflow.includes(`--version ${version} --root target/tools ${name}`), `${name} ${version}`);
+  const targets = [...workflow.matchAll(/\{ target: (\S+),/g)].map(([, target]) => target);
+  const wanted = ['x86_64', 'aarch64'].flatMap((arch) => ['gnu', 'musl'].map((libc) => `${arch}-unknown-linux-${libc}`));
+  assert.deepEqual(targets.sort(), wanted.sort());
+});
