@@ -189,7 +189,8 @@ mod tests {
     fn http_and_https_can_have_one_port() {
         let port = |port: u16| on_this_machine((Ipv6Addr::UNSPECIFIED, port).into()).to_string();
         let of = |variables: &[(&str, &str)]| {
-            let config = Config::read_to_serve(&Settings::from_variables(variables.iter().copied())).map_err(|problems| problems.0)?;
+            let config =
+                Config::read_to_serve(&Settings::from_variables(variables.iter().copied())).map_err(|problems| problems.0)?;
             let https = config.tls.https.map(|https| (https.addrs[0].to_string(), https.required));
             Ok::<_, Vec<String>>((config.http.listen[0].addrs[0].to_string(), https))
         };
@@ -202,7 +203,8 @@ mod tests {
         let by_default = of(&[("CASTWAY_HTTP_ADDR", &port(443)), ("CASTWAY_DOMAIN", "a.org")]).unwrap();
         assert_eq!(by_default.1, Some((port(443), false)));
         assert_eq!(of(&[("CASTWAY_TCP_PORT", "8080"), ("CASTWAY_NO_TLS", "true")]).unwrap(), (port(8080), None));
-        let two = of(&[("CASTWAY_TCP_PORT", "443"), ("CASTWAY_HTTP_ADDR", "[::]:80"), ("CASTWAY_HTTPS_ADDR", "[::]:444")]).unwrap_err();
+        let two =
+            of(&[("CASTWAY_TCP_PORT", "443"), ("CASTWAY_HTTP_ADDR", "[::]:80"), ("CASTWAY_HTTPS_ADDR", "[::]:444")]).unwrap_err();
         let expected = |setting: &str, addr: &str| {
             format!("{setting}={addr:?}: expected nothing where CASTWAY_TCP_PORT is set, which is 443: set one of the two")
         };

@@ -99,10 +99,7 @@ fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Err
     if kind == io::ErrorKind::AddrInUse {
         anyhow!(port_taken("TCP", addr, setting))
     } else if kind == io::ErrorKind::PermissionDenied {
-        anyhow!(
-            "TCP {addr} needs more privileges: {}; or set {setting} to a higher port",
-            listen_privilege(addr.port())
-        )
+        anyhow!("TCP {addr} needs more privileges: {}; or set {setting} to a higher port", listen_privilege(addr.port()))
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let port = addr.port();
         anyhow!("{setting}={addr} is not an address of this machine: use one of its own, or 0.0.0.0:{port} for all")
