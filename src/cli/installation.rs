@@ -103,7 +103,7 @@ impl Installation {
         let in_file = env_file::settings(&variables);
         let both = given.settings.or(&in_file);
         // Somebody who names the server's address has named the server.
-        let named = given.asks_for_health && (both.http_addr.is_some() || both.domain.is_some());
+        let named = given.asks_for_health && [&both.tcp_port, &both.http_addr, &both.domain].into_iter().any(Option::is_some);
         let found = match &both.data_dir {
             Some(chosen) => {
                 let data_dir = paths.working_dir.join(chosen.trim());

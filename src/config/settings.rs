@@ -12,6 +12,9 @@ pub struct Settings {
     /// Folder for the database and the generated secrets; created with mode 0700
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
+    /// One TCP port for everything, with and without TLS, e.g. 443, instead of CASTWAY_HTTP_ADDR and CASTWAY_HTTPS_ADDR
+    #[arg(long, value_name = "PORT")]
+    pub tcp_port: Option<String>,
     /// Address of the pages, Socket.IO and the REST API without TLS, or a comma-separated list of addresses that all serve the same;
     /// URLs name the first. [::] takes IPv4 and IPv6; without IPv6 in the kernel the default is 0.0.0.0. With CASTWAY_DOMAIN the
     /// default is port 80 where it can be bound

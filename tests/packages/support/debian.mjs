@@ -36,10 +36,12 @@ function unpacked(into) {
   run('tar', ['--extract', '--numeric-owner', '--file', archive, '--directory', into]);
 }
 
+let made = 0;
+
 export class Debian {
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'castway-debian-'));
-    this.network = `castway-${process.pid}`;
+    this.network = `castway-${process.pid}-${(made += 1)}`;
     this.running = new Set();
     after(() => this.#end());
     unpacked(this.folder);
@@ -69,13 +71,13 @@ export class Debian {
   }
 
   // The command line that runs a program in it. ip has given the program a mount namespace of its own, which /proc ends with.
-  #entered(command) {
+  entered(command) {
     const enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"';
     return ['netns', 'exec', this.network, 'sh', '-c', enter, this.folder, ...command];
   }
 
   attempt(...command) {
-    return attempt('ip', this.#entered(command), { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } });
+    return attempt('ip', this.entered(command), { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } });
   }
 
   run(...command) {
@@ -121,7 +123,7 @@ export class Debian {
       'setpriv', `--reuid=${user}`, `--regid=${group}`, '--init-groups', ...privileges,
       'env', '--ignore-environment', `--chdir=${one('WorkingDirectory')}`, 'PATH=/usr/bin:/bin', ...values('Environment'), ...variables, ...one('ExecStart').split(' '),
     ];
-    const child = spawn('ip', this.#entered(['sh', '-c', 'umask "$0" && exec "$@"', one('UMask'), ...program]), { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('ip', this.entered(['sh', '-c', 'umask "$0" && exec "$@"', one('UMask'), ...program]), { stdio: ['ignore', 'pipe', 'pipe'] });
     const service = { pid: child.pid, output: '', running: true };
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (service.output += chunk));
     this.running.add(child);
