@@ -15,13 +15,16 @@ import { buildImage, optionsOf, podman, tryPodman } from './support/image.mjs';
 import { attempt } from './support/run.mjs';
 
 const IMAGE = 'localhost/castway-test';
-// The machine's address in Podman's own bridge.
-const MACHINE = '10.88.0.1';
+// The machine's address, as clients and containers see it.
+const MACHINE = '192.0.2.1';
 const folder = mkdtempSync(join(tmpdir(), 'castway-image-'));
 const started = new Set();
 let count = 0;
 after(() => rmSync(folder, { recursive: true, force: true }));
-before(() => buildImage(IMAGE));
+before(() => {
+  for (const words of ['link add wan type veth peer name internet', `addr add ${MACHINE}/24 dev wan`, 'link set wan up', 'link set internet up']) execFileSync('ip', words.split(' '));
+  buildImage(IMAGE);
+});
 afterEach(() => {
   for (const name of started) {
     tryPodman('rm', '--force', '--time', '10', name);
@@ -56,11 +59,11 @@ const healthy = (name) =>
 const curl = (...args) => attempt('curl', ['--silent', '--show-error', '--max-time', '20', ...args]);
 
 test('the image has one program, a user without privileges, two ports and a health check', () => {
-  const { Config: config } = inspected(IMAGE);
+  const { Config: config, Healthcheck: health } = inspected(IMAGE);
   assert.equal(config.User, '65532:65532');
   assert.deepEqual(Object.keys(config.ExposedPorts).sort(), ['3478/udp', '8080/tcp']);
   assert.deepEqual([config.Entrypoint, config.Volumes, config.WorkingDir], [['castway'], { '/data': {} }, '/data']);
-  assert.deepEqual(config.Healthcheck.Test, ['CMD', 'castway', 'health']);
+  assert.deepEqual((health ?? config.Healthcheck).Test, ['CMD', 'castway', 'health']);
   for (const program of ['sh', 'apt-get', 'dpkg']) {
     assert.notEqual(tryPodman('run', '--rm', '--cgroups=no-conmon', '--ulimit', 'nofile=4096:4096', '--ulimit', 'nproc=4096:4096', '--network=none', '--entrypoint', program, IMAGE).status, 0, program);
   }
@@ -119,16 +122,14 @@ test('secrets come from a file of the engine, which only its user can read', asy
   const password = createHmac('sha1', 'north-0123456789abcdef').update(username).digest('base64');
   assert.equal(await verify({ host: MACHINE, port: 3478, username, password }), 'allocated');
   assert.ok(!log(name).includes('north-'), log(name));
+  podman('rm', '--force', name);
   chownSync(secret, 0, 0);
-  const other = create({ CASTWAY_STATIC_AUTH_SECRET_FILE: '/run/secrets/turn', CASTWAY_TCP_PORT: '8081' }, ['--volume', `${secret}:/run/secrets/turn:ro`, '--restart=no', '--publish=3479:3478/udp']);
+  const other = create({ CASTWAY_STATIC_AUTH_SECRET_FILE: '/run/secrets/turn' }, ['--volume', `${secret}:/run/secrets/turn:ro`, '--restart=no']);
   await until('it ends', () => !inspected(other).State.Running);
   assert.match(log(other), /CASTWAY_STATIC_AUTH_SECRET_FILE=.*this user may not read it/);
 });
 
 test('with a domain, port 443 of the container gets the certificate, without a capability', async () => {
-  const first = await up();
-  // The bridge is there now, and the authority listens on it.
-  podman('rm', '--force', first);
   const authority = await pebble({ tlsPort: 443, httpPort: 80, at: MACHINE });
   try {
     const ca = join(folder, 'acme.pem');
@@ -154,6 +155,7 @@ test('an engine that keeps low ports for root is named, with what to do', async 
   await until('it ends', () => !inspected(name).State.Running);
   assert.match(log(name), /:443 needs more privileges: .*ip_unprivileged_port_start=443; Docker: --sysctl.*set CASTWAY_TCP_PORT to a higher port/);
   // Castway's own ports instead of the one of compose.yaml.
+  podman('rm', '--force', name);
   const other = create(domain, [...low, '--env', 'CASTWAY_TCP_PORT=']);
   await healthy(other);
   assert.match(log(other), /:443 needs more privileges: .* Until then .*:8443 is used instead/);

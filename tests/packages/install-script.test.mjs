@@ -46,7 +46,7 @@ case " $* " in
   *"start castway"*)
     if [ ! -f /run/castway.pid ]; then
       cd /var/lib/castway
-      CASTWAY_DATA_DIR=/var/lib/castway setsid setpriv --reuid castway --regid castway --init-groups "$(command -v castway)" >/var/log/castway.log 2>&1 </dev/null &
+      CASTWAY_DATA_DIR=/var/lib/castway setsid setpriv --reuid castway --regid castway --init-groups "$(PATH=/usr/local/bin:/usr/bin command -v castway)" >/var/log/castway.log 2>&1 </dev/null &
       echo $! >/run/castway.pid
     fi ;;
 esac
@@ -66,7 +66,9 @@ function prepared({ systemd = true, apt = true } = {}) {
 }
 
 const stop = (debian) => debian.attempt('sh', '-c', '[ ! -f /run/castway.pid ] || kill "$(cat /run/castway.pid)"');
-const install = (debian, ...args) => debian.attempt('sh', '/install.sh', ...args);
+// As sudo has it.
+const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const install = (debian, ...args) => debian.attempt('env', PATH, 'sh', '/install.sh', ...args);
 
 // Runs it at a terminal, and types the answers when the prompts appear.
 async function typed(debian, args, answers) {
@@ -193,7 +195,7 @@ describe('where there is no apt-get', () => {
     assert.deepEqual(calls, ['daemon-reload', 'restart castway']);
     assert.equal(debian.stat('/etc/systemd/system/multi-user.target.wants/castway.service'), 'root:root 777 symbolic link');
     assert.match(output, /Remove it: sudo systemctl disable --now castway; sudo rm -f \/usr\/local\/bin\/castway/);
-    assert.equal(debian.attempt('castway', 'health').status, 0);
+    assert.equal(debian.attempt('env', PATH, 'castway', 'health').status, 0);
   });
 
   test('a second time nothing is written and nothing restarts', () => {
@@ -228,7 +230,7 @@ test('without systemd it installs, starts nothing and says how to', () => {
   const [, command] = /As root, this starts Castway:\ninstall\.sh: +(cd .*)\n/.exec(output) ?? [];
   assert.ok(command, output);
   assert.match(output, /add a user once it runs/);
-  debian.run('sh', '-c', `(${command}) >/var/log/castway.log 2>&1 & echo $! >/run/castway.pid; for i in $(seq 300); do castway health && exit 0; sleep 0.2; done; cat /var/log/castway.log; exit 1`);
+  debian.run('sh', '-c', `(${command}) >/var/log/castway.log 2>&1 & echo $! >/run/castway.pid; for i in $(seq 300); do /usr/local/bin/castway health && exit 0; sleep 0.2; done; cat /var/log/castway.log; exit 1`);
 });
 
 describe('over https', () => {
@@ -251,7 +253,7 @@ describe('over https', () => {
     }
     chmodSync(own, 0o755);
     chmodSync(tools, 0o755);
-    const child = spawn('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', SCRIPT, '--dry-run', '--from', `https://localhost:${server.address().port}/latest`], { env: { PATH: tools, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', SCRIPT, '--dry-run', '--from', `https://localhost:${server.address().port}/latest`], { env: { PATH: tools, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
     const [status] = await once(child, 'close');
