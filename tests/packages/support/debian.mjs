@@ -81,7 +81,7 @@ export class Debian {
   }
 
   attempt(...command) {
-    return attempt('ip', this.#entered(command), { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } });
+    return attempt('ip', this.#entered(command), { env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } });
   }
 
   run(...command) {
