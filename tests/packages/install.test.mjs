@@ -70,7 +70,7 @@ test('a file that was changed on its way is not taken', () => {
   const { installs } = section('The package for Debian and Ubuntu');
   const name = built.path(/\.deb$/).split('/').at(-1);
   debian.run('sh', '-c', `printf x >>${RELEASES}/${name}`);
-  const { status, output } = debian.attempt('sh', '-euc', `cd /root/try && rm -f * && ${installs}`);
+  const { status, output } = debian.attempt('sh', '-euc', `cd /root/try && rm -rf * && ${installs}`);
   assert.notEqual(status, 0);
   assert.match(output, /computed checksum did NOT match/);
 });

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { attempt, root, run } from './run.mjs';
@@ -21,6 +21,11 @@ for word in "$@"; do
       exit 0
       ;;
   esac
+done
+for word in "$@"; do
+  shift
+  # It starts or stops, as well.
+  if [ "$word" = --now ]; then echo "$*" >>${CALLS}; else set -- "$@" "$word"; fi
 done
 SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@"
 `;
@@ -49,6 +54,7 @@ export class Debian {
     // An address that other machines could reach; without one a server is not ready.
     const links = [['link', 'set', 'lo', 'up'], ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1'], ['addr', 'add', '192.0.2.10/24', 'dev', 'eth0']];
     for (const words of [...links, ['link', 'set', 'eth0', 'up'], ['link', 'set', 'eth1', 'up']]) run('ip', ['-n', this.network, ...words]);
+    writeFileSync(this.path('/etc/hosts'), `127.0.0.1 localhost ${hostname()}\n`);
     // What maintainer scripts take for a running systemd.
     mkdirSync(this.path('/run/systemd/system'), { recursive: true });
     renameSync(this.path('/usr/bin/systemctl'), this.path('/usr/bin/systemctl.real'));
@@ -77,7 +83,7 @@ export class Debian {
   }
 
   attempt(...command) {
-    return attempt('ip', this.entered(command), { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } });
+    return attempt('ip', this.entered(command), { env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } });
   }
 
   run(...command) {
