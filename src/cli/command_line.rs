@@ -31,29 +31,29 @@ pub(super) enum Command {
     Run,
     /// Manage the users who may get relay credentials
     ///
-    /// Manage the users who may get relay credentials. A running server follows within a second.
+    /// A running server follows within a second.
     #[command(subcommand, arg_required_else_help = true)]
     User(user::Command),
     /// Print time-limited relay credentials for a user, as JSON
     ///
-    /// Print time-limited relay credentials for a user, as JSON in the shape of GET /turn.
+    /// The JSON has the shape of GET /turn.
     Credentials(credentials::Arguments),
     /// Manage the secrets that sign relay credentials
     ///
-    /// Manage the secrets that sign relay credentials. A running server follows within a second.
+    /// A running server follows within a second.
     #[command(subcommand, arg_required_else_help = true)]
     Secret(secret::Command),
     /// Ask the server on this machine whether it is ready
     ///
-    /// Ask the server that runs with these settings on this machine whether it is ready.
+    /// It asks the server that runs with these settings.
     Health,
     /// Say why casts don't work and what to do
     ///
-    /// Say why casts don't work and what to do: settings, ports, name, certificate, relay, firewall, and a check from outside.
+    /// It looks at settings, ports, name, certificate, relay and firewall, and checks them from outside.
     Doctor(doctor::Arguments),
     /// Show what is running, in one screen
     ///
-    /// Show what is running: TVs, casts, calls, rooms, allocations, Mbit/s, the certificate and the last check.
+    /// TVs, casts, calls, rooms, allocations, Mbit/s, the certificate and the last check.
     Status(status::Arguments),
     /// List casts, calls, rooms and the relay's allocations
     Sessions(sessions::Arguments),
@@ -108,7 +108,7 @@ impl CommandLine {
         let matches = command().try_get_matches_from(&args);
         let Cli { command, mut settings } = matches
             .and_then(|matches| Cli::from_arg_matches(&matches))
-            .map_err(|error| CliError::Clap(help::instead_of(error, &args)))?;
+            .map_err(|error| CliError::Clap(help::instead_of(error, &args, &self::command())))?;
         let asks_for_credentials = matches!(command, Some(Command::Credentials(_)));
         let requested_ttl = if asks_for_credentials { settings.ttl.take() } else { None };
         let environment = environment(std::env::vars_os())?;

@@ -6,7 +6,6 @@ use clap_complete::Shell;
 
 use super::error::CliError;
 use super::flags::is_bool;
-use super::help::visible_command;
 use super::output::print_bytes;
 
 /// Below the help of the command.
@@ -22,13 +21,14 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    print_bytes(&script(arguments.shell))
+/// Prints the completions of `command`.
+pub(super) fn run(arguments: &Arguments, command: clap::Command) -> Result<(), CliError> {
+    print_bytes(&script(arguments.shell, command))
 }
 
-fn script(shell: Shell) -> Vec<u8> {
+fn script(shell: Shell, command: clap::Command) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut visible_command().mut_args(complete), "castway", &mut script);
+    clap_complete::generate(shell, &mut command.mut_args(complete), "castway", &mut script);
     script
 }
 
@@ -57,9 +57,11 @@ fn first_clause(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::command_line::command;
+    use crate::cli::help::visible_command;
 
     fn text(shell: Shell) -> String {
-        String::from_utf8(script(shell)).unwrap()
+        String::from_utf8(script(shell, visible_command(&command()))).unwrap()
     }
 
     #[test]

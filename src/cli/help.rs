@@ -10,7 +10,6 @@ use std::sync::LazyLock;
 use clap::Arg;
 use clap::error::ErrorKind;
 
-use super::command_line::command;
 use crate::config::{SETTING_GROUPS, SettingGroup, Settings, variable_of};
 
 /// Commands that belong together, in the help.
@@ -83,43 +82,39 @@ fn position(field: &str) -> (&'static SettingGroup, usize) {
     found.map(|(order, (group, _))| (group, order)).expect("a test checks that every setting is in a group")
 }
 
-/// The help that `args` ask for, where that is what `error` is; clap derives another one.
-pub(super) fn instead_of(error: clap::Error, args: &[OsString]) -> clap::Error {
+/// The help that `args` ask `command` for, where that is what `error` is; clap derives another one.
+pub(super) fn instead_of(error: clap::Error, args: &[OsString], command: &clap::Command) -> clap::Error {
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
         return error;
     }
-    let form = match command_in(args).as_deref() {
-        None | Some("run") if args.iter().any(|arg| arg == "-h") => short(),
-        None | Some("run") => long(),
-        Some(_) => with_note(command().mut_args(|arg| arg.hide(true))),
+    let all = command.clone();
+    let form = match command_in(args, command).as_deref() {
+        None | Some("run") if args.iter().any(|arg| arg == "-h") => short(all),
+        None | Some("run") => with_kinds(all).after_help(LONG_NOTE),
+        Some(_) => with_note(all.mut_args(|arg| arg.hide(true))),
     };
     form.try_get_matches_from(args).err().unwrap_or(error)
 }
 
-/// The command that `args` name, even where the rest of them can't be read.
-pub(super) fn command_in(args: &[OsString]) -> Option<String> {
-    let lenient = command().disable_help_flag(true).ignore_errors(true);
+/// The command of `all` that `args` name, even where the rest of them can't be read.
+pub(super) fn command_in(args: &[OsString], all: &clap::Command) -> Option<String> {
+    let lenient = all.clone().disable_help_flag(true).ignore_errors(true);
     let asks = |arg: &OsString| ["--help", "-h", "help"].iter().any(|help| arg == help);
     let matches = lenient.try_get_matches_from(args.iter().filter(|arg| !asks(arg))).ok()?;
     matches.subcommand_name().map(str::to_owned)
 }
 
-fn short() -> clap::Command {
+fn short(all: clap::Command) -> clap::Command {
     let common = |flag: Arg| {
         let order = COMMON_SETTINGS.iter().position(|(common, _)| *common == flag.get_id().as_str());
         flag.help_heading(COMMON_HEADING).display_order(order.unwrap_or_default())
     };
-    with_kinds(command().mut_args(common)).after_help(SHORT_NOTE)
-}
-
-fn long() -> clap::Command {
-    with_kinds(command()).after_help(LONG_NOTE)
+    with_kinds(all.mut_args(common)).after_help(SHORT_NOTE)
 }
 
 /// The command line as completions and man pages show it: without what is hidden, and with the settings only where they start a server;
 /// commands have `--data-dir` alone of them.
-pub(super) fn visible_command() -> clap::Command {
-    let all = command();
+pub(super) fn visible_command(all: &clap::Command) -> clap::Command {
     let is_data_dir = |flag: &&Arg| flag.get_id() == "data_dir";
     let settings = all.get_arguments().map(|flag| flag.clone().hide_short_help(false).global(is_data_dir(&flag)));
     let settings: Vec<_> = settings.collect();
@@ -177,7 +172,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::cli::command_line::CommandLine;
+    use crate::cli::command_line::{CommandLine, command};
     use crate::cli::error::CliError;
 
     fn help(line: &str) -> String {

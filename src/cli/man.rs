@@ -9,7 +9,6 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::error::CliError;
-use super::help::visible_command;
 use super::output::{print, print_bytes};
 use crate::users::usage::{day_name, day_of};
 
@@ -46,9 +45,9 @@ pub(super) struct Arguments {
     folder: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    let date = date();
-    let mut pages = pages(visible_command(), &date);
+/// Prints or writes the pages of `command`.
+pub(super) fn run(arguments: &Arguments, command: clap::Command) -> Result<(), CliError> {
+    let mut pages = pages(command, &date());
     match &arguments.folder {
         None => print_bytes(&pages.remove(0).1),
         Some(folder) => write(&pages, folder),
@@ -145,9 +144,15 @@ fn date() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::command_line::command;
+    use crate::cli::help::visible_command;
+
+    fn visible() -> clap::Command {
+        visible_command(&command())
+    }
 
     fn all() -> Vec<(String, String)> {
-        let pages = pages(visible_command(), "2026-01-31");
+        let pages = pages(visible(), "2026-01-31");
         pages.into_iter().map(|(name, page)| (name, String::from_utf8(page).unwrap())).collect()
     }
 
@@ -180,11 +185,11 @@ mod tests {
     fn pages_are_written_into_a_new_folder() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("share/man1");
-        run(&Arguments { folder: Some(folder.clone()) }).unwrap();
+        run(&Arguments { folder: Some(folder.clone()) }, visible()).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), all().len());
         let blocked = parent.path().join("file");
         fs::write(&blocked, "").unwrap();
-        match run(&Arguments { folder: Some(blocked.join("man1")) }) {
+        match run(&Arguments { folder: Some(blocked.join("man1")) }, visible()) {
             Err(CliError::Failed(error)) => assert!(error.to_string().contains("can't be made"), "{error:#}"),
             other => panic!("{other:?}"),
         }

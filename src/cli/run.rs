@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::command_line::{Command, CommandLine, variables};
+use super::command_line::{Command, CommandLine, command, variables};
 use super::database::block_on;
 use super::error::CliError;
 use super::installation::{Installation, StandardPaths};
@@ -73,8 +73,8 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
         }
         // It comes before all that reads settings or looks for folders.
         Some(Command::DataFolder { folder }) => Ok(data_folder::child::run(&folder)?),
-        Some(Command::Completions(arguments)) => completions::run(&arguments),
-        Some(Command::Man(arguments)) => man::run(&arguments),
+        Some(Command::Completions(arguments)) => completions::run(&arguments, help::visible_command(&command())),
+        Some(Command::Man(arguments)) => man::run(&arguments, help::visible_command(&command())),
         Some(_) => run_command(line),
     }
 }
@@ -88,7 +88,7 @@ fn asks_for_json(args: &[OsString]) -> bool {
     let flag = |pair: &[OsString]| pair[0] == "--log-format" && pair[1] == "json";
     let by_flag = args.windows(2).any(flag) || args.iter().any(|arg| arg == "--log-format=json");
     let in_environment = || std::env::var(variable_of("log_format")).is_ok_and(|format| format.trim() == "json");
-    (by_flag || in_environment()) && help::command_in(args).is_none_or(|command| command == "run")
+    (by_flag || in_environment()) && help::command_in(args, &command()).is_none_or(|command| command == "run")
 }
 
 /// Runs a command other than the server itself.

@@ -109,7 +109,7 @@ test('what is no backup, or one of a newer castway, is refused, and the data sta
     await refused(server, restoring(newer), /is of a newer castway: it has schema step 9999/);
     const ordinary = copy('ordinary.db', sql('DROP TABLE backup'));
     await refused(server, restoring(ordinary), /but no backup that castway has made/);
-    const escaping = copy('escaping.db', sql("INSERT INTO backup_files VALUES ('tls/../../stolen', 'x')"));
+    const escaping = copy('escaping.db', sql("INSERT INTO backup_files VALUES ('tls/../../stolen', x'78')"));
     await refused(server, restoring(escaping), /"tls\/\.\.\/\.\.\/stolen", which can't be in a data folder/);
     const damaged = copy('damaged.db', (file) => {
       const bytes = readFileSync(file);

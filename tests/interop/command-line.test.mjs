@@ -155,6 +155,21 @@ test('a full disk is a sentence', { skip: process.getuid() !== 0 }, async () => 
   }
 });
 
+test('colors are for terminals, unless a variable forces or forbids them', async () => {
+  for (const [env, colored] of [[{}, false], [{ CLICOLOR_FORCE: '1' }, true], [{ CLICOLOR_FORCE: '1', NO_COLOR: '1' }, false]]) {
+    const { stdout } = await run(['-h'], { env });
+    assert.equal(stdout.includes('\x1b['), colored, JSON.stringify(env));
+  }
+});
+
+test('usage lines show no setting of the environment or of .env', async () => {
+  const cwd = newFolder({ '.env': 'CASTWAY_REALM=of-the-file\n' });
+  for (const args of [['user'], ['user', 'add', '-h'], ['-h'], ['--help'], ['backup']]) {
+    const { stdout, stderr } = await run(args, { cwd, env: { CASTWAY_REALM: 'of-the-environment', CASTWAY_STATIC_AUTH_SECRET: 'hunter2-0123456789' } });
+    assert.doesNotMatch(stdout + stderr, /of-the-|hunter2/, args.join(' '));
+  }
+});
+
 test('config check names each problem with its line, hides secrets, and starts and writes nothing', async () => {
   const cwd = newFolder({ '.env': '# settings\nCASTWAY_GRACE=soon\nCASTWAY_REALN=x\nCASTWAY_API_KEYS=hunter2-0123456789\nCASTWAY_CERT=gone.pem\nCASTWAY_PKEY=gone.pem\n' });
   const env = { CASTWAY_TURN_ADDR: '127.0.0.1:8080', CASTWAY_HTTP_ADDR: '127.0.0.1:8080', CASTWAY_STATIC_AUTH_SECRET_FILE: 'none' };

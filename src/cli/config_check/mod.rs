@@ -18,8 +18,7 @@ use findings::Findings;
 pub(super) enum Command {
     /// Say what is wrong with the settings, which values are in force, and where each came from
     ///
-    /// Say what is wrong with the settings, which values are in force, and where each came from. Secrets are not shown. The exit status is 64
-    /// where a server would not start with these settings, and 0 otherwise.
+    /// Secrets are not shown. The exit status is 64 where a server would not start with these settings, and 0 otherwise.
     Check(Check),
 }
 
@@ -45,11 +44,11 @@ pub(super) fn run(Command::Check(arguments): &Command, installation: &Installati
 
 /// Where the search for the installation failed.
 pub(super) fn without_installation(Command::Check(arguments): &Command, error: CliError) -> Result<(), CliError> {
-    match error {
-        CliError::Usage(why) if arguments.json => {
-            print_json(&Findings::only(why))?;
-            Err(CliError::ReportedUsage)
-        }
-        error => Err(error),
+    if let CliError::Usage(why) = &error
+        && arguments.json
+    {
+        print_json(&Findings::only(why.clone()))?;
+        return Err(CliError::ReportedUsage);
     }
+    Err(error)
 }

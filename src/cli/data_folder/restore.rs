@@ -81,7 +81,14 @@ async fn read(part: &Path) -> anyhow::Result<BackupRecord> {
         }
         OpenError::Missing { .. } | OpenError::NotADatabase { .. } => anyhow!("the file is no backup that castway has made"),
         OpenError::Damaged { cause, .. } => anyhow!("the backup is damaged ({cause}): take another one"),
-        error => error.into(),
+        error @ (OpenError::Denied { .. }
+        | OpenError::ReadOnly { .. }
+        | OpenError::Link { .. }
+        | OpenError::NotAFolder { .. }
+        | OpenError::Locked { .. }
+        | OpenError::Full { .. }
+        | OpenError::Disk { .. }
+        | OpenError::Other { .. }) => error.into(),
     })?;
     let taken = async {
         if let Some(damage) = store.damage().await? {
@@ -113,7 +120,8 @@ fn refuse_newer(folder: &Path, record: &BackupRecord) -> anyhow::Result<()> {
     let last = database_files().filter_map(|file| modified(&file)).max();
     let last = last.map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs());
     let made_at = u64::try_from(record.made_at).unwrap_or_default();
-    match last.filter(|last| *last > made_at) {
+    // A change within the same second may be a later one.
+    match last.filter(|last| *last >= made_at) {
         Some(last) => bail!(
             "the backup was made at {}, and the data folder has been written to since then, at {} for the last time: --force restores the \
              backup anyway, and keeps the present data aside",
