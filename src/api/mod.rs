@@ -22,7 +22,6 @@ mod metrics;
 pub mod openapi;
 mod operator;
 pub mod passwords;
-mod problem;
 mod providers;
 pub mod router;
 mod sign_in;

@@ -22,9 +22,9 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests need a [`crate::http::client_info::ClientInfo`] in their extensions.
 pub fn router(state: Arc<ApiState>) -> Router {
     Router::new()
-        .route("/turn", get(turn_credentials::issue).post(turn_credentials::issue))
-        .route(params::ICE_CONFIG_PATH, get(ice_config::issue).post(ice_config::issue))
-        .route(params::TURN_PATH, get(ice_config::issue_turn).post(ice_config::issue_turn))
+        .route("/turn", get(turn_credentials::get).post(turn_credentials::post))
+        .route(params::ICE_CONFIG_PATH, get(ice_config::get).post(ice_config::post))
+        .route(params::TURN_PATH, get(ice_config::get_turn).post(ice_config::post_turn))
         .route("/api/info", get(info::info))
         .route("/api/usage", get(usage::usage))
         .route("/api/sign-in", post(sign_in::sign_in))
