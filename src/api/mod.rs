@@ -12,6 +12,7 @@
 //! hold an API key.
 
 mod acme_challenge;
+mod docs;
 pub mod error;
 mod health;
 mod ice_config;

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{health, ice_config, info, metrics, sign_in, turn_credentials, usage};
+use super::{docs, health, ice_config, info, metrics, sign_in, turn_credentials, usage};
 
 /// The operations of [`super::router::router`], without those of other layers.
 #[derive(Debug, OpenApi)]
@@ -19,5 +19,8 @@ use super::{health, ice_config, info, metrics, sign_in, turn_credentials, usage}
     health::alive,
     health::ready,
     metrics::metrics,
+    docs::index,
+    docs::openapi,
+    docs::asyncapi,
 ))]
 pub struct Description;

@@ -186,6 +186,12 @@ fn answer(status: u16, retry_after: Option<u64>, body: &impl Serialize) -> Respo
     response
 }
 
+/// Whether a path is one of the REST API, whose errors are problems whoever makes them.
+#[must_use]
+pub fn is_api(path: &str) -> bool {
+    matches!(path, "/api" | "/turn") || ["/api/", "/check/", "/v1alpha/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
 /// RFC 9457 §3.1.1: a type that leads nowhere is a tag URI (RFC 4151) rather than a URL.
 fn kind(name: &str) -> String {
     format!("tag:castway.example,2026:{name}")

@@ -302,7 +302,7 @@ mod tests {
         assert_eq!((response.status(), &response.headers()[header::CACHE_CONTROL]), (StatusCode::PERMANENT_REDIRECT, &NO_STORE));
         assert_eq!(response.headers()[header::LOCATION], target);
         let body: serde_json::Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
-        assert_eq!((&body["error"], &body["url"]), (&json!("HttpsRequired"), &json!("https://cast.example.org/turn")));
+        assert_eq!((&body["error"], &body["url"]), (&"HttpsRequired".into(), &"https://cast.example.org/turn".into()));
         assert!(
             body["message"].as_str().unwrap().contains(" https://cast.example.org/turn.") && !body.to_string().contains("secret")
         );
