@@ -59,15 +59,20 @@ pub struct TurnReply<'a> {
 #[expect(dead_code, reason = "it describes what CredentialRequest reads")]
 pub(super) struct CredentialFields {
     /// Whose credentials; the relay counts what they use for this name.
-    #[schema(example = "alice", min_length = 1, max_length = 128, nullable = false)]
-    username: Option<String>,
+    #[schema(
+        example = "alice",
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$"
+    )]
+    username: String,
     /// The password of this user of the server.
     #[schema(format = Password, nullable = false)]
     password: Option<String>,
     #[schema(inline, nullable = false)]
     service: Option<Service>,
     /// How long the credentials should be valid, in whole seconds. The server shortens what is longer than `CASTWAY_TTL`.
-    #[schema(value_type = Option<String>, pattern = "^-?[0-9]+$", example = "3600", nullable = false)]
+    #[schema(value_type = Option<String>, pattern = "^(-?[0-9]+)?$", example = "3600", nullable = false)]
     ttl: Option<String>,
     /// An API key.
     #[schema(nullable = false)]
@@ -118,9 +123,9 @@ enum Proof {
     operation_id = "turnCredentials",
     tag = "credentials",
     params(
-        ("username" = String, Query, description = "Whose credentials.", min_length = 1, max_length = 128, example = "alice"),
+        ("username" = String, Query, description = "Whose credentials.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "alice"),
         ("service" = inline(Option<Service>), Query, description = "Always `turn`."),
-        ("ttl" = Option<String>, Query, description = "How long the credentials should be valid, in whole seconds.", pattern = "^-?[0-9]+$", example = "3600"),
+        ("ttl" = Option<String>, Query, description = "How long the credentials should be valid, in whole seconds.", pattern = "^(-?[0-9]+)?$", example = "3600"),
         ("key" = Option<String>, Query, description = "An API key. It may come more than once, and as a bearer token."),
         ("api" = Option<String>, Query, description = "The same as `key`."),
     ),

@@ -123,8 +123,15 @@ pub(super) struct AnalyticsEvent {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes a request")]
 struct AnalyticsDetails {
-    /// A number or a name.
-    #[schema(value_type = u32, example = 3)]
-    event_type: u32,
+    event_type: AnalyticsKind,
     event_time_ms: f64,
+}
+
+/// The kind of an event, by number or by name.
+#[derive(Debug, ToSchema)]
+#[schema(untagged)]
+#[expect(dead_code, reason = "it describes a request")]
+enum AnalyticsKind {
+    Number(f64),
+    Name(String),
 }

@@ -283,7 +283,7 @@ fn end(
     responses(
         (status = 200, description = "The report is taken.", body = ReportAnswer),
         (status = 400, description = "`malformed_payload`: the body is no report.", body = CodedProblem),
-        (status = 404, description = "`unknown_client`: no such client is in the room. Without a body: a name is not valid.", body = CodedProblem),
+        (status = 404, description = "`unknown_client`: no such client is in the room.", body = CodedProblem),
         (status = 409, description = "`no_report`: there is no report that could be shown.", body = CodedProblem),
         (status = 413, description = "`payload_too_large`: the body is too long.", body = CodedProblem),
         (status = 429, description = "`rate_limited`: wait as long as `retryAfter` says.", body = CodedProblem),
@@ -293,10 +293,13 @@ async fn report(
     State(server): State<Arc<RoomServer>>,
     Extension(from): Extension<ClientInfo>,
     local: Option<Extension<LocalAddress>>,
-    MemberPath { room, client }: MemberPath,
+    member: Result<MemberPath, StatusCode>,
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let Ok(MemberPath { room, client }) = member else {
+        return report_failed(StatusCode::NOT_FOUND, "unknown_client", "the room or the client has no valid name", None);
+    };
     if let Err(wait) = server.gateway.check_signal(from.address) {
         let message = "too many requests from this address; wait before you try again";
         return report_failed(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, Some(wait));

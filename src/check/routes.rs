@@ -55,14 +55,14 @@ pub struct Description;
 #[derive(Deserialize, ToSchema)]
 struct StartBody {
     /// The key that `castway doctor` or `/admin` has shown.
-    #[schema(example = "7F3K-QX2M")]
+    #[schema(example = "7F3KQX2MAB")]
     key: String,
 }
 
 #[derive(Deserialize, ToSchema)]
 struct JoinBody {
     /// What the first device shows.
-    #[schema(example = "481 516")]
+    #[schema(example = "4815")]
     digits: String,
 }
 
@@ -100,7 +100,7 @@ struct StartedReply<'a> {
     paths: &'a [PathTest],
     /// For the second device; only the first one gets them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "481516")]
+    #[schema(nullable = false, example = "4815")]
     digits: Option<&'a str>,
     /// The test of the relayed ports, if one is due.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::whole;
+
 /// Bytes of a report in JSON.
 pub const MAX_REPORT_BYTES: usize = 16 * 1024;
 /// ICE servers in one report.
@@ -37,7 +39,7 @@ pub struct Report {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub kbps: Option<f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub bytes: Option<u64>,
     #[serde(default)]
@@ -91,11 +93,11 @@ pub enum Protocol {
 pub struct ServerReport {
     #[schema(max_length = 200, example = "turn:cast.example.org:3478?transport=udp")]
     pub url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::number")]
     #[schema(maximum = 10_000)]
     pub candidates: u32,
     /// The browser's `icecandidateerror` code: 701 for no answer, otherwise a STUN code.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 300, maximum = 799)]
     pub code: Option<u16>,
     #[serde(default)]
@@ -109,12 +111,16 @@ pub struct ServerReport {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
 pub struct CandidateCounts {
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 10_000)]
     pub host: u32,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 10_000)]
     pub srflx: u32,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 10_000)]
     pub prflx: u32,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 10_000)]
     pub relay: u32,
 }
@@ -122,10 +128,13 @@ pub struct CandidateCounts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
 pub struct CheckCounts {
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub sent: u64,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub received: u64,
+    #[serde(deserialize_with = "whole::number")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     pub answered: u64,
 }
@@ -155,7 +164,7 @@ pub struct PathResult {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 86_400_000)]
     pub ms: Option<f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 300, maximum = 799)]
     pub code: Option<u16>,
     #[serde(default)]
@@ -179,7 +188,9 @@ pub enum PathKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RangeResult {
+    #[serde(deserialize_with = "whole::number")]
     pub sent: u32,
+    #[serde(deserialize_with = "whole::number")]
     pub arrived: u32,
     /// The relay refuses this device's address as a peer (403): nothing is known about the firewall.
     #[serde(default)]

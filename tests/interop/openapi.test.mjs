@@ -1,10 +1,13 @@
 // The descriptions of the APIs, where a setting serves them; and the errors of the REST API, which are problems (RFC 9457) whoever makes them.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { Channel } from './support/apprtc.mjs';
+import { newKey } from './support/check.mjs';
+import { closeAll, connect } from './support/clients.mjs';
+import { committed, problems, problemsOfAnswer, problemsOfEvent } from './support/described.mjs';
+import { exchange, pair } from './support/dialects.mjs';
 import { startServer, withServer } from './support/server.mjs';
 
-const committed = (name) => JSON.parse(readFileSync(new URL(`../../docs/api/${name}.json`, import.meta.url)));
 const FOREIGN = 'https://front.example.org';
 const ask = async (server, path, init) => {
   const response = await fetch(`${server.url}${path}`, { redirect: 'manual', ...init });
@@ -123,4 +126,124 @@ describe('errors are problems', () => {
     assert.equal(answer.headers.get('content-type'), 'application/json');
     assert.deepEqual([(await ask(server, '/join/a%20b', { method: 'POST' })).status, (await ask(server, '/join/a')).status], [404, 405]);
   });
+});
+
+describe('answers and events are as they are described', () => {
+  const KEY = { authorization: 'Bearer a-key-of-sixteen-or-more' };
+  const openapi = committed('openapi');
+  const asyncapi = committed('asyncapi');
+  let server;
+  before(async () => {
+    server = await startServer({ CASTWAY_API_DOCS: 'true', CASTWAY_API_KEYS: 'a-key-of-sixteen-or-more', CASTWAY_CAST_ACCESS: 'users' });
+    await server.addUser('alice');
+  });
+  after(() => {
+    closeAll();
+    return server?.stop();
+  });
+
+  const seen = new Set();
+  // Asks, and returns the body of the answer, which has to be the described one.
+  async function call(method, template, { path = template, query = '', body, headers = {}, status = 200 } = {}) {
+    const sent = typeof body === 'object' && !(body instanceof URLSearchParams) ? JSON.stringify(body) : body;
+    const kind = typeof body === 'object' && sent !== body ? { 'content-type': 'application/json' } : {};
+    const answer = await ask(server, path + query, { method, body: sent, headers: { ...kind, ...headers } });
+    const type = answer.headers.get('content-type');
+    const text = /json/.test(type) ? answer.json() : answer.text;
+    assert.equal(answer.status, status, `${method} ${path}: ${answer.text.slice(0, 300)}`);
+    assert.deepEqual(problemsOfAnswer(openapi, method, template, { status, type, body: text }), []);
+    seen.add(`${method} ${template}`);
+    return text;
+  }
+
+  test('credentials, facts and usage', async () => {
+    await call('GET', '/turn', { query: '?username=alice&ttl=60' });
+    await call('POST', '/turn', { body: new URLSearchParams({ username: 'alice' }) });
+    await call('POST', '/turn', { body: { username: 'alice', password: 'alice-password-1' } });
+    await call('POST', '/turn', { body: {}, status: 400 });
+    for (const method of ['GET', 'POST']) {
+      const { iceServers } = await call(method, '/v1alpha/iceconfig', { query: '?tt=udp' });
+      assert.ok(iceServers.length > 0);
+      await call(method, '/v1alpha/iceconfig', { query: '?tt=none' });
+      await call(method, '/v1alpha/turn');
+    }
+    for (const path of ['/api/info', '/healthz', '/readyz', '/metrics', '/params', '/api/docs', '/api/docs/openapi.json', '/api/docs/asyncapi.json']) {
+      await call('GET', path);
+    }
+    await call('GET', '/api/usage', { headers: KEY, query: '?months=1' });
+    await call('GET', '/api/usage', { status: 401 });
+    await call('POST', '/api/sign-in', { body: { name: 'alice', password: 'alice-password-1' } });
+    await call('POST', '/api/sign-in', { body: { name: 'alice', password: 'wrong' }, status: 401 });
+  });
+
+  test('a check with two devices', async () => {
+    const { session, digits } = await call('POST', '/check/start', { body: { key: await newKey(server) } });
+    const second = await call('POST', '/check/join', { body: { digits } });
+    await call('POST', '/check/signal', { body: { session, data: 'hello' } });
+    assert.deepEqual((await call('POST', '/check/poll', { body: { session: second.session, peer: true } })).messages, ['hello']);
+    const report = { paths: [{ kind: 'udp', url: 'turn:127.0.0.1:3478?transport=udp', code: 701 }] };
+    await call('POST', '/check/result', { body: { session, report } });
+  });
+
+  test('a call of AppRTC, and what Collider delivers', async () => {
+    const join = (status, room = 'described') => call('POST', '/join/{room}', { path: `/join/${room}`, status });
+    const { params } = await join(200);
+    const { client_id: second, wss_url: url } = (await join(200)).params;
+    assert.equal((await join(200)).result, 'FULL');
+    await call('POST', '/join/{room}', { path: '/join/a%20b', status: 404 });
+    const of = (action, client) => ({ path: `/${action}/described/${client}` });
+    const channel = await Channel.open(url);
+    channel.register('described', second);
+    await call('POST', '/message/{room}/{client}', { ...of('message', params.client_id), body: 'hello' });
+    const frame = await channel.next();
+    assert.equal(frame.msg, 'hello');
+    assert.deepEqual(problems(asyncapi, asyncapi.components.messages.colliderDelivery.payload, frame), []);
+    await call('POST', '/report/{room}/{client}', { ...of('report', params.client_id), body: { outcome: 'gathered', bytes: 7.0 } });
+    await call('POST', '/report/{room}/{client}', { ...of('report', 'nobody'), body: { outcome: 'gathered' }, status: 404 });
+    await call('POST', '/report/{room}/{client}', { ...of('report', '__proto__'), body: { outcome: 'gathered' }, status: 404 });
+    await call('POST', '/leave/{room}/{client}', of('leave', params.client_id));
+    await call('POST', '/bye/{room}/{client}', of('bye', second));
+    await call('POST', '/a', { body: { type: 'event', request_time_ms: 1, event: { event_type: 3, event_time_ms: 2 } } });
+    channel.socket.close();
+    await channel.gone;
+  });
+
+  test('every operation was asked for', () => {
+    const all = Object.entries(openapi.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`));
+    assert.deepEqual(all.filter((one) => !seen.has(one)), []);
+  });
+
+  for (const [tvDialect, casterDialect] of [['A', 'A'], ['B', 'B'], ['A', 'B'], ['B', 'A']]) {
+    test(`the events of a cast, dialect ${casterDialect} to ${tvDialect}`, async () => {
+      await withServer({}, async (open) => {
+        const sent = [];
+        const peer = async () => {
+          const one = await connect(open);
+          const { emit } = one.socket;
+          one.socket.emit = (name, ...args) => {
+            const record = { name, args: args.filter((arg) => typeof arg !== 'function') };
+            sent.push(record);
+            const listened = args.map((arg) => (typeof arg === 'function' ? (...answer) => arg(...(record.answer = answer)) : arg));
+            return emit.call(one.socket, name, ...listened);
+          };
+          return one;
+        };
+        const [tv, caster] = [await peer(), await peer()];
+        const { code } = await pair(tv, tvDialect, caster, casterDialect, { acks: true, username: 'guest' });
+        await exchange(tv, tvDialect, caster, casterDialect, { acks: true });
+        await caster.ask('CAST_REPORT', { outcome: 'connected', route: 'direct' });
+        await caster.ask('CAST_STATE', { paused: true });
+        await caster.ask('CHECK_CODE', code);
+        await caster.ask('CHECK_CODE', 'WRONG1');
+        await tv.ask('END_CAST');
+        tv.emit('CLIENT_OFFER_TO_SERVER', 'v=0');
+        await tv.nextArgs('CAST_ERROR');
+        await caster.settle();
+        const heard = [tv, caster].flatMap(({ log }) => log.map(([name, ...args]) => problemsOfEvent(asyncapi, 'cast', 'send', name, args)));
+        assert.deepEqual(heard.flat(), []);
+        assert.deepEqual(sent.flatMap(({ name, args, answer }) => problemsOfEvent(asyncapi, 'cast', 'receive', name, args, answer)), []);
+        closeAll();
+      });
+    });
+  }
 });
