@@ -15,10 +15,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 use url::form_urlencoded;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::error::ApiError;
 use super::keys::bearer;
@@ -54,10 +55,16 @@ pub struct TurnReply<'a> {
     uris: Vec<String>,
 }
 
-/// The fields of a body, which are also those of a query, except the password.
+impl<'a> TurnReply<'a> {
+    pub fn new(issued: &'a Credentials, uris: Vec<String>) -> Self {
+        Self { username: &issued.username, password: issued.password.expose(), ttl: issued.ttl.as_secs(), uris }
+    }
+}
+
+/// The fields of a form, which are also those of a query, except the password. An empty field counts as a missing one.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what CredentialRequest reads")]
-pub(super) struct CredentialFields {
+pub(super) struct CredentialForm {
     /// Whose credentials; the relay counts what they use for this name.
     #[schema(
         example = "alice",
@@ -69,10 +76,11 @@ pub(super) struct CredentialFields {
     /// The password of this user of the server.
     #[schema(format = Password, nullable = false)]
     password: Option<String>,
-    #[schema(inline, nullable = false)]
-    service: Option<Service>,
+    /// `turn`.
+    #[schema(pattern = "^(turn)?$", example = "turn", nullable = false)]
+    service: Option<String>,
     /// How long the credentials should be valid, in whole seconds. The server shortens what is longer than `CASTWAY_TTL`.
-    #[schema(value_type = Option<String>, pattern = "^(-?[0-9]+)?$", example = "3600", nullable = false)]
+    #[schema(pattern = "^(-?[0-9]+)?$", example = "3600", nullable = false)]
     ttl: Option<String>,
     /// An API key.
     #[schema(nullable = false)]
@@ -82,17 +90,49 @@ pub(super) struct CredentialFields {
     api: Option<String>,
 }
 
+/// The fields of a JSON body: those of a form. `null` counts as a missing field.
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it describes a field")]
-enum Service {
-    Turn,
+#[expect(dead_code, reason = "it describes what CredentialRequest reads")]
+pub(super) struct CredentialObject {
+    /// Whose credentials; the relay counts what they use for this name.
+    #[schema(
+        example = "alice",
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$"
+    )]
+    username: String,
+    /// The password of this user of the server.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// `turn`.
+    #[schema(pattern = "^(turn)?$", example = "turn")]
+    service: Option<String>,
+    #[schema(schema_with = ttl_schema, required = false)]
+    ttl: Option<Value>,
+    /// API keys.
+    key: Option<RequestKeys>,
+    /// The same as `key`.
+    api: Option<RequestKeys>,
 }
 
-impl<'a> TurnReply<'a> {
-    pub fn new(issued: &'a Credentials, uris: Vec<String>) -> Self {
-        Self { username: &issued.username, password: issued.password.expose(), ttl: issued.ttl.as_secs(), uris }
-    }
+/// Whole seconds, as a number or as text.
+fn ttl_schema() -> Schema {
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(-?[0-9]+)?$"));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let description = "How long the credentials should be valid, in whole seconds, as a number or as text. The server shortens what is longer \
+                       than `CASTWAY_TTL`.";
+    OneOfBuilder::new().item(number).item(text).item(null).description(Some(description)).into()
+}
+
+/// One API key, or several.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes a field")]
+enum RequestKeys {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// The fields of a request, from its query, its headers and its body.
@@ -124,7 +164,7 @@ enum Proof {
     tag = "credentials",
     params(
         ("username" = String, Query, description = "Whose credentials.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "alice"),
-        ("service" = inline(Option<Service>), Query, description = "Always `turn`."),
+        ("service" = Option<String>, Query, description = "`turn`.", pattern = "^(turn)?$", example = "turn"),
         ("ttl" = Option<String>, Query, description = "How long the credentials should be valid, in whole seconds.", pattern = "^(-?[0-9]+)?$", example = "3600"),
         ("key" = Option<String>, Query, description = "An API key. It may come more than once, and as a bearer token."),
         ("api" = Option<String>, Query, description = "The same as `key`."),
@@ -155,7 +195,7 @@ pub(super) async fn get(
     path = "/turn",
     operation_id = "turnCredentialsByForm",
     tag = "credentials",
-    request_body(content((CredentialFields = "application/x-www-form-urlencoded"), (CredentialFields = "application/json")), description = "At most 8 KiB."),
+    request_body(content((CredentialForm = "application/x-www-form-urlencoded"), (CredentialObject = "application/json")), description = "At most 8 KiB."),
     responses(
         (status = 200, description = "The credentials.", body = TurnReply),
         (status = 400, description = "`AppError`: there is no username. `BadRequest`: the body can not be read, or a field has a wrong value, or comes twice with different ones.", body = Problem),
@@ -248,7 +288,7 @@ impl CredentialRequest {
             match value {
                 Value::Null => {}
                 Value::String(text) => self.put(&name, text)?,
-                Value::Number(number) if name == "ttl" => self.put(&name, number.to_string())?,
+                Value::Number(number) if name == "ttl" => self.put(&name, ttl_text(&number))?,
                 Value::Array(keys) if matches!(name.as_str(), "key" | "api") => {
                     for key in keys {
                         self.keys.push(Secret::new(key.as_str().ok_or_else(wrong)?.to_owned()));
@@ -351,6 +391,12 @@ fn scope_of_stranger(api: &ApiState, username: &str) -> Scope {
     }
 }
 
+/// JSON Schema takes 60.0 for a whole number, and programs whose numbers are all floating send that.
+fn ttl_text(number: &Number) -> String {
+    let whole = number.as_f64().filter(|seconds| number.is_f64() && seconds.fract() == 0.0);
+    whole.map_or_else(|| number.to_string(), |seconds| format!("{seconds:.0}"))
+}
+
 fn given_twice(field: &str) -> ApiError {
     ApiError::BadRequest(format!("The field {field} is there twice with different values."))
 }
@@ -385,6 +431,7 @@ mod tests {
         let json = Some("application/json");
         assert_eq!(read("", json, r#"{"username":"alice","ttl":60,"key":["one"],"other":{}}"#).unwrap(), query);
         assert_eq!(read("username=alice", json, r#"{"username":"alice","ttl":"60","api":"one"}"#).unwrap(), query);
+        assert_eq!(read("", json, r#"{"username":"alice","ttl":6e1,"key":"one","api":null}"#).unwrap(), query);
     }
 
     #[test]

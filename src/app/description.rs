@@ -219,6 +219,24 @@ mod tests {
     }
 
     #[test]
+    fn what_both_descriptions_describe_is_the_same() {
+        let openapi = openapi(&BasePath::default());
+        let mut asyncapi: Value = serde_json::from_str(ASYNCAPI).unwrap();
+        let report = asyncapi["components"]["schemas"]["Report"]["properties"].as_object_mut().unwrap();
+        assert!(report.remove("send").is_some(), "an event has it in the report, and the REST API in the query");
+        let asyncapi = asyncapi["components"]["schemas"].as_object().unwrap();
+        let common: Vec<&str> = asyncapi
+            .iter()
+            .filter(|(name, _)| !openapi["components"]["schemas"][name].is_null())
+            .map(|(name, _)| &**name)
+            .collect();
+        assert!(common.contains(&"Report") && common.contains(&"VerdictReply"), "{common:?}");
+        for name in common {
+            assert_eq!(asyncapi[name], openapi["components"]["schemas"][name], "{name} in docs/api/asyncapi.json");
+        }
+    }
+
+    #[test]
     fn both_descriptions_have_the_version_of_the_server() {
         let version = |json: &str| serde_json::from_str::<Value>(json).unwrap()["info"]["version"].clone();
         let docs = descriptions(&BasePath::default());

@@ -1,6 +1,6 @@
 //! The answers of the room server, and what the description of the API says about them. The original's clients fix their form.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::diagnosis::words::VerdictReply;
@@ -128,8 +128,8 @@ struct AnalyticsDetails {
 }
 
 /// The kind of an event, by number or by name.
-#[derive(Debug, ToSchema)]
-#[schema(untagged)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
 #[expect(dead_code, reason = "it describes a request")]
 enum AnalyticsKind {
     Number(f64),

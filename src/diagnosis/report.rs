@@ -54,7 +54,7 @@ pub struct Report {
     pub checks: Option<CheckCounts>,
     /// The browser's `iceConnectionState`.
     #[serde(default)]
-    #[schema(max_length = 20)]
+    #[schema(max_length = 20, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u202A-\\u202E\\u2066-\\u2069]*$")]
     pub ice: String,
     /// Since the page began to connect.
     #[serde(default)]
@@ -91,7 +91,11 @@ pub enum Protocol {
 /// What came of one URL of an ICE server.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
 pub struct ServerReport {
-    #[schema(max_length = 200, example = "turn:cast.example.org:3478?transport=udp")]
+    #[schema(
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u202A-\\u202E\\u2066-\\u2069]*$",
+        example = "turn:cast.example.org:3478?transport=udp"
+    )]
     pub url: String,
     #[serde(default, deserialize_with = "whole::number")]
     #[schema(maximum = 10_000)]
@@ -101,7 +105,7 @@ pub struct ServerReport {
     #[schema(minimum = 300, maximum = 799)]
     pub code: Option<u16>,
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u202A-\\u202E\\u2066-\\u2069]*$")]
     pub text: Option<String>,
     #[serde(default)]
     #[schema(minimum = 0, maximum = 86_400_000)]
@@ -158,7 +162,11 @@ pub struct CheckReport {
 #[serde(rename_all = "camelCase")]
 pub struct PathResult {
     pub kind: PathKind,
-    #[schema(max_length = 200, example = "turn:cast.example.org:3478?transport=udp")]
+    #[schema(
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u202A-\\u202E\\u2066-\\u2069]*$",
+        example = "turn:cast.example.org:3478?transport=udp"
+    )]
     pub url: String,
     /// Milliseconds until the candidate was there; `None`: there was none.
     #[serde(default)]
@@ -168,7 +176,7 @@ pub struct PathResult {
     #[schema(minimum = 300, maximum = 799)]
     pub code: Option<u16>,
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u202A-\\u202E\\u2066-\\u2069]*$")]
     pub text: Option<String>,
     /// The browser can't test it (an old TV without TURN over TLS, say).
     #[serde(default)]

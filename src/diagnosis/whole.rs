@@ -27,6 +27,11 @@ impl<T: TryFrom<u64>> Visitor<'_> for Whole<T> {
         f.write_str("a whole number that is not negative")
     }
 
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        let unsigned = u64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))?;
+        self.visit_u64(unsigned)
+    }
+
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
         T::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
     }
@@ -52,6 +57,10 @@ impl<T: TryFrom<u64>> Visitor<'_> for Optional<T> {
 
     fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
         Ok(None)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Option<T>, E> {
+        Whole(PhantomData).visit_i64(number).map(Some)
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Option<T>, E> {
