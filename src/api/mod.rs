@@ -12,6 +12,7 @@
 //! hold an API key.
 
 mod acme_challenge;
+mod docs;
 pub mod error;
 mod health;
 mod ice_config;
@@ -22,7 +23,6 @@ mod metrics;
 pub mod openapi;
 mod operator;
 pub mod passwords;
-mod problem;
 pub mod providers;
 pub mod router;
 mod sign_in;

@@ -28,6 +28,7 @@ mod bans;
 mod build;
 mod checks;
 mod cors;
+mod description;
 mod facts;
 mod flows;
 mod hooks;
