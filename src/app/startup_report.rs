@@ -123,7 +123,8 @@ impl App {
     }
 
     fn report_listeners(&self, report: &mut Report) {
-        let secure: Vec<String> = [self.listeners.wanted_https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
+        let secure: Vec<String> =
+            [self.listeners.wanted_https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
         if !secure.is_empty() {
             report.line("TLS", &format!("{} (pages, signaling and TURN)", secure.join(", ")));
         }
