@@ -80,7 +80,8 @@ describe('schemathesis', () => {
     ['somebody with an API key', 'key', ['-n', '15', '--exclude-path', '/check/poll', '--exclude-tag', 'providers', '-H', `Authorization: Bearer ${KEY}`]],
     ['an application with an API key as a token and in the query', 'key', ['-n', '15', '--include-tag', 'providers', ...WITH_PASSWORD.flatMap((path) => ['--exclude-path', path]), '-H', `Authorization: Bearer ${KEY}`]],
     ['an application with an API key as its password', 'key', ['-n', '15', ...WITH_PASSWORD.flatMap((path) => ['--include-path', path]), '--auth', `anything:${KEY}`]],
-    ['a user', 'users', ['-n', '15', '--include-tag', 'credentials', '--auth', 'alice:alice-password-1']],
+    // HTTP Basic names the user, too, so that a request without a username is right, and one with another name is wrong: no schema can say so.
+    ['a user', 'users', ['-n', '15', '--include-tag', 'credentials', '--auth', 'alice:alice-password-1', '--exclude-checks', 'positive_data_acceptance,negative_data_rejection']],
   ]) {
     test(`${what} finds nothing that differs from the description`, async () => {
       await withServer({ ...SETTINGS, CASTWAY_TURN_ACCESS: access, CASTWAY_ICE_ACCESS: access === 'key' ? 'key' : 'open' }, async (server) => {
