@@ -79,12 +79,13 @@ async function typed(debian, args, answers) {
   const ended = once(child, 'close');
   let read = 0;
   for (const [prompt, answer] of answers) {
-    await until(`${prompt} in ${output}`, () => {
+    const asked = () => {
       const found = output.slice(read).search(prompt);
       if (found < 0) return false;
       read += found + 1;
       return true;
-    });
+    };
+    await until(`it asks for ${prompt}`, asked, Boolean, { show: () => output });
     child.stdin.write(`${answer}\n`);
   }
   const [status] = await ended;
