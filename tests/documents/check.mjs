@@ -62,13 +62,16 @@ function checkLinks(path) {
   }
 }
 
-// Every link of the book's pages leads to a file or an anchor of the book, or to another server; nothing is loaded from elsewhere.
+// Every link of the book's pages leads to a file or an anchor of the book, or to another server; nothing is loaded from elsewhere. Chinese text has
+// its language, without which browsers choose Japanese forms of characters.
 function checkBook(book) {
   const pages = readdirSync(book, { recursive: true }).filter((name) => name.endsWith('.html') && !/^(print|toc|404)\.html$/.test(name));
   const ids = new Map(pages.map((name) => [name, new Set([...readFileSync(join(book, name), 'utf8').matchAll(/\bid="([^"]+)"/g)].map(([, id]) => id))]));
   if (pages.length < 10) report(book, `has ${pages.length} pages`);
   for (const page of pages) {
     const html = readFileSync(join(book, page), 'utf8');
+    const [, main] = html.match(/<main>([\s\S]*)<\/main>/) ?? [, ''];
+    if (main.includes('<div lang="zh-CN">') !== /^zh\/|\.zh-CN\./.test(page)) report(page, 'has not the language of its text');
     for (const [, kind, url] of html.matchAll(/<(script|img|link)\b[^>]*?\b(?:src|href)="([^"]+)"/g)) {
       if (/^(https?:)?\/\//.test(url)) report(page, `loads a ${kind} from ${url}`);
     }
