@@ -61,7 +61,7 @@ export class Debian {
     writeFileSync(this.path(CALLS), '');
   }
 
-  async #end() {
+  #end() {
     // What its programs have started in the background, too.
     const { output } = attempt('ip', ['netns', 'pids', this.network]);
     for (const pid of output.match(/^\d+$/gm) ?? []) attempt('kill', ['-KILL', pid]);
