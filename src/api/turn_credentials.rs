@@ -190,6 +190,7 @@ pub(super) async fn get(
 /// TURN credentials for a user, with the fields in the body
 ///
 /// The same as `GET /turn`. Fields may come in the query and in the body; a password comes by HTTP Basic or in the body.
+/// HTTP Basic names the user, too: then `username` may be left out, and must not be another name.
 #[utoipa::path(
     post,
     path = "/turn",
