@@ -170,9 +170,7 @@ mod tests {
         for file in ["src/api/router.rs", "src/api/providers/mod.rs", "src/apprtc/room_server.rs", "src/check/routes.rs"] {
             let text = std::fs::read_to_string(root().join(file)).unwrap();
             let text = text
-                .replace(".route(&of_key(", ".route(")
-                .replace(".route(\"{username}", ".route(\"/v1/turn/keys/{id}/credentials/{username}")
-                .replace(".route(\"generate", ".route(\"/v1/turn/keys/{id}/credentials/generate")
+                .replace("&of_key(\"", "\"/v1/turn/keys/{id}/credentials/")
                 .replace("{*", "{")
                 .replace("params::ICE_CONFIG_PATH", &format!("{:?}", crate::apprtc::params::ICE_CONFIG_PATH))
                 .replace("params::TURN_PATH", &format!("{:?}", crate::apprtc::params::TURN_PATH));
