@@ -1,4 +1,4 @@
-//! The error type of the REST API's handlers: a status and a [`Problem`], except for [`NoUsername`].
+//! The error type of the REST API's handlers: a status and a [`Problem`], except where the name is missing.
 //!
 //! A handler returns [`ApiError`] for anything that it refuses. An `anyhow::Error` from a lower layer becomes
 //! [`ApiError::Internal`], which is logged here and sent without its cause.
@@ -29,7 +29,7 @@ pub(super) struct NoUsername {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Is sent as [`NoUsername`].
+    /// The TURN REST contract fixes the whole answer.
     #[error("Must provide username.")]
     NoUsername,
     #[error("{0}")]

@@ -3,8 +3,8 @@
 //! `CASTWAY_PROVIDER_APIS` turns them on. Each takes an API key of this server where the provider has its own, and answers with
 //! credentials of scope anyone in the provider's shape.
 //!
-//! A request passes through the files in this order: the provider's file reads its key and fields ([`fields`]), [`caller`] counts the
-//! request, checks the key and issues the credentials, and the provider's file writes the answer, or the [`refusal`] in its own words.
+//! A request passes through the files in this order: the provider's file reads its key and fields (`fields`), `caller` counts the
+//! request, checks the key and issues the credentials, and the provider's file writes the answer, or the `refusal` in its own words.
 //!
 //! Invariants: the key is checked before anything else of a request is read; the rate limit is that of `/turn`; nothing is stored for an
 //! answer; no answer holds a key of this server.
