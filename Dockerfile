@@ -1,13 +1,17 @@
-# docker build -t castway . ; how to run it is in compose.yaml.
+# docker build -t castway .
+# docker run -d --name castway -p 8080:8080/tcp -p 3478:3478/udp -v castway:/data -e CASTWAY_TCP_PORT=8080 castway
+# compose.yaml and docs/containers.md have more.
 
-FROM node:22-bookworm-slim AS pages
+# Pages are the same for every processor.
+FROM --platform=$BUILDPLATFORM node:22-bookworm-slim AS pages
 WORKDIR /castway/web
 COPY web/package.json web/package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY web ./
 COPY clients/js/package.json /castway/clients/js/package.json
 COPY clients/js/src /castway/clients/js/src
-RUN npm run build
+# build.rs takes built pages that say so.
+RUN npm run build && echo image >dist/.sources
 
 FROM rust:1-bookworm AS program
 WORKDIR /castway
@@ -19,15 +23,19 @@ COPY --from=pages /castway/web/dist web/dist
 RUN cargo build --release --locked --bin castway && strip target/release/castway \
  && install -d -m 0700 /out/data && install target/release/castway /out/castway
 
-# glibc and nothing else: no shell, no package manager. Its user nonroot is 65532.
+# glibc, certificates of the public authorities and nothing else: no shell, no package manager. Its user nonroot is 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="Castway" \
+      org.opencontainers.image.description="Shows a device's screen on another screen: signaling, TURN relay and pages in one program" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/castway/
 COPY --from=program --chown=nonroot:nonroot /out/data /data
 COPY --from=program /out/castway /usr/local/bin/castway
 ENV CASTWAY_DATA_DIR=/data
 WORKDIR /data
 VOLUME /data
-# Casts and calls need TCP 8080 and 8443 (443 instead with a domain) and UDP 3478. Relayed addresses of clients take no ports.
-EXPOSE 8080/tcp 8443/tcp 5349/tcp 3478/udp 3478/tcp
+# What casts and calls need with CASTWAY_TCP_PORT=8080: one TCP port for everything else, and the relay's. Relayed addresses of clients take none.
+EXPOSE 8080/tcp 3478/udp
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s CMD ["castway", "health"]
 # SIGTERM tells the clients; `docker stop -t` must be longer than CASTWAY_DRAIN.
 ENTRYPOINT ["castway"]

@@ -1,4 +1,5 @@
-//! Builds the pages in `web/` before they are embedded, where they have changed since they were last built.
+//! Builds the pages in `web/` before they are embedded, where they have changed since they were last built. A packaged crate has the
+//! built pages and nothing that they are built from, so that it needs no Node.js.
 
 use std::collections::hash_map::DefaultHasher;
 use std::error::Error;
@@ -19,6 +20,10 @@ const SOURCES: [&str; 7] = [
 ];
 /// In the built pages, the hash of the sources they were built from.
 const STAMP: &str = "web/dist/.sources";
+/// A page that is always there.
+const PAGE: &str = "web/dist/index.html.gz";
+/// Where `cargo package` unpacks a crate, seen from there: the sources that it was packed from.
+const PACKED_FROM: &str = "../../..";
 const LOCK: &str = "web/package-lock.json";
 /// The lock file that `node_modules` was installed from, as tests/run leaves it, too.
 const INSTALLED: &str = "web/node_modules/.installed-lock.json";
@@ -38,8 +43,7 @@ fn build() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={folder}");
     }
     if !Path::new("web/package.json").exists() {
-        // A packaged crate carries the built pages alone.
-        return Ok(());
+        return packaged();
     }
     let sources = sources()?;
     for source in &sources {
@@ -59,6 +63,21 @@ fn build() -> Result<(), Box<dyn Error>> {
     }
     npm(&["run", "build"])?;
     fs::write(STAMP, hash)?;
+    Ok(())
+}
+
+/// `cargo package` and `cargo publish` build what they have packed, so this keeps them from publishing old pages, or none.
+fn packaged() -> Result<(), Box<dyn Error>> {
+    let packed = fs::read_to_string(STAMP).ok().filter(|_| Path::new(PAGE).exists());
+    let Some(packed) = packed else {
+        return Err("this crate was packed without its pages: run `cargo build` before `cargo package`".into());
+    };
+    if Path::new(PACKED_FROM).join("web/package.json").exists() {
+        std::env::set_current_dir(PACKED_FROM)?;
+        if hash(&sources()?)? != packed {
+            return Err("this crate was packed with old pages: run `cargo build` before `cargo package`".into());
+        }
+    }
     Ok(())
 }
 

@@ -75,7 +75,7 @@ async fn main() {
     let acceptor = TlsAcceptor::from(handshakes.config(None, Ipv4Addr::LOCALHOST.into()));
     let router = Router::new().route("/healthz", get(|| async { "ok\n" }));
 
-    let listener = ingress::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").unwrap();
+    let listener = ingress::bind(&Listen::exactly("127.0.0.1:0".parse().unwrap()), "here").unwrap().listener;
     let through = listener.addr;
     let dispatcher = Dispatcher {
         http: HttpServer::new(router.clone(), Ledger::default()),

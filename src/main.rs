@@ -8,7 +8,7 @@ use castway::app::App;
 use castway::app::signals::StopSignals;
 use castway::app::telemetry;
 use castway::cli;
-use castway::config::Config;
+use castway::config::{Config, LogFormat};
 use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
+    let format = config.log.format;
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
         let mut stop = pin!(first_of(StopSignals::listen()?));
@@ -26,8 +27,12 @@ fn serve(config: Config) -> anyhow::Result<()> {
             app = App::build(config) => app?,
             () = &mut stop => return Ok(()),
         };
-        // Ignore a closed standard output and keep serving.
-        writeln!(io::stdout(), "{}", app.startup_report()).ok();
+        let report = app.startup_report();
+        match format {
+            // Ignore a closed standard output and keep serving.
+            LogFormat::Text => drop(writeln!(io::stdout(), "{report}")),
+            LogFormat::Json => telemetry::say_report(&report.title, &report.lines, &report.warnings),
+        }
         app.run(stop).await
     });
     // Nobody waits for the results of look-ups and hashes that still run on threads of their own.

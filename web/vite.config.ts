@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
 import { clientLibrary } from './client-library';
+import { licences } from './licences';
 import { partials } from './partials';
 import { plainScripts } from './plain-scripts';
 
@@ -95,6 +96,7 @@ export default defineConfig({
     scripts.after,
     socketIoClients,
     clientLibrary(sources),
+    licences(),
     compressed,
   ],
   server: {

@@ -34,6 +34,15 @@ pub fn port_taken(protocol: &str, address: SocketAddr, setting: &str) -> String 
     format!("{protocol} {address} is taken by {holder}: {stop}set {setting} to a free port")
 }
 
+/// What lets a program without privileges listen on `port`.
+#[must_use]
+pub fn listen_privilege(port: u16) -> String {
+    format!(
+        "give the program CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or open the ports from {port} up to \
+         every program (sysctl net.ipv4.ip_unprivileged_port_start={port}; Docker: --sysctl with the same)"
+    )
+}
+
 /// A sentence for an IPv6 `address`, which `setting` names, where `error` says that the kernel has no IPv6.
 #[must_use]
 pub fn without_ipv6(address: SocketAddr, setting: &str, error: &io::Error) -> Option<String> {

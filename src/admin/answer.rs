@@ -1,14 +1,15 @@
-//! Answers of the API: JSON that nobody keeps.
+//! Answers of the API: JSON that nobody keeps, and problems.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::FromRequest;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::http::problem::CodedProblem;
 use crate::limits::retry_after;
 use crate::operator::ActError;
 use crate::operator::pages::fitting;
@@ -88,21 +89,14 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut error = json!({"code": self.code(), "message": self.message()});
+        let mut problem = CodedProblem::new(self.status(), self.code(), self.message());
         // The page has sentences of its own for the other codes.
         if let Self::Refused(sentence) | Self::BadRequest(sentence) = &self {
-            error["zh"] = json!(sentence.zh);
+            problem = problem.zh(&sentence.zh);
         }
         let wait = if let Self::TooManyAttempts(wait) = self { Some(retry_after::seconds(wait)) } else { None };
         let wait = wait.or_else(|| (self == Self::Busy).then_some(1));
-        if let Some(wait) = wait {
-            error["retryAfter"] = json!(wait);
-        }
-        let mut response = (self.status(), json(&json!({"error": error}))).into_response();
-        if let Some(wait) = wait {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
-        }
-        response
+        problem.retry_after(wait).into_response()
     }
 }
 
@@ -163,6 +157,8 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for JsonBody
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]

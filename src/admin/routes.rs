@@ -16,6 +16,7 @@ use super::handle::Admin;
 use super::{acts, api, cookie, csrf, events, gate, session};
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::http::problem::CodedProblem;
 use crate::http::{path_slashes, response_bytes};
 use crate::users::credentials::unix_seconds;
 
@@ -65,6 +66,7 @@ impl Admin {
             .route("/admin/api/sign-in", post(sign_in))
             .route("/admin/api/{*unknown}", get(unknown).post(unknown))
             .merge(needs_session)
+            .method_not_allowed_fallback(|| async { CodedProblem::method_not_allowed() })
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .layer(middleware::from_fn(response_bytes::count))
             .layer(overriding(header::CONTENT_SECURITY_POLICY, API_POLICY))

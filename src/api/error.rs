@@ -1,15 +1,14 @@
-//! The error type of the REST API's handlers: a status and `{"error":NAME,"message":TEXT}`.
+//! The error type of the REST API's handlers: a status and a [`Problem`].
 //!
 //! A handler returns [`ApiError`] for anything that it refuses. An `anyhow::Error` from a lower layer becomes
 //! [`ApiError::Internal`], which is logged here and sent without its cause.
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
+use crate::http::problem::Problem;
 use crate::limits::retry_after;
 
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
@@ -61,7 +60,7 @@ impl ApiError {
         }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NoUsername | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -78,8 +77,11 @@ impl IntoResponse for ApiError {
         if let Self::Internal(cause) = &self {
             tracing::error!(cause = format!("{cause:#}"), "a request failed");
         }
-        let body = Json(json!({ "error": self.name(), "message": self.to_string() }));
-        let mut response = (self.status(), [(header::CACHE_CONTROL, "no-store")], body).into_response();
+        let mut problem = Problem::new(self.status(), self.name(), self.to_string());
+        if let Self::TooManyRequests(wait) = &self {
+            problem = problem.retry_after(retry_after::seconds(*wait));
+        }
+        let mut response = problem.into_response();
         match self {
             Self::Unauthorized | Self::NoBearer => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
@@ -88,14 +90,12 @@ impl IntoResponse for ApiError {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, BASIC);
                 response.headers_mut().append(header::WWW_AUTHENTICATE, BEARER);
             }
-            Self::TooManyRequests(wait) => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after::seconds(wait)));
-            }
             Self::NoUsername
             | Self::BadRequest(_)
             | Self::TooLarge
             | Self::Forbidden
             | Self::QuotaReached { .. }
+            | Self::TooManyRequests(_)
             | Self::Internal(_) => {}
         }
         response

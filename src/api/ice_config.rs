@@ -8,8 +8,9 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use serde::Serialize;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::keys::bearer;
@@ -18,18 +19,107 @@ use super::turn_credentials::TurnReply;
 use crate::config::IceAccess;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::http::problem::Problem;
 use crate::turn::Scope;
 use crate::users::Credentials;
 
-/// Responds 200 with `{"lifetimeDuration","iceServers","blockStatus","iceTransportPolicy"}`. The query has `key`, which can also
+/// What AppRTC clients read. Without any server it has `iceServers` alone.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IceConfigReply {
+    /// How long the credentials are valid: seconds, with an `s` behind them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "86400s", nullable = false)]
+    lifetime_duration: Option<String>,
+    ice_servers: Vec<IceConfigServer>,
+    /// Always `NOT_BLOCKED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "NOT_BLOCKED", nullable = false)]
+    block_status: Option<&'static str>,
+    /// Always `all`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "all", nullable = false)]
+    ice_transport_policy: Option<&'static str>,
+}
+
+/// An ICE server, as `RTCPeerConnection` takes it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct IceConfigServer {
+    #[schema(min_items = 1, example = json!(["turn:cast.example.org:3478?transport=udp"]))]
+    urls: Vec<String>,
+    /// Of TURN servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1800000000:call-1", nullable = false)]
+    username: Option<String>,
+    /// Of TURN servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    credential: Option<String>,
+}
+
+/// ICE servers for a call
+///
+/// AppRTC's clients request this; no username is needed. `CASTWAY_ICE_ACCESS=key` lets only callers with an API key have it.
+#[utoipa::path(
+    get,
+    path = "/v1alpha/iceconfig",
+    operation_id = "iceConfig",
+    tag = "credentials",
+    params(
+        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
+        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
+    ),
+    responses(
+        (status = 200, description = "The servers, with credentials for a new name.", body = IceConfigReply),
+        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
+    ),
+    security((), ("bearer" = []), ("key" = [])),
+)]
+pub(super) async fn get(
+    state: State<Arc<ApiState>>,
+    client: Extension<ClientInfo>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    issue(state, client, query, &headers)
+}
+
+/// ICE servers for a call
+///
+/// The same as `GET`: some clients use one, some the other. The body is not read.
+#[utoipa::path(
+    post,
+    path = "/v1alpha/iceconfig",
+    operation_id = "iceConfigByPost",
+    tag = "credentials",
+    params(
+        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
+        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
+    ),
+    responses(
+        (status = 200, description = "The servers, with credentials for a new name.", body = IceConfigReply),
+        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
+    ),
+    security((), ("bearer" = []), ("key" = [])),
+)]
+pub(super) async fn post(
+    state: State<Arc<ApiState>>,
+    client: Extension<ClientInfo>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    issue(state, client, query, &headers)
+}
+
+/// Responds 200 with an [`IceConfigReply`]. The query has `key`, which can also
 /// be a bearer token, and `tt`, the transport to the servers; other fields are ignored.
-pub(super) async fn issue(
+fn issue(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), headers);
     let issued = asked.credentials(&api, &client)?;
     let host = client.host.as_deref();
     // A STUN URL has no transport.
@@ -38,14 +128,66 @@ pub(super) async fn issue(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
 }
 
-/// Responds 200 with `{"username","password","ttl","uris"}`, by the access rules, the rate limit and the query of [`issue`].
-pub(super) async fn issue_turn(
+/// ICE servers for a call, as the clients of 2014 to 2016 expect them
+#[utoipa::path(
+    get,
+    path = "/v1alpha/turn",
+    operation_id = "callCredentials",
+    tag = "credentials",
+    params(
+        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
+        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
+    ),
+    responses(
+        (status = 200, description = "Credentials for a new name.", body = TurnReply),
+        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
+    ),
+    security((), ("bearer" = []), ("key" = [])),
+)]
+pub(super) async fn get_turn(
+    state: State<Arc<ApiState>>,
+    client: Extension<ClientInfo>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    issue_turn(state, client, query, &headers)
+}
+
+/// ICE servers for a call, as the clients of 2014 to 2016 expect them
+///
+/// The same as `GET`. The body is not read.
+#[utoipa::path(
+    post,
+    path = "/v1alpha/turn",
+    operation_id = "callCredentialsByPost",
+    tag = "credentials",
+    params(
+        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
+        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
+    ),
+    responses(
+        (status = 200, description = "Credentials for a new name.", body = TurnReply),
+        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
+    ),
+    security((), ("bearer" = []), ("key" = [])),
+)]
+pub(super) async fn post_turn(
+    state: State<Arc<ApiState>>,
+    client: Extension<ClientInfo>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    issue_turn(state, client, query, &headers)
+}
+
+/// Responds 200 with a [`TurnReply`], by the access rules, the rate limit and the query of [`issue`].
+fn issue_turn(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), headers);
     let issued = asked.credentials(&api, &client)?;
     let reply = TurnReply::new(&issued, asked.select(api.ice.uris(client.host.as_deref())));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
@@ -89,30 +231,35 @@ impl IceConfigRequest {
 }
 
 /// Builds the response. A server with an empty `urls` is left out, because browsers throw an exception for it.
-fn reply(issued: &Credentials, stun: Vec<String>, turn: Vec<String>) -> Value {
+fn reply(issued: &Credentials, stun: Vec<String>, turn: Vec<String>) -> IceConfigReply {
     let mut servers = Vec::new();
     if !stun.is_empty() {
-        servers.push(json!({"urls": stun}));
+        servers.push(IceConfigServer { urls: stun, username: None, credential: None });
     }
     if !turn.is_empty() {
-        servers.push(json!({"urls": turn, "username": issued.username, "credential": issued.password.expose()}));
+        let (username, credential) = (issued.username.clone(), issued.password.expose().clone());
+        servers.push(IceConfigServer { urls: turn, username: Some(username), credential: Some(credential) });
     }
-    if servers.is_empty() {
-        return json!({"iceServers": []});
+    let any = !servers.is_empty();
+    IceConfigReply {
+        lifetime_duration: any.then(|| format!("{}s", issued.ttl.as_secs())),
+        ice_servers: servers,
+        block_status: any.then_some("NOT_BLOCKED"),
+        ice_transport_policy: any.then_some("all"),
     }
-    json!({
-        "lifetimeDuration": format!("{}s", issued.ttl.as_secs()),
-        "iceServers": servers,
-        "blockStatus": "NOT_BLOCKED",
-        "iceTransportPolicy": "all",
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn reply(issued: &Credentials, stun: Vec<String>, turn: Vec<String>) -> Value {
+        serde_json::to_value(super::reply(issued, stun, turn)).unwrap()
+    }
 
     #[test]
     fn a_transport_selects_urls_and_other_fields_are_ignored() {

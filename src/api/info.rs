@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::operator::Operator;
 use super::state::ApiState;
@@ -16,14 +17,66 @@ use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::http::own_address;
 
-/// Responds 200 with `{name, version, publicUrl, origins, https, maxBitrate, code: {length, alphabet},
-/// castAccess}`. With `castAccess: "users"` casters sign in at `/api/sign-in`.
-///
-/// `publicUrl` is the configured address, with the base path if it has one. `origins` are the addresses under which other machines
-/// reach the pages, the most likely one first. A browser on this machine
-/// gets all of them, other browsers the one that they used. `https` is `null` without TLS, otherwise `{port, selfSigned,
-/// fingerprint}`: `selfSigned` is true for every certificate that browsers warn about, and the fingerprint belongs to the
-/// certificate for the requested host.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Info<'a> {
+    #[schema(example = "castway")]
+    name: &'static str,
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// The configured address, with the base path if it has one.
+    #[schema(example = "https://cast.example.org", required)]
+    public_url: Option<&'a str>,
+    /// The addresses under which other machines reach the pages, the most likely one first. A browser on this machine gets all of
+    /// them, other browsers the one that they used.
+    #[schema(example = json!(["https://cast.example.org"]))]
+    origins: Vec<String>,
+    /// `null` without TLS.
+    #[schema(required)]
+    https: Option<Https>,
+    /// kbit/s that a page may send of its picture; `null`: as many as it likes.
+    #[schema(required, example = 4000)]
+    max_bitrate: Option<u32>,
+    /// With `users` casters sign in at `/api/sign-in`.
+    cast_access: CastAccess,
+    code: CodeForm,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Https {
+    #[schema(example = 8443)]
+    port: u16,
+    /// True for every certificate that browsers warn about.
+    self_signed: bool,
+    /// SHA-256 of the certificate for the requested host, in hexadecimal.
+    fingerprint: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum CastAccess {
+    Users,
+    Anyone,
+}
+
+/// The form of the codes that TVs show.
+#[derive(Serialize, ToSchema)]
+struct CodeForm {
+    #[schema(example = 6)]
+    length: usize,
+    #[schema(example = "0123456789")]
+    alphabet: &'static str,
+}
+
+/// Facts about the server, which each page requests first
+#[utoipa::path(
+    get,
+    path = "/api/info",
+    operation_id = "info",
+    tag = "server",
+    responses((status = 200, description = "The facts.", body = Info)),
+)]
 pub(super) async fn info(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
@@ -42,17 +95,17 @@ pub(super) async fn info(
         // in the request would reveal which addresses this machine has.
         let local = local.and_then(|Extension(LocalAddress(local))| local);
         let current = certificates.for_client(Some(&host), local, client.address);
-        json!({"port": port, "selfSigned": !current.is_trusted(), "fingerprint": current.fingerprint})
+        Https { port, self_signed: !current.is_trusted(), fingerprint: current.fingerprint.clone() }
     });
-    let body = json!({
-        "name": "castway",
-        "version": env!("CARGO_PKG_VERSION"),
-        "publicUrl": api.public.public_url,
-        "origins": origins,
-        "https": https,
-        "maxBitrate": api.public.max_bitrate,
-        "castAccess": if api.admission.needs_sign_in() { "users" } else { "anyone" },
-        "code": {"length": code::CODE_LENGTH, "alphabet": code::characters(api.public.alphabet)},
-    });
+    let body = Info {
+        name: "castway",
+        version: env!("CARGO_PKG_VERSION"),
+        public_url: api.public.public_url.as_deref(),
+        origins,
+        https,
+        max_bitrate: api.public.max_bitrate,
+        cast_access: if api.admission.needs_sign_in() { CastAccess::Users } else { CastAccess::Anyone },
+        code: CodeForm { length: code::CODE_LENGTH, alphabet: code::characters(api.public.alphabet) },
+    };
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

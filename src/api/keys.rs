@@ -63,6 +63,21 @@ impl ApiKeys {
         known
     }
 
+    /// The verdict on a key that a guessable secret may have signed, which is `right` or not.
+    ///
+    /// # Errors
+    /// `Unauthorized`; `TooManyRequests` after too many wrong keys, whether this one is right or not.
+    pub(super) fn check_signed(&self, right: bool, from: IpAddr, now: Instant) -> Result<(), ApiError> {
+        if let Some(wait) = self.guesses.blocked_for(from, now) {
+            return Err(ApiError::TooManyRequests(wait));
+        }
+        if right {
+            return Ok(());
+        }
+        self.guesses.record(from, now);
+        Err(ApiError::Unauthorized)
+    }
+
     fn are_guessable(&self) -> bool {
         self.known.iter().any(|key| key.expose().len() < MIN_UNGUESSABLE_SECRET_BYTES)
     }
@@ -116,6 +131,19 @@ mod tests {
             assert_eq!(reports.totals().map(|(_, total)| total).sum::<u64>(), 0);
             assert!(keys.check(&key(right), from, now).is_ok(), "a request that needs a key");
         }
+    }
+
+    #[test]
+    fn keys_that_a_guessable_secret_signs_are_bounded_and_reported() {
+        let (from, now) = ("192.0.2.1".parse().unwrap(), Instant::now());
+        let reports = GuessReports::default();
+        let keys = ApiKeys::new(Vec::new(), &reports);
+        assert!(keys.check_signed(true, from, now).is_ok());
+        let wrong = (0..100).filter(|_| matches!(keys.check_signed(false, from, now), Err(ApiError::Unauthorized)));
+        assert_eq!(wrong.count(), MAX_WRONG_KEYS_PER_MINUTE as usize);
+        assert!(matches!(keys.check_signed(true, from, now), Err(ApiError::TooManyRequests(_))));
+        assert!(keys.check_signed(true, "192.0.2.2".parse().unwrap(), now).is_ok(), "another client");
+        assert_eq!(reports.totals().map(|(_, total)| total).sum::<u64>(), u64::from(MAX_WRONG_KEYS_PER_MINUTE));
     }
 
     #[test]

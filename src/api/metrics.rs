@@ -17,7 +17,19 @@ use super::state::ApiState;
 
 const OPEN_METRICS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Responds 200 with the text, or 403 to an address that `CASTWAY_METRICS_ALLOW` does not contain.
+/// The metrics of the server, in the text format of `OpenMetrics` 1.0
+///
+/// The addresses of `CASTWAY_METRICS_ALLOW` may read them.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "server",
+    responses(
+        (status = 200, description = "The metrics.", body = String, content_type = OPEN_METRICS_TEXT),
+        (status = 403, description = "The address may not read them.", body = String, content_type = "text/plain"),
+    ),
+)]
 pub(super) async fn metrics(State(api): State<Arc<ApiState>>, Operator(is_operator): Operator) -> Response {
     if !is_operator {
         let refusal = "/metrics is for the addresses of CASTWAY_METRICS_ALLOW.\n";

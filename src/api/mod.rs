@@ -12,6 +12,7 @@
 //! hold an API key.
 
 mod acme_challenge;
+mod docs;
 pub mod error;
 mod health;
 mod ice_config;
@@ -22,8 +23,7 @@ mod metrics;
 pub mod openapi;
 mod operator;
 pub mod passwords;
-mod problem;
-mod providers;
+pub mod providers;
 pub mod router;
 mod sign_in;
 pub mod state;

@@ -2,6 +2,25 @@
 
 use utoipa::OpenApi;
 
+use super::{docs, health, ice_config, info, metrics, sign_in, turn_credentials, usage};
+
+/// The operations of [`super::router::router`], without those of other layers.
 #[derive(Debug, OpenApi)]
-#[openapi(info(title = "Castway"))]
+#[openapi(paths(
+    turn_credentials::get,
+    turn_credentials::post,
+    ice_config::get,
+    ice_config::post,
+    ice_config::get_turn,
+    ice_config::post_turn,
+    sign_in::sign_in,
+    usage::usage,
+    info::info,
+    health::alive,
+    health::ready,
+    metrics::metrics,
+    docs::index,
+    docs::openapi,
+    docs::asyncapi,
+))]
 pub struct Description;

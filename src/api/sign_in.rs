@@ -9,24 +9,53 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::state::ApiState;
 use crate::admission::{AdmissionRefusal, SignedIn};
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::http::problem::CodedProblem;
 
-#[derive(Deserialize)]
-struct SignInRequest {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct SignInRequest {
+    #[schema(example = "alice")]
     name: String,
+    #[schema(format = Password, example = "correct horse battery staple")]
     password: String,
 }
 
-/// Responds 200 with `{token, name, expires}`, `expires` in Unix seconds, or with `{error: {code, message, retryAfter?}}`: 401
-/// `wrong_password`, 429 `too_many_attempts`, 400 `malformed_payload`, and 404 `off` where casters need no sign-in.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SignInReply<'a> {
+    /// What front ends show instead of the password.
+    token: &'a str,
+    #[schema(example = "alice")]
+    name: &'a str,
+    /// In Unix seconds.
+    #[schema(example = 1_800_000_000_u64)]
+    expires: u64,
+}
+
+/// A caster's name and password become a token
 ///
-/// The content type is not looked at: no cookie tells who asks, so a form of another site could do no harm.
+/// Front ends show the token instead of the password: in `auth.token` of Socket.IO's handshake, and as a bearer token of `POST /join/ROOM`.
+/// The content type is not looked at.
+// No cookie tells who asks, so a form of another site could do no harm.
+#[utoipa::path(
+    post,
+    path = "/api/sign-in",
+    operation_id = "signIn",
+    tag = "users",
+    request_body = SignInRequest,
+    responses(
+        (status = 200, description = "The password is right.", body = SignInReply),
+        (status = 400, description = "`malformed_payload`: the body is no such object.", body = CodedProblem),
+        (status = 401, description = "`wrong_password`: the name or the password is wrong. `refused`: the user is blocked.", body = CodedProblem),
+        (status = 404, description = "`off`: casters need no sign-in here.", body = CodedProblem),
+        (status = 429, description = "`too_many_attempts`: wait as long as `retryAfter` says.", body = CodedProblem),
+    ),
+)]
 pub(super) async fn sign_in(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
@@ -41,7 +70,7 @@ pub(super) async fn sign_in(
     };
     match sign_in.sign_in(&name, &Secret::new(password), client.address, SystemTime::now()) {
         Ok(SignedIn { token, expires }) => {
-            let body = json!({"token": token.expose(), "name": name, "expires": expires});
+            let body = SignInReply { token: token.expose(), name: &name, expires };
             ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
         }
         Err(refusal) => {
@@ -52,14 +81,6 @@ pub(super) async fn sign_in(
     }
 }
 
-fn failed(status: StatusCode, code: &str, message: &str, retry_after: Option<u64>) -> Response {
-    let mut error = json!({"code": code, "message": message});
-    if let Some(seconds) = retry_after {
-        error["retryAfter"] = seconds.into();
-    }
-    let mut response = (status, [(header::CACHE_CONTROL, "no-store")], Json(json!({"error": error}))).into_response();
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
+fn failed(status: StatusCode, code: &'static str, message: &str, retry_after: Option<u64>) -> Response {
+    CodedProblem::new(status, code, message).retry_after(retry_after).into_response()
 }

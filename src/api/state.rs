@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
+use axum::body::Bytes;
 use ipnet::IpNet;
 
 use super::keys::ApiKeys;
@@ -23,6 +24,8 @@ pub struct ApiState {
     pub store: Store,
     pub credentials: CredentialsConfig,
     pub config: ApiConfig,
+    /// What `/api/docs` serves; `None`: it is off.
+    pub descriptions: Option<Descriptions>,
     /// The API keys of `credentials`.
     pub keys: ApiKeys,
     pub passwords: UserPasswords,
@@ -40,6 +43,18 @@ pub struct ApiState {
     /// The checks of `/readyz` besides that of the database.
     pub readiness_checks: Vec<ReadinessCheck>,
     pub metrics: MetricsSource,
+}
+
+/// The descriptions of the APIs.
+#[derive(Debug)]
+pub struct Descriptions {
+    /// OpenAPI, as JSON.
+    pub openapi: Bytes,
+    /// AsyncAPI, as JSON.
+    pub asyncapi: &'static str,
+    /// Where they are, with the base path.
+    pub openapi_path: String,
+    pub asyncapi_path: String,
 }
 
 /// Where the server is reached, and the form of its codes: what `/api/info` tells the pages.

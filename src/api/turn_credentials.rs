@@ -15,9 +15,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 use url::form_urlencoded;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::error::ApiError;
 use super::keys::bearer;
@@ -26,6 +28,7 @@ use super::state::ApiState;
 use crate::config::TurnAccess;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::http::problem::Problem;
 use crate::turn::Scope;
 use crate::users::{Credentials, check_requested};
 
@@ -36,12 +39,19 @@ const MAX_QUERY_BYTES: usize = 4096;
 const FIELDS: [&str; 6] = ["username", "password", "service", "ttl", "key", "api"];
 
 /// `{"username","password","ttl","uris"}` (draft-uberti-behave-turn-rest-00 §2.2); Janus and others parse it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct TurnReply<'a> {
+    /// The Unix time at which the credentials expire, a colon, and the name that was asked for.
+    #[schema(example = "1800000000:alice")]
     username: &'a str,
+    /// The base64 HMAC-SHA1 of the username.
+    #[schema(example = "nbRcrnq5h6xXhyNhlwk+lDLvVVo=")]
     password: &'a str,
-    /// In seconds.
+    /// How long the credentials are valid, in seconds.
+    #[schema(example = 86400)]
     ttl: u64,
+    /// The relay's URLs, as in the `urls` of an ICE server.
+    #[schema(example = json!(["turn:cast.example.org:3478?transport=udp"]))]
     uris: Vec<String>,
 }
 
@@ -49,6 +59,80 @@ impl<'a> TurnReply<'a> {
     pub fn new(issued: &'a Credentials, uris: Vec<String>) -> Self {
         Self { username: &issued.username, password: issued.password.expose(), ttl: issued.ttl.as_secs(), uris }
     }
+}
+
+/// The fields of a form, which are also those of a query, except the password. An empty field counts as a missing one.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what CredentialRequest reads")]
+pub(super) struct CredentialForm {
+    /// Whose credentials; the relay counts what they use for this name.
+    #[schema(
+        example = "alice",
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$"
+    )]
+    username: String,
+    /// The password of this user of the server.
+    #[schema(format = Password, nullable = false)]
+    password: Option<String>,
+    /// `turn`.
+    #[schema(pattern = "^(turn)?$", example = "turn", nullable = false)]
+    service: Option<String>,
+    /// How long the credentials should be valid, in whole seconds. The server shortens what is longer than `CASTWAY_TTL`.
+    #[schema(pattern = "^(-?[0-9]+)?$", example = "3600", nullable = false)]
+    ttl: Option<String>,
+    /// An API key.
+    #[schema(nullable = false)]
+    key: Option<String>,
+    /// The same as `key`.
+    #[schema(nullable = false)]
+    api: Option<String>,
+}
+
+/// The fields of a JSON body: those of a form. `null` counts as a missing field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what CredentialRequest reads")]
+pub(super) struct CredentialObject {
+    /// Whose credentials; the relay counts what they use for this name.
+    #[schema(
+        example = "alice",
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$"
+    )]
+    username: String,
+    /// The password of this user of the server.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// `turn`.
+    #[schema(pattern = "^(turn)?$", example = "turn")]
+    service: Option<String>,
+    #[schema(schema_with = ttl_schema, required = false)]
+    ttl: Option<Value>,
+    /// API keys.
+    key: Option<RequestKeys>,
+    /// The same as `key`.
+    api: Option<RequestKeys>,
+}
+
+/// Whole seconds, as a number or as text.
+fn ttl_schema() -> Schema {
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(-?[0-9]+)?$"));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let description = "How long the credentials should be valid, in whole seconds, as a number or as text. The server shortens what is longer \
+                       than `CASTWAY_TTL`.";
+    OneOfBuilder::new().item(number).item(text).item(null).description(Some(description)).into()
+}
+
+/// One API key, or several.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes a field")]
+enum RequestKeys {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// The fields of a request, from its query, its headers and its body.
@@ -69,11 +153,73 @@ enum Proof {
     Missing,
 }
 
-pub(super) async fn issue(
+/// TURN credentials for a user
+///
+/// The TURN REST API (draft-uberti-behave-turn-rest-00). `CASTWAY_TURN_ACCESS` decides who gets credentials: `open` gives them to anybody,
+/// `key` to callers with an API key, and `users` to users with their password, and to callers with a key.
+#[utoipa::path(
+    get,
+    path = "/turn",
+    operation_id = "turnCredentials",
+    tag = "credentials",
+    params(
+        ("username" = String, Query, description = "Whose credentials.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "alice"),
+        ("service" = Option<String>, Query, description = "`turn`.", pattern = "^(turn)?$", example = "turn"),
+        ("ttl" = Option<String>, Query, description = "How long the credentials should be valid, in whole seconds.", pattern = "^(-?[0-9]+)?$", example = "3600"),
+        ("key" = Option<String>, Query, description = "An API key. It may come more than once, and as a bearer token."),
+        ("api" = Option<String>, Query, description = "The same as `key`."),
+    ),
+    responses(
+        (status = 200, description = "The credentials.", body = TurnReply),
+        (status = 400, description = "`AppError`: there is no username. `BadRequest`: a field has a wrong value, or comes twice with different ones.", body = Problem),
+        (status = 401, description = "`Unauthorized`: the access mode needs a key or a password.", body = Problem),
+        (status = 403, description = "`Forbidden`: this user gets no credentials. `QuotaReached`: the user has used up the quota of the month.", body = Problem),
+        (status = 413, description = "`TooLarge`: the query has more than 4096 bytes.", body = Problem),
+    ),
+    security((), ("bearer" = []), ("password" = []), ("key" = [])),
+)]
+pub(super) async fn get(
+    state: State<Arc<ApiState>>,
+    client: Extension<ClientInfo>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    issue(state, client, query, &headers, Ok(Bytes::new()))
+}
+
+/// TURN credentials for a user, with the fields in the body
+///
+/// The same as `GET /turn`. Fields may come in the query and in the body; a password comes by HTTP Basic or in the body.
+#[utoipa::path(
+    post,
+    path = "/turn",
+    operation_id = "turnCredentialsByForm",
+    tag = "credentials",
+    request_body(content((CredentialForm = "application/x-www-form-urlencoded"), (CredentialObject = "application/json")), description = "At most 8 KiB."),
+    responses(
+        (status = 200, description = "The credentials.", body = TurnReply),
+        (status = 400, description = "`AppError`: there is no username. `BadRequest`: the body can not be read, or a field has a wrong value, or comes twice with different ones.", body = Problem),
+        (status = 401, description = "`Unauthorized`: the access mode needs a key or a password.", body = Problem),
+        (status = 403, description = "`Forbidden`: this user gets no credentials. `QuotaReached`: the user has used up the quota of the month.", body = Problem),
+        (status = 413, description = "`TooLarge`: the body has more than 8 KiB, or the query more than 4096 bytes.", body = Problem),
+    ),
+    security((), ("bearer" = []), ("password" = []), ("key" = [])),
+)]
+pub(super) async fn post(
+    state: State<Arc<ApiState>>,
+    client: Extension<ClientInfo>,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    issue(state, client, query, &headers, body)
+}
+
+fn issue(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     api.limiter.check(client.address).map_err(ApiError::TooManyRequests)?;
@@ -81,7 +227,7 @@ pub(super) async fn issue(
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
         _ => ApiError::BadRequest("The body could not be read.".into()),
     })?;
-    let asked = CredentialRequest::read(query.as_deref().unwrap_or_default(), &headers, &body)?;
+    let asked = CredentialRequest::read(query.as_deref().unwrap_or_default(), headers, &body)?;
     let username = asked.username()?;
     if asked.service.as_deref().is_some_and(|service| service != "turn") {
         return Err(ApiError::BadRequest("The service must be turn.".into()));
@@ -142,7 +288,7 @@ impl CredentialRequest {
             match value {
                 Value::Null => {}
                 Value::String(text) => self.put(&name, text)?,
-                Value::Number(number) if name == "ttl" => self.put(&name, number.to_string())?,
+                Value::Number(number) if name == "ttl" => self.put(&name, ttl_text(&number))?,
                 Value::Array(keys) if matches!(name.as_str(), "key" | "api") => {
                     for key in keys {
                         self.keys.push(Secret::new(key.as_str().ok_or_else(wrong)?.to_owned()));
@@ -231,7 +377,7 @@ impl CredentialRequest {
 }
 
 /// The answer to somebody who has proved to be the user or has an API key: others learn nothing about the user.
-fn quota_reached(api: &ApiState, scope: Scope, username: &str) -> ApiError {
+pub(super) fn quota_reached(api: &ApiState, scope: Scope, username: &str) -> ApiError {
     let usage = api.directory.usage();
     let owner = api.directory.usage_owner(scope, username);
     ApiError::QuotaReached { bytes: usage.totals(&owner).month, quota: usage.quota(&owner).unwrap_or_default() }
@@ -243,6 +389,12 @@ fn scope_of_stranger(api: &ApiState, username: &str) -> Scope {
         Scope::Anyone if !api.directory.has_password(username) => Scope::Anyone,
         Scope::Anyone | Scope::Clients | Scope::OwnAddress => Scope::Clients,
     }
+}
+
+/// JSON Schema takes 60.0 for a whole number, and programs whose numbers are all floating send that.
+fn ttl_text(number: &Number) -> String {
+    let whole = number.as_f64().filter(|seconds| number.is_f64() && seconds.fract() == 0.0);
+    whole.map_or_else(|| number.to_string(), |seconds| format!("{seconds:.0}"))
 }
 
 fn given_twice(field: &str) -> ApiError {
@@ -279,6 +431,7 @@ mod tests {
         let json = Some("application/json");
         assert_eq!(read("", json, r#"{"username":"alice","ttl":60,"key":["one"],"other":{}}"#).unwrap(), query);
         assert_eq!(read("username=alice", json, r#"{"username":"alice","ttl":"60","api":"one"}"#).unwrap(), query);
+        assert_eq!(read("", json, r#"{"username":"alice","ttl":6e1,"key":"one","api":null}"#).unwrap(), query);
     }
 
     #[test]

@@ -7,18 +7,58 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use serde::Serialize;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::keys::bearer;
 use super::state::ApiState;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::http::problem::Problem;
 use crate::users::usage::{UsageRecord, day_name, month_name};
 
-/// With `user=NAME` only the rows of this name, with `months=1` by month instead of by day. Responds 200 with `{"rows":[{"period","scope","name","bytes"}]}`, the newest first. The key comes as a bearer token alone: a query string
-/// ends up in logs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UsageReply<'a> {
+    /// The newest first.
+    rows: Vec<UsageRow<'a>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct UsageRow<'a> {
+    /// A day, or a month, in UTC.
+    #[schema(example = "2026-11-30")]
+    period: String,
+    /// `anyone` or `clients`; empty for all who have no row of their own.
+    #[schema(example = "anyone")]
+    scope: &'static str,
+    #[schema(example = "alice")]
+    name: &'a str,
+    /// Bytes of payload that the relay carried for this name.
+    #[schema(example = 1_073_741_824_u64)]
+    bytes: u64,
+}
+
+/// What users have relayed
+///
+/// The key comes as a bearer token alone: a query string ends up in logs.
+#[utoipa::path(
+    get,
+    path = "/api/usage",
+    operation_id = "usage",
+    tag = "users",
+    params(
+        ("user" = Option<String>, Query, description = "Only the rows of this name.", example = "alice"),
+        ("months" = Option<String>, Query, description = "`1` or `true`: by month instead of by day.", example = "1"),
+    ),
+    responses(
+        (status = 200, description = "The rows.", body = UsageReply),
+        (status = 401, description = "`Unauthorized`: an API key is needed.", body = Problem),
+        (status = 500, description = "`Internal`: the database failed.", body = Problem),
+    ),
+    security(("bearer" = [])),
+)]
 pub(super) async fn usage(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
@@ -45,10 +85,11 @@ pub(super) async fn usage(
     let user = field("user").filter(|user| !user.is_empty());
     let rows = api.directory.usage_rows(&api.store, user.as_deref(), months).await;
     let rows = rows.map_err(|error| ApiError::Internal(error.into()))?;
-    let row = |UsageRecord { period, owner, bytes }: &UsageRecord| -> Value {
-        let period = if months { month_name(*period) } else { day_name(*period) };
-        json!({ "period": period, "scope": owner.scope_name(), "name": owner.name(), "bytes": bytes })
-    };
-    let rows: Vec<Value> = rows.iter().map(row).collect();
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(json!({ "rows": rows }))).into_response())
+    let rows = rows.iter().map(|UsageRecord { period, owner, bytes }| UsageRow {
+        period: if months { month_name(*period) } else { day_name(*period) },
+        scope: owner.scope_name(),
+        name: owner.name(),
+        bytes: *bytes,
+    });
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(UsageReply { rows: rows.collect() })).into_response())
 }

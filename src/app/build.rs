@@ -10,6 +10,7 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use socketioxide::SocketIo;
 
+use super::description;
 use super::facts::ServerFacts;
 use super::flows;
 use super::kept_reports::KeptReports;
@@ -319,6 +320,7 @@ impl Opened {
             store: self.store.clone(),
             credentials: credentials.clone(),
             config: self.config.api,
+            descriptions: self.config.api.docs.then(|| description::descriptions(&http.base_path)),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             passwords: self.passwords.clone(),
             admission: self.admission.clone(),

@@ -63,7 +63,7 @@ pub(super) fn layer(origins: &Arc<CorsOrigins>) -> CorsLayer {
     let with_credentials = allows(origins);
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allows(origins)))
-        .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::DELETE]))
+        .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::PUT, Method::DELETE]))
         .allow_headers(AllowHeaders::mirror_request())
         .allow_credentials(AllowCredentials::predicate(move |origin, request| {
             socketio::serves(request.uri.path()) && with_credentials(origin, request)

@@ -17,7 +17,9 @@ pub(super) struct TcpListeners {
     /// Connections to the relay's own ports that the relay doesn't serve by itself: TLS, and those of trusted proxies.
     pub(super) forwarded: Vec<Listener>,
     pub(super) collider: Option<Listener>,
-    /// The errors of optional listeners that could not be bound.
+    /// The address of HTTPS where it is one of plain HTTP.
+    shared_https: Option<SocketAddr>,
+    /// The errors of optional listeners that could not be bound, and of addresses that have an alternative.
     pub(super) missing: Vec<Sentence>,
 }
 
@@ -25,9 +27,9 @@ impl TcpListeners {
     /// Fails if an address that a setting names, or the address of plain HTTP, can't be bound.
     pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
         let required = config.required_ports();
-        let mut all = Vec::new();
+        let (mut all, mut missing) = (Vec::new(), Vec::new());
         for listen in &config.http.listen {
-            all.push(ingress::bind(listen, "CASTWAY_HTTP_ADDR")?);
+            all.push(bind(listen, config.http.listen_setting, &mut missing)?);
         }
         let mut all = all.into_iter();
         let http = all.next().context("CASTWAY_HTTP_ADDR names no address")?;
@@ -38,7 +40,8 @@ impl TcpListeners {
             turns: None,
             forwarded: Vec::new(),
             collider: None,
-            missing: Vec::new(),
+            shared_https: None,
+            missing,
         };
         let collider = config.apprtc.collider.map(Listen::exactly);
         let more = [
@@ -52,13 +55,17 @@ impl TcpListeners {
                 && let Some(addr) = listen.addrs.first()
                 && let Some(other) = required.holder(*addr, setting)
             {
+                if setting == "CASTWAY_HTTPS_ADDR" && other == config.http.listen_setting {
+                    bound.shared_https = Some(*addr);
+                    continue;
+                }
                 bound.missing.push(Sentence::new(
                     format!("TCP {addr} is taken by {other} of this server, so {setting} has no listener: set it to a free port"),
                     format!("TCP {addr} 已被此服务器的 {other} 占用，因此 {setting} 没有监听端口：请将其设为空闲的端口"),
                 ));
                 continue;
             }
-            match ingress::bind(listen, setting) {
+            match bind(listen, setting, &mut bound.missing) {
                 Ok(listener) => *slot = Some(listener),
                 Err(error) if listen.required => return Err(error),
                 // Every port accepts TLS, so clients lose this address and nothing else.
@@ -73,7 +80,12 @@ impl TcpListeners {
 
     /// The address of HTTPS: without a listener of its own that of plain HTTP, since every port accepts TLS.
     pub(super) fn https_addr(&self) -> SocketAddr {
-        self.https.as_ref().unwrap_or(&self.http).addr
+        self.wanted_https_addr().unwrap_or(self.http.addr)
+    }
+
+    /// The address that the settings or their defaults have for HTTPS; `None`: TLS is off, or its port was taken.
+    pub(super) fn wanted_https_addr(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(|listener| listener.addr).or(self.shared_https)
     }
 
     /// The ports of all listeners.
@@ -86,4 +98,17 @@ impl TcpListeners {
         let optional = [self.https, self.turns].into_iter().flatten();
         std::iter::once(self.http).chain(optional).chain(self.forwarded).chain(self.more_http).collect()
     }
+}
+
+/// Binds `listen`; `missing` gets a sentence if another address had to do.
+fn bind(listen: &Listen, setting: &str, missing: &mut Vec<Sentence>) -> anyhow::Result<Listener> {
+    let bound = ingress::bind(listen, setting)?;
+    let addr = bound.listener.addr;
+    if let Some((refused, wanted)) = bound.refused.zip(listen.addrs.first()) {
+        missing.push(Sentence::new(
+            format!("{refused}. Until then {addr} is used instead"),
+            format!("无法监听 {wanted}，暂时改为监听 {addr}。原因：{refused}"),
+        ));
+    }
+    Ok(bound.listener)
 }

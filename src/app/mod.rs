@@ -28,6 +28,7 @@ mod bans;
 mod build;
 mod checks;
 mod cors;
+mod description;
 mod facts;
 mod flows;
 mod hooks;
@@ -47,3 +48,4 @@ pub mod telemetry;
 mod warnings;
 
 pub use server::App;
+pub use startup_report::StartupReport;

@@ -61,86 +61,23 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let asks = self.asks();
         self.open_admin();
-        let Self {
-            config,
-            mut listeners,
-            dispatcher,
-            collider_dispatcher,
-            certificates,
-            apprtc,
-            cast,
-            multiconnection,
-            io,
-            external,
-            relay,
-            control,
-            public_names,
-            reporter,
-            self_test,
-            hooks,
-            admin,
-            relayed_rate,
-            ledger,
-            ..
-        } = self;
-        let (relay_alive, directory, store, clock) = (self.relay_alive, self.directory, self.store, self.clock);
         let reload = ReloadSignal::listen().context("the handler of SIGHUP can't be installed")?;
         let mut tasks = JoinSet::new();
-        let bans = Bans {
-            banned: directory.banned_addresses().clone(),
-            cast: cast.clone(),
-            multiconnection: multiconnection.clone(),
-            apprtc: apprtc.clone(),
-            ledger,
-        };
-        tasks.spawn(bans.enforce());
-        tasks.spawn(cast.clone().run());
-        tasks.spawn(multiconnection.run());
-        tasks.spawn(apprtc.clone().run());
-        tasks.spawn(external.keep_looking_up());
-        tasks.spawn(public_names.keep_looking_up());
-        tasks.spawn(memory::give_back());
-        tasks.spawn(directory.clone().follow(store.clone()));
-        tasks.spawn(directory.clone().keep_usage(store.clone(), tell_of_quota(hooks.webhooks.events())));
+        self.spawn_gateways(&mut tasks);
+        self.spawn_followers(&mut tasks);
+        let monitor_of = self.monitor();
+        let Self { config, mut listeners, dispatcher, collider_dispatcher, io, control, hooks, admin, store, relay, .. } = self;
+        let mut monitor = monitor_of(relay);
         if let Ok(control) = control {
             tasks.spawn(control.serve(asks));
         }
         if let Some(listener) = listeners.collider.take() {
             tasks.spawn(ingress::serve(vec![listener], collider_dispatcher, std::future::pending()));
         }
-        if let Some(certificates) = certificates.clone() {
-            tasks.spawn(certificates.keep_renewed());
-        }
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut server = tokio::spawn(ingress::serve(listeners.into_listeners(), dispatcher, async {
             stopped.await.ok();
         }));
-
-        tasks.spawn(self_test.keep_testing());
-        tasks.spawn(hooks.webhooks.clone().run());
-        tasks.spawn(relayed_rate.keep_sampling(relay.stats_reader()));
-
-        let mut other_realms = RealmMismatches::new(config.relay.realm.clone());
-        // The start-up report has named the present ones.
-        other_realms.new_warning(&directory);
-        directory.watch_clock(clock);
-        let (signing, users_revision) = (directory.signing_secret(), directory.revision());
-        let renewed_clock = clock;
-        let mut monitor = Monitor {
-            relay,
-            relay_alive,
-            directory,
-            cast,
-            apprtc,
-            reporter,
-            certificates,
-            certificate_alarm: CertificateAlarm::new(hooks.webhooks.events()),
-            clock,
-            renewed_clock,
-            signing,
-            other_realms,
-            users_revision,
-        };
         let ended = monitor.watch(stop, &mut server, &mut tasks, reload).await;
 
         let directory = monitor.directory.clone();
@@ -158,6 +95,66 @@ impl App {
         store.close().await;
         tracing::info!("stopped");
         ended.map_or(Ok(()), Err)
+    }
+
+    /// The gateways, and the bans that end their seats.
+    fn spawn_gateways(&self, tasks: &mut JoinSet<()>) {
+        let Self { cast, multiconnection, apprtc, .. } = self;
+        let bans = Bans {
+            banned: self.directory.banned_addresses().clone(),
+            cast: cast.clone(),
+            multiconnection: multiconnection.clone(),
+            apprtc: apprtc.clone(),
+            ledger: self.ledger.clone(),
+        };
+        tasks.spawn(bans.enforce());
+        tasks.spawn(cast.clone().run());
+        tasks.spawn(multiconnection.clone().run());
+        tasks.spawn(apprtc.clone().run());
+    }
+
+    /// What follows the world around the server: addresses, the database, certificates, and the server's own state.
+    fn spawn_followers(&self, tasks: &mut JoinSet<()>) {
+        let (directory, store, webhooks) = (&self.directory, &self.store, &self.hooks.webhooks);
+        tasks.spawn(self.external.clone().keep_looking_up());
+        tasks.spawn(self.public_names.clone().keep_looking_up());
+        tasks.spawn(memory::give_back());
+        tasks.spawn(directory.clone().follow(store.clone()));
+        tasks.spawn(directory.clone().keep_usage(store.clone(), tell_of_quota(webhooks.events())));
+        if let Some(certificates) = self.certificates.clone() {
+            tasks.spawn(certificates.keep_renewed());
+        }
+        tasks.spawn(self.self_test.clone().keep_testing());
+        tasks.spawn(webhooks.clone().run());
+        tasks.spawn(self.relayed_rate.clone().keep_sampling(self.relay.stats_reader()));
+    }
+
+    /// The monitor of the relay, which will be its owner.
+    fn monitor(&self) -> impl FnOnce(Relay) -> Monitor + use<> {
+        let (directory, clock) = (self.directory.clone(), self.clock);
+        let mut other_realms = RealmMismatches::new(self.config.relay.realm.clone());
+        // The start-up report has named the present ones.
+        other_realms.new_warning(&directory);
+        directory.watch_clock(clock);
+        let (relay_alive, cast, apprtc) = (self.relay_alive.clone(), self.cast.clone(), self.apprtc.clone());
+        let (reporter, certificates) = (self.reporter.clone(), self.certificates.clone());
+        let certificate_alarm = CertificateAlarm::new(self.hooks.webhooks.events());
+        let (signing, users_revision) = (directory.signing_secret(), directory.revision());
+        move |relay| Monitor {
+            relay,
+            relay_alive,
+            directory,
+            cast,
+            apprtc,
+            reporter,
+            certificates,
+            certificate_alarm,
+            clock,
+            renewed_clock: clock,
+            signing,
+            other_realms,
+            users_revision,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The start-up report: which pages to open, where the server listens, and what still needs configuration.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,28 @@ use crate::tls::{Certificate, CertificateKind, Certificates};
 
 /// Below this limit of open files the report says how to raise it. The usual limit of a shell is 1,024.
 const LOW_DESCRIPTOR_LIMIT: u64 = 16_384;
+
+/// What the operator reads after the start.
+#[derive(Debug)]
+pub struct StartupReport {
+    /// That the server runs.
+    pub title: String,
+    /// Where it is found.
+    pub lines: String,
+    /// What still needs configuration.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Display for StartupReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.\n\n{}", self.title, self.lines)?;
+        if !self.warnings.is_empty() {
+            f.write_str("\nStill needs configuration:\n")?;
+            self.warnings.iter().try_for_each(|warning| writeln!(f, "  ! {warning}"))?;
+        }
+        Ok(())
+    }
+}
 
 /// The lines so far.
 struct Report(String);
@@ -43,9 +66,9 @@ impl Report {
 
 impl App {
     /// The report that the operator reads after the start, with one line for each thing that still needs configuration.
-    pub fn startup_report(&self) -> String {
+    pub fn startup_report(&self) -> StartupReport {
         let origins = self.origins();
-        let mut report = Report(format!("Castway {} is running.\n\n", env!("CARGO_PKG_VERSION")));
+        let mut report = Report(String::new());
         self.report_pages(&origins, &mut report);
         self.report_certificate(&origins, &mut report);
         self.report_listeners(&mut report);
@@ -54,12 +77,7 @@ impl App {
         report.line("Data", &shown(&self.config.data_dir));
         let mut warnings: Vec<_> = self.warnings().list().into_iter().map(|warning| warning.en).collect();
         warnings.extend(origins.uncovered.filter(|_| origins.public.is_none()));
-        let Report(mut text) = report;
-        if !warnings.is_empty() {
-            text.push_str("\nStill needs configuration:\n");
-            warnings.iter().for_each(|warning| text.push_str(&format!("  ! {warning}\n")));
-        }
-        text
+        StartupReport { title: format!("Castway {} is running", env!("CARGO_PKG_VERSION")), lines: report.0, warnings }
     }
 
     fn origins(&self) -> Origins {
@@ -105,7 +123,8 @@ impl App {
     }
 
     fn report_listeners(&self, report: &mut Report) {
-        let secure: Vec<String> = [self.https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
+        let secure: Vec<String> =
+            [self.listeners.wanted_https_addr(), self.turns_addr()].iter().flatten().map(SocketAddr::to_string).collect();
         if !secure.is_empty() {
             report.line("TLS", &format!("{} (pages, signaling and TURN)", secure.join(", ")));
         }

@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use super::self_test::SelfTest;
 use super::server::App;
 use crate::addresses::external::ExternalAddresses;
-use crate::config::without_last_slash;
+use crate::config::{CertificateSource, without_last_slash};
 use crate::limits::descriptors::{CastCost, DescriptorPools};
 use crate::sentence::Sentence;
-use crate::tls::{Certificate, Certificates};
+use crate::tls::{Certificate, CertificateKind, Certificates};
 use crate::users::{Directory, RealmMismatches};
+
+/// Where browsers look for a name, and where the certificate authority does (RFC 8737 §3).
+const HTTPS_PORT: u16 = 443;
 
 /// What the warnings are made from.
 pub(super) struct Warnings {
@@ -42,6 +45,7 @@ impl App {
                 ),
             ));
         }
+        fixed.extend(self.other_https_port());
         fixed.extend(self.config.warnings());
         fixed.extend(self.control.as_ref().err().map(|Sentence { en, zh }| Sentence::new(capitalized(en), zh)));
         Warnings {
@@ -54,6 +58,26 @@ impl App {
             directory: self.directory.clone(),
             realm: self.config.relay.realm.clone(),
         }
+    }
+
+    /// A warning where the certificate authority has to find this server for the first time, and looks at another port than that of HTTPS.
+    fn other_https_port(&self) -> Option<Sentence> {
+        let CertificateSource::Acme(acme) = &self.config.tls.source else { return None };
+        let has_certificate = self.certificates.as_ref()?.current().kind == CertificateKind::Acme;
+        let (port, name) = (self.listeners.https_addr().port(), acme.domains.first()?);
+        (port != HTTPS_PORT && !has_certificate).then(|| {
+            Sentence::new(
+                format!(
+                    "The certificate authority and browsers come to port {HTTPS_PORT} of {name}, and HTTPS listens on port {port}: forward \
+                     {HTTPS_PORT} to it in the router or where a container publishes its ports, or let Castway listen on {HTTPS_PORT} itself \
+                     (CASTWAY_TCP_PORT={HTTPS_PORT})"
+                ),
+                format!(
+                    "证书颁发机构和浏览器访问的是 {name} 的端口 {HTTPS_PORT}，而 HTTPS 监听的是端口 {port}：请在路由器上或发布容器端口的地方把 \
+                     {HTTPS_PORT} 转发到该端口，或让 Castway 直接监听 {HTTPS_PORT}（CASTWAY_TCP_PORT={HTTPS_PORT}）"
+                ),
+            )
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, map_request, map_response};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,7 @@ use super::websocket::WebSocket;
 use super::wire::{self, NOT_JOINED};
 use crate::http::client_info::ClientInfo;
 use crate::http::path_slashes;
+use crate::http::problem::{self, Problem};
 use crate::http::websocket_handshake;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
@@ -45,10 +46,16 @@ pub fn on_the_main_port(gateway: &AppRtcGateway, routes: Router, pages: Router) 
         .fallback_service(room_and_client_routes(gateway, pages));
     let collider = Router::new().fallback_service(collider).layer(map_request(|request| async { path_slashes::close(request) }));
     // For a method that the route does not have: the 405 keeps the `Allow` of that route.
-    let other_method = room_and_client_routes(gateway, Router::new().fallback(|| async { StatusCode::METHOD_NOT_ALLOWED }));
-    let other_method = move |request| {
+    let other_method = room_and_client_routes(gateway, Router::new().fallback(method_not_allowed));
+    let other_method = move |request: Request| {
+        let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
         let answer = other_method.clone().oneshot(path_slashes::close(request));
-        async { without_allow(answer.await.into_response()) }
+        async move {
+            match route {
+                Some(route) if is_of_the_api_alone(&route) => Problem::method_not_allowed().into_response(),
+                Some(_) | None => without_allow(answer.await.into_response()),
+            }
+        }
     };
     let routes = routes.method_not_allowed_fallback(other_method).fallback_service(collider);
     Router::new()
@@ -56,6 +63,16 @@ pub fn on_the_main_port(gateway: &AppRtcGateway, routes: Router, pages: Router) 
         .layer(middleware::from_fn(path_slashes::remove))
         .layer(map_response(without_foreign_allow))
         .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
+}
+
+/// Whether a route is two names of the API, as `/api/info` is, which are no room and client of Collider.
+fn is_of_the_api_alone(route: &str) -> bool {
+    problem::is_api(route) && route.matches('/').count() > 1 && !route.contains('{')
+}
+
+async fn method_not_allowed(uri: Uri) -> Response {
+    let is_api = problem::is_api(path_slashes::plain(uri.path()).as_deref().unwrap_or(uri.path()));
+    if is_api { Problem::method_not_allowed().into_response() } else { StatusCode::METHOD_NOT_ALLOWED.into_response() }
 }
 
 /// POST and DELETE of `/ROOM/CLIENT`; `rest` serves all other requests.

@@ -39,6 +39,7 @@
 //! rooms.handle_timeout(due);
 //! ```
 
+mod answers;
 mod calls;
 pub mod collider;
 mod collider_socket;

@@ -14,19 +14,23 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use url::form_urlencoded;
+use utoipa::OpenApi;
 
+use super::answers::{AnalyticsEvent, CallParams, JoinAnswer, ReportAnswer, ResultAnswer};
 use super::calls::{self, ReportError, SeenClient};
 use super::gateway::AppRtcGateway;
 use super::model::{ClientDetails, Refusal};
 use super::params::Query;
 use super::wire::{self, MAX_REPORT_BYTES};
 use crate::admission::{Admission, AdmissionRefusal, Applicant, Proof, ProvenUser};
-use crate::diagnosis::report;
+use crate::diagnosis::report::{self, Report};
 use crate::hooks::authorize::SeatKind;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
+use crate::http::problem::CodedProblem;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
 use crate::operator::rows::agent_row;
@@ -49,8 +53,7 @@ pub fn router(server: RoomServer) -> Router {
         .route("/join/{room}", post(join))
         .route("/message/{room}/{client}", post(message))
         .route("/leave/{room}/{client}", post(leave))
-        // Collider's name for it.
-        .route("/bye/{room}/{client}", post(leave))
+        .route("/bye/{room}/{client}", post(bye))
         .route("/report/{room}/{client}", post(report).layer(DefaultBodyLimit::max(report::MAX_REPORT_BYTES)))
         .route("/params", get(params))
         .route("/a", post(analytics).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)))
@@ -58,7 +61,35 @@ pub fn router(server: RoomServer) -> Router {
         .with_state(Arc::new(server))
 }
 
-/// 200, `{"result","params"}`; 429 and 503 with the same fields at limits that the original does not have.
+/// The operations of the room server.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(join, message, leave, bye, report, params, analytics))]
+pub struct Description;
+
+/// A client enters a room
+///
+/// A room has two clients; `result` is `FULL` for a third one. The body is not read. With `CASTWAY_AUTHORIZE_URL` the operator's server
+/// decides, and a token of `/api/sign-in` says who asks.
+#[utoipa::path(
+    post,
+    path = "/join/{room}",
+    operation_id = "join",
+    tag = "apprtc",
+    params(
+        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
+        ("debug" = Option<String>, Query, description = "`loopback`: the client calls itself."),
+        ("token" = Option<String>, Query, description = "A token of `/api/sign-in`, if it is no bearer token."),
+    ),
+    responses(
+        (status = 200, description = "`SUCCESS`, `FULL` or `DUPLICATE_CLIENT`.", body = JoinAnswer),
+        (status = 403, description = "The operator's server refuses the client.", body = JoinAnswer),
+        (status = 404, description = "The room has no valid name."),
+        (status = 429, description = "`ERROR`: there were too many requests.", body = JoinAnswer),
+        (status = 503, description = "`ERROR`: the server is full, or the operator's server does not answer.", body = JoinAnswer),
+    ),
+    security((), ("bearer" = [])),
+)]
+// 200, `{"result","params"}`; 429 and 503 with the same fields at limits that the original does not have.
 async fn join(
     State(server): State<Arc<RoomServer>>,
     Extension(client): Extension<ClientInfo>,
@@ -142,7 +173,25 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 200, `{"result"}`, also for a refusal: the Android client ends the call after any other status.
+/// A message for the other client in the room
+///
+/// The body is forwarded as it is. If nobody else is there, the message waits for the next one who joins.
+#[utoipa::path(
+    post,
+    path = "/message/{room}/{client}",
+    operation_id = "message",
+    tag = "apprtc",
+    params(
+        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
+        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
+    ),
+    request_body(content = String, description = "Text, usually JSON.", content_type = "text/plain"),
+    responses(
+        (status = 200, description = "`SUCCESS`, `UNKNOWN_ROOM`, `UNKNOWN_CLIENT` or `ERROR`, also for a refusal.", body = ResultAnswer),
+        (status = 404, description = "The room or the client has no valid name."),
+    ),
+)]
+// The Android client ends the call after any other status than 200.
 async fn message(
     State(server): State<Arc<RoomServer>>,
     Extension(from): Extension<ClientInfo>,
@@ -150,22 +199,62 @@ async fn message(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     if let Err(wait) = server.gateway.check_signal(from.address) {
-        return rate_limited(wait, answer(StatusCode::OK, &json!({"result": "ERROR"})));
+        return rate_limited(wait, answer(StatusCode::OK, &ResultAnswer { result: "ERROR" }));
     }
     let text = match body {
         Ok(body) if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
-        Ok(_) | Err(_) => return answer(StatusCode::OK, &json!({"result": "ERROR"})),
+        Ok(_) | Err(_) => return answer(StatusCode::OK, &ResultAnswer { result: "ERROR" }),
     };
     if let Err(too_large) = wire::check_size(&text) {
         tracing::debug!(%too_large, "refused");
-        return answer(StatusCode::OK, &json!({"result": "ERROR"}));
+        return answer(StatusCode::OK, &ResultAnswer { result: "ERROR" });
     }
     let sent = server.gateway.handle(from.address, |rooms, context| rooms.handle_message(&room, &client, text, context));
-    answer(StatusCode::OK, &json!({"result": sent.map_or_else(wire::result, |()| "SUCCESS")}))
+    answer(StatusCode::OK, &ResultAnswer { result: sent.map_or_else(wire::result, |()| "SUCCESS") })
 }
 
-/// 200 and an empty body, also for an unknown room or client; 429 at a limit that the original does not have.
-async fn leave(
+/// A client leaves a room
+#[utoipa::path(
+    post,
+    path = "/leave/{room}/{client}",
+    operation_id = "leave",
+    tag = "apprtc",
+    params(
+        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
+        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
+    ),
+    responses(
+        (status = 200, description = "The client has left, or was not there. The body is empty."),
+        (status = 404, description = "The room or the client has no valid name."),
+        (status = 429, description = "There were too many requests; the body is empty."),
+    ),
+)]
+async fn leave(server: State<Arc<RoomServer>>, from: Extension<ClientInfo>, member: MemberPath) -> Response {
+    end(server, from, member)
+}
+
+/// A client leaves a room, by Collider's name for it
+#[utoipa::path(
+    post,
+    path = "/bye/{room}/{client}",
+    operation_id = "bye",
+    tag = "apprtc",
+    params(
+        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
+        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
+    ),
+    responses(
+        (status = 200, description = "The client has left, or was not there. The body is empty."),
+        (status = 404, description = "The room or the client has no valid name."),
+        (status = 429, description = "There were too many requests; the body is empty."),
+    ),
+)]
+async fn bye(server: State<Arc<RoomServer>>, from: Extension<ClientInfo>, member: MemberPath) -> Response {
+    end(server, from, member)
+}
+
+/// 200, also for an unknown room or client; 429 at a limit that the original does not have.
+fn end(
     State(server): State<Arc<RoomServer>>,
     Extension(from): Extension<ClientInfo>,
     MemberPath { room, client }: MemberPath,
@@ -177,24 +266,52 @@ async fn leave(
     [(header::CACHE_CONTROL, "no-cache")].into_response()
 }
 
-/// 200, `{"ok": true}` with the verdict on a failure; otherwise `{"ok": false, "error"}`. Castway's own: the original has no such route.
+/// What a client's connection is like
+///
+/// Castway's own: the original has no such route. A failure gets a verdict.
+#[utoipa::path(
+    post,
+    path = "/report/{room}/{client}",
+    operation_id = "report",
+    tag = "apprtc",
+    params(
+        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
+        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
+        ("send" = Option<String>, Query, description = "`1`: shows the report to the operator; with an empty body, the last one."),
+    ),
+    request_body(content = Report, description = "At most 16 KiB."),
+    responses(
+        (status = 200, description = "The report is taken.", body = ReportAnswer),
+        (status = 400, description = "`malformed_payload`: the body is no report.", body = CodedProblem),
+        (status = 404, description = "`unknown_client`: no such client is in the room.", body = CodedProblem),
+        (status = 409, description = "`no_report`: there is no report that could be shown.", body = CodedProblem),
+        (status = 413, description = "`payload_too_large`: the body is too long.", body = CodedProblem),
+        (status = 429, description = "`rate_limited`: wait as long as `retryAfter` says.", body = CodedProblem),
+    ),
+)]
 async fn report(
     State(server): State<Arc<RoomServer>>,
     Extension(from): Extension<ClientInfo>,
     local: Option<Extension<LocalAddress>>,
-    MemberPath { room, client }: MemberPath,
+    member: Result<MemberPath, StatusCode>,
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let Ok(MemberPath { room, client }) = member else {
+        return report_failed(StatusCode::NOT_FOUND, "unknown_client", "the room or the client has no valid name", None);
+    };
     if let Err(wait) = server.gateway.check_signal(from.address) {
-        let failed =
-            report_failed(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address; wait before you try again");
-        return rate_limited(wait, failed);
+        let message = "too many requests from this address; wait before you try again";
+        return report_failed(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, Some(wait));
     }
     let sent = match body.map(|body| calls::page_report(&body, query.as_deref().unwrap_or_default())) {
         Ok(Ok(sent)) => sent,
-        Ok(Err(wrong)) => return report_failed(StatusCode::BAD_REQUEST, &wrong),
-        Err(rejection) => return report_failed(rejection.status(), &rejection.body_text()),
+        Ok(Err(wrong)) => return report_failed(StatusCode::BAD_REQUEST, "malformed_payload", &wrong, None),
+        Err(rejection) => {
+            let is_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            let code = if is_large { "payload_too_large" } else { "malformed_payload" };
+            return report_failed(rejection.status(), code, &rejection.body_text(), None);
+        }
     };
     let seen = SeenClient { host: from.host, reached: local.and_then(|Extension(local)| local.0) };
     let answered = match server.gateway.report(&room, &client, sent, &seen) {
@@ -202,27 +319,44 @@ async fn report(
         Err(error) => return report_refused(error),
     };
     // The rooms answer in time. They are gone after a panic only.
-    match answered.await.ok().flatten() {
-        Some(verdict) => answer(StatusCode::OK, &json!({"ok": true, "verdict": verdict})),
-        None => answer(StatusCode::OK, &json!({"ok": true})),
-    }
+    let verdict = answered.await.ok().flatten();
+    answer(StatusCode::OK, &ReportAnswer { ok: true, verdict })
 }
 
 fn report_refused(error: ReportError) -> Response {
     let text = error.to_string();
     match error {
         ReportError::Report(ReportRefusal::TooSoon { wait } | ReportRefusal::TooMany { wait }) => {
-            rate_limited(wait, report_failed(StatusCode::TOO_MANY_REQUESTS, &text))
+            report_failed(StatusCode::TOO_MANY_REQUESTS, "rate_limited", &text, Some(wait))
         }
-        ReportError::Report(ReportRefusal::NothingToSend) => report_failed(StatusCode::CONFLICT, &text),
-        ReportError::Member(_) => report_failed(StatusCode::NOT_FOUND, &text),
+        ReportError::Report(ReportRefusal::NothingToSend) => report_failed(StatusCode::CONFLICT, "no_report", &text, None),
+        ReportError::Member(_) => report_failed(StatusCode::NOT_FOUND, "unknown_client", &text, None),
     }
 }
 
-fn report_failed(status: StatusCode, message: &str) -> Response {
-    answer(status, &json!({"ok": false, "error": {"message": message}}))
+fn report_failed(status: StatusCode, code: &'static str, message: &str, wait: Option<Duration>) -> Response {
+    CodedProblem::new(status, code, message).retry_after(wait.map(retry_after::seconds)).not_ok().into_response()
 }
 
+/// The parameters of a call without a room
+#[utoipa::path(
+    get,
+    path = "/params",
+    operation_id = "params",
+    tag = "apprtc",
+    params(
+        ("it" = Option<String>, Query, description = "The ICE transports, for `pc_config`.", example = "relay"),
+        ("tt" = Option<String>, Query, description = "The transport to the ICE servers.", example = "udp"),
+        ("ts" = Option<String>, Query, description = "The base URL of the ICE servers' service; an empty one means none."),
+        ("apikey" = Option<String>, Query, description = "The key in `ice_server_url`."),
+        ("audio" = Option<String>, Query, description = "`true`, `false` or constraints."),
+        ("video" = Option<String>, Query, description = "`true`, `false` or constraints."),
+        ("hd" = Option<String>, Query, description = "`true`: at least 1280 x 720."),
+        ("debug" = Option<String>, Query, description = "`loopback`: the client calls itself."),
+        ("wstls" = Option<String>, Query, description = "`true` or `false`: whether the WebSocket uses TLS."),
+    ),
+    responses((status = 200, description = "The parameters.", body = CallParams)),
+)]
 async fn params(
     State(server): State<Arc<RoomServer>>,
     Extension(client): Extension<ClientInfo>,
@@ -232,13 +366,23 @@ async fn params(
     let address = server.address(&client);
     let user_agent = user_agent(&headers);
     let query = Query::new(&address, query.as_deref().unwrap_or_default(), &user_agent);
-    answer(StatusCode::OK, &query.params().into())
+    answer(StatusCode::OK, &query.params())
 }
 
-/// A client's report about itself is checked and dropped.
+/// A client's report about itself
+///
+/// It is checked and dropped.
+#[utoipa::path(
+    post,
+    path = "/a",
+    operation_id = "analytics",
+    tag = "apprtc",
+    request_body(content = AnalyticsEvent, description = "At most 64 KiB."),
+    responses((status = 200, description = "`SUCCESS`, or `INVALID_REQUEST` for anything else.", body = ResultAnswer)),
+)]
 async fn analytics(body: Result<Bytes, BytesRejection>) -> Response {
     let well_formed = body.is_ok_and(|body| wire::is_analytics_event(&body));
-    answer(StatusCode::OK, &json!({"result": if well_formed { "SUCCESS" } else { "INVALID_REQUEST" }}))
+    answer(StatusCode::OK, &ResultAnswer { result: if well_formed { "SUCCESS" } else { "INVALID_REQUEST" } })
 }
 
 fn user_agent(headers: &HeaderMap) -> Cow<'_, str> {
@@ -254,7 +398,7 @@ fn rate_limited(wait: Duration, mut response: Response) -> Response {
     response
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response {
+fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     (status, [(header::CACHE_CONTROL, "no-cache")], Json(body)).into_response()
 }
 

@@ -1,13 +1,12 @@
-//! What a request to `/check` is refused with: a status and `{"error":NAME,"message":TEXT}`.
+//! What a request to `/check` is refused with: a status and a [`Problem`].
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use super::key_table::KeyRefusal;
+use crate::http::problem::Problem;
 use crate::limits::retry_after;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,11 +62,19 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, name) = self.parts();
-        let body = Json(json!({ "error": name, "message": self.to_string() }));
-        let mut response = (status, [(header::CACHE_CONTROL, "no-store")], body).into_response();
-        if let Self::TooManyRequests(wait) = self {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after::seconds(wait)));
+        let problem = Problem::new(status, name, self.to_string());
+        match self {
+            Self::TooManyRequests(wait) => problem.retry_after(retry_after::seconds(wait)),
+            Self::UnknownKey
+            | Self::UsedKey
+            | Self::UnknownDigits
+            | Self::NoSession
+            | Self::NoPeer
+            | Self::BadRequest(_)
+            | Self::TooManyMessages
+            | Self::TooManyResults
+            | Self::TooLarge => problem,
         }
-        response
+        .into_response()
     }
 }

@@ -15,16 +15,19 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use super::checks::{CheckClient, Checks, Started};
 use super::refusal::Refusal;
-use super::sessions::MAX_MESSAGE_BYTES;
+use super::sessions::{MAX_MESSAGE_BYTES, Polled};
+use super::tests_of_device::{PathTest, RangeOffer};
 use crate::diagnosis::report::{CheckReport, MAX_REPORT_BYTES};
+use crate::diagnosis::words::VerdictReply;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
+use crate::http::problem::Problem;
 
 /// The bodies of starts, joins and polls.
 const MAX_SMALL_BODY_BYTES: usize = 1024;
@@ -44,80 +47,198 @@ pub fn router(checks: Checks) -> Router {
         .with_state(checks)
 }
 
-#[derive(Deserialize)]
+/// The operations of checks.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(start, join, signal, poll, result))]
+pub struct Description;
+
+#[derive(Deserialize, ToSchema)]
 struct StartBody {
+    /// The key that `castway doctor` or `/admin` has shown.
+    #[schema(example = "7F3KQX2MAB")]
     key: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct JoinBody {
+    /// What the first device shows.
+    #[schema(example = "4815")]
     digits: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct SignalBody {
     session: String,
+    /// The message; the server does not read it.
     data: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct PollBody {
     session: String,
+    /// Whether the caller knows of the other device.
     #[serde(default)]
     peer: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct ResultBody {
     session: String,
     report: CheckReport,
 }
 
+#[derive(Serialize, ToSchema)]
+struct StartedReply<'a> {
+    session: &'a str,
+    /// 1 for the device that has started the check, 2 for the one that has joined it.
+    #[schema(minimum = 1, maximum = 2)]
+    device: u8,
+    /// Where the server sees the device.
+    #[schema(value_type = String, example = "203.0.113.7")]
+    address: std::net::IpAddr,
+    /// The ways to the relay that the device has to try.
+    paths: &'a [PathTest],
+    /// For the second device; only the first one gets them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "4815")]
+    digits: Option<&'a str>,
+    /// The test of the relayed ports, if one is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    range: Option<&'a RangeOffer>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Done {
+    /// Always `true`.
+    ok: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PollReply {
+    /// What the other device has sent, in its order.
+    messages: Vec<String>,
+    /// The other device is there.
+    peer: bool,
+    /// The digits for a second device, while none is there.
+    #[schema(required)]
+    digits: Option<String>,
+}
+
 type Body = Result<Bytes, BytesRejection>;
 type Client = (Extension<ClientInfo>, Option<Extension<LocalAddress>>);
 
+/// The first device starts a check
+#[utoipa::path(
+    post,
+    path = "/check/start",
+    operation_id = "checkStart",
+    tag = "check",
+    request_body(content = StartBody, description = "At most 1 KiB."),
+    responses(
+        (status = 200, description = "The check has begun; it ends after 15 minutes.", body = StartedReply),
+        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
+        (status = 403, description = "`UnknownKey`: the key is wrong or has ended.", body = Problem),
+        (status = 410, description = "`UsedKey`: the key has started another check.", body = Problem),
+        (status = 413, description = "`TooLarge`: the body has more than 1 KiB.", body = Problem),
+    ),
+)]
 async fn start(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
     let (client, body) = (client_of(client), read::<StartBody>(body, "{\"key\":KEY}")?);
     Ok(answer(&started(&checks.start(&body.key, &client)?, &client)))
 }
 
+/// A second device joins a check
+#[utoipa::path(
+    post,
+    path = "/check/join",
+    operation_id = "checkJoin",
+    tag = "check",
+    request_body(content = JoinBody, description = "At most 1 KiB."),
+    responses(
+        (status = 200, description = "The device has joined.", body = StartedReply),
+        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
+        (status = 403, description = "`UnknownDigits`: no check waits for a second device with these digits.", body = Problem),
+        (status = 413, description = "`TooLarge`: the body has more than 1 KiB.", body = Problem),
+    ),
+)]
 async fn join(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
     let (client, body) = (client_of(client), read::<JoinBody>(body, "{\"digits\":DIGITS}")?);
     Ok(answer(&started(&checks.join(body.digits.trim(), &client)?, &client)))
 }
 
+/// A message for the other device
+#[utoipa::path(
+    post,
+    path = "/check/signal",
+    operation_id = "checkSignal",
+    tag = "check",
+    request_body = SignalBody,
+    responses(
+        (status = 200, description = "The message waits for the other device.", body = Done),
+        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
+        (status = 404, description = "`NoSession`: the check is over.", body = Problem),
+        (status = 409, description = "`NoPeer`: no second device has joined.", body = Problem),
+        (status = 413, description = "`TooLarge`: the body or the message is too long.", body = Problem),
+    ),
+)]
 async fn signal(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
     let body = read::<SignalBody>(body, "{\"session\":SESSION,\"data\":TEXT}")?;
     checks.send(&body.session, body.data, &client_of(client))?;
-    Ok(answer(&json!({"ok": true})))
+    Ok(answer(&Done { ok: true }))
 }
 
+/// Messages from the other device
+///
+/// Answered after a change, or after 20 seconds.
+#[utoipa::path(
+    post,
+    path = "/check/poll",
+    operation_id = "checkPoll",
+    tag = "check",
+    request_body(content = PollBody, description = "At most 1 KiB."),
+    responses(
+        (status = 200, description = "What has changed.", body = PollReply),
+        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
+        (status = 404, description = "`NoSession`: the check is over.", body = Problem),
+        (status = 413, description = "`TooLarge`: the body has more than 1 KiB.", body = Problem),
+    ),
+)]
 async fn poll(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
     let body = read::<PollBody>(body, "{\"session\":SESSION,\"peer\":BOOLEAN}")?;
-    let polled = checks.poll(&body.session, body.peer, &client_of(client)).await?;
-    Ok(answer(&json!({"messages": polled.messages, "peer": polled.peer, "digits": polled.digits})))
+    let Polled { messages, peer, digits } = checks.poll(&body.session, body.peer, &client_of(client)).await?;
+    Ok(answer(&PollReply { messages, peer, digits }))
 }
 
+/// The results of a device become a verdict
+#[utoipa::path(
+    post,
+    path = "/check/result",
+    operation_id = "checkResult",
+    tag = "check",
+    request_body = ResultBody,
+    responses(
+        (status = 200, description = "The verdict.", body = VerdictReply),
+        (status = 400, description = "`BadRequest`: the body is no such object, or a value is out of its range.", body = Problem),
+        (status = 404, description = "`NoSession`: the check is over.", body = Problem),
+        (status = 413, description = "`TooLarge`: the report is too long.", body = Problem),
+    ),
+)]
 async fn result(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
     let body = read::<ResultBody>(body, "{\"session\":SESSION,\"report\":REPORT}")?;
     body.report.check().map_err(Refusal::BadRequest)?;
     Ok(answer(&checks.result(&body.session, body.report, &client_of(client))?))
 }
 
-fn started(started: &Started, client: &CheckClient) -> Value {
-    let mut value = json!({
-        "session": started.session,
-        "device": if started.digits.is_some() { 1 } else { 2 },
-        "address": client.address.to_canonical(),
-        "paths": started.paths,
-    });
-    if let Some(digits) = &started.digits {
-        value["digits"] = json!(digits);
+fn started<'a>(started: &'a Started, client: &CheckClient) -> StartedReply<'a> {
+    StartedReply {
+        session: &started.session,
+        device: if started.digits.is_some() { 1 } else { 2 },
+        address: client.address.to_canonical(),
+        paths: &started.paths,
+        digits: started.digits.as_deref(),
+        range: started.range.as_ref(),
     }
-    if let Some(range) = &started.range {
-        value["range"] = json!(range);
-    }
-    value
 }
 
 fn client_of((Extension(client), local): Client) -> CheckClient {
@@ -132,6 +253,6 @@ fn read<T: DeserializeOwned>(body: Body, expected: &str) -> Result<T, Refusal> {
     serde_json::from_slice(&body).map_err(|error| Refusal::BadRequest(format!("The body must be {expected}: {error}.")))
 }
 
-fn answer(body: &Value) -> Response {
+fn answer(body: &impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::sessions::SESSION_LIFETIME;
 use crate::addresses::ice_servers::IceServers;
@@ -17,27 +18,28 @@ use crate::users::{Credentials, Directory};
 const RANGE_CREDENTIALS_TTL: Duration = Duration::from_secs(300);
 
 /// One way to the relay.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PathTest {
     kind: PathKind,
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     credential: Option<String>,
 }
 
 /// The test of the relayed ports: the device sends from its own address to its relayed one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum RangeOffer {
     /// The relay refuses the device's address as a peer.
-    Denied {
-        denied: bool,
-    },
+    Denied { denied: bool },
     Allowed {
         username: String,
         credential: String,
+        #[schema(value_type = String, example = "203.0.113.7")]
         address: IpAddr,
     },
 }

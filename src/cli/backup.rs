@@ -1,26 +1,88 @@
 //! `castway backup` and `castway restore`: the data folder, as one file.
+//!
+//! The file is the database with two tables more, which have the keys and certificates that are beside it. The process with the rights of
+//! the data's owner reads and writes the data folder ([`DataFolder`]); this one reads and writes the file.
 
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, anyhow};
+
+use super::data_folder::DataFolder;
 use super::error::CliError;
 use super::installation::Installation;
+use super::output::print;
+
+const BACKUP_NOTE: &str = "\
+The server may run meanwhile: the file has the data of one moment. It contains every secret of the server, and has mode 0600.";
+
+const RESTORE_NOTE: &str = "\
+The data that is there is kept in a folder before-restore-… of the data folder. A backup of an older castway gets the schema of this one.";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = BACKUP_NOTE)]
 pub(super) struct Backup {
     /// The file to write; it must not exist
-    pub(super) file: PathBuf,
+    file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = RESTORE_NOTE)]
 pub(super) struct Restore {
     /// A file of castway backup
-    pub(super) file: PathBuf,
+    file: PathBuf,
+    /// Restore it although the data has changed since the backup was made
+    #[arg(long)]
+    force: bool,
 }
 
-pub(super) fn backup(_arguments: &Backup, _installation: &Installation) -> Result<(), CliError> {
-    Err(CliError::Usage("castway backup is not there yet".to_owned()))
+pub(super) fn backup(arguments: &Backup, installation: &Installation) -> Result<(), CliError> {
+    let file = &arguments.file;
+    if file.symlink_metadata().is_ok() {
+        return Err(anyhow!("{} is there already: name a new file, castway backup overwrites none", file.display()).into());
+    }
+    let mut folder = DataFolder::open(installation.data_dir())?;
+    let bytes = folder.back_up()?;
+    let mut part = file.clone().into_os_string();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let written = write(&mut folder, &part).and_then(|()| Ok(fs::rename(&part, file)?));
+    if written.is_err() {
+        fs::remove_file(&part).ok();
+    }
+    written.with_context(|| format!("{} can't be written", file.display()))?;
+    let (shown, data) = (file.display(), installation.data_dir().display());
+    print(format_args!("Wrote {shown} ({} KiB): the users, secrets, usage and certificates of {data}.", bytes.div_ceil(1024)))
 }
 
-pub(super) fn restore(_arguments: &Restore, _installation: &Installation) -> Result<(), CliError> {
-    Err(CliError::Usage("castway restore is not there yet".to_owned()))
+fn write(folder: &mut DataFolder, path: &Path) -> anyhow::Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = made.with_context(|| format!("{} can't be made", path.display()))?;
+    while let Some(part) = folder.next_part()? {
+        file.write_all(&part)?;
+    }
+    Ok(file.sync_all()?)
+}
+
+pub(super) fn restore(arguments: &Restore, installation: &Installation) -> Result<(), CliError> {
+    let (path, data_dir) = (&arguments.file, installation.data_dir());
+    let mut file = open(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
+    made.with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
+    let restored = DataFolder::open(data_dir)?.restore(&mut file, arguments.force);
+    let restored = restored.with_context(|| format!("{} is not restored into {}", path.display(), data_dir.display()))?;
+    let aside = restored.aside.map(|aside| format!(" The former data is in {}.", data_dir.join(aside).display()));
+    print(format_args!(
+        "Restored the backup of {} (castway {}) into {}.{}",
+        restored.made_at,
+        restored.version,
+        data_dir.display(),
+        aside.unwrap_or_default()
+    ))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is no file")) }
 }

@@ -15,6 +15,8 @@ pub(super) enum CliError {
     Failed(anyhow::Error),
     /// What failed has been printed.
     Reported,
+    /// What can't be used has been printed.
+    ReportedUsage,
 }
 
 impl<E: Into<anyhow::Error>> From<E> for CliError {

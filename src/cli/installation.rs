@@ -13,6 +13,7 @@ use anyhow::anyhow;
 use super::error::CliError;
 use super::output::print_error;
 use super::shared_settings::{self, SharedSetting};
+use super::sources::Source;
 use super::{env_file, systemd_env_file, trusted_file};
 use crate::config::{Config, Settings};
 use crate::users::{DATABASE_FILE_NAME, Store};
@@ -49,12 +50,16 @@ impl StandardPaths {
 struct Service {
     file: PathBuf,
     settings: Settings,
+    /// The file as a source of settings.
+    source: Source,
 }
 
 /// What the command line and the environment give to the search.
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) settings: Settings,
+    /// The flags and the environment by themselves.
+    pub(super) places: Vec<Source>,
     /// The fields of the settings that flags gave.
     pub(super) flags: Vec<String>,
     /// Where the settings come from, in words.
@@ -75,6 +80,9 @@ pub(super) struct Installation {
     sources: Vec<String>,
     /// The names of the variables in the `.env` that counts.
     names: Vec<String>,
+    /// Where all of its settings come from; the first one that has a setting counts.
+    places: Vec<Source>,
+    server_folder: PathBuf,
 }
 
 /// The data folder that was found, and whose it is.
@@ -92,10 +100,10 @@ impl Installation {
     pub(super) fn find(paths: &StandardPaths, given: &Given) -> Result<Self, CliError> {
         let env_file = paths.working_dir.join(env_file::FILE_NAME);
         let variables = env_file::read(&env_file).map_err(CliError::Usage)?;
-        let in_file = Settings::from_variables(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let in_file = env_file::settings(&variables);
         let both = given.settings.or(&in_file);
         // Somebody who names the server's address has named the server.
-        let named = given.asks_for_health && (both.http_addr.is_some() || both.domain.is_some());
+        let named = given.asks_for_health && [&both.tcp_port, &both.http_addr, &both.domain].into_iter().any(Option::is_some);
         let found = match &both.data_dir {
             Some(chosen) => {
                 let data_dir = paths.working_dir.join(chosen.trim());
@@ -115,13 +123,18 @@ impl Installation {
                 if !in_file.is_empty() {
                     sources.push(env_file.display().to_string());
                 }
-                let names = variables.into_iter().map(|(name, _)| name).collect();
-                Self { data_dir, given: both, flags, service: None, sources, names }
+                let names = variables.iter().map(|variable| variable.name.clone()).collect();
+                let mut places = given.places.clone();
+                places.push(Source::file(env_file, in_file, &variables));
+                let server_folder = paths.working_dir.clone();
+                Self { data_dir, given: both, flags, service: None, sources, names, places, server_folder }
             }
             // The .env of the working folder is for a server of that folder.
             Found::Services(data_dir, service) => {
+                let places = given.places.iter().chain(service.as_ref().map(|service| &service.source)).cloned().collect();
                 let given = given.settings.clone();
-                Self { data_dir, given, flags, service, sources, names: Vec::new() }
+                let server_folder = paths.service_data.clone();
+                Self { data_dir, given, flags, service, sources, names: Vec::new(), places, server_folder }
             }
         })
     }
@@ -178,6 +191,16 @@ impl Installation {
         };
         config.data_dir.clone_from(&self.data_dir);
         Ok(config)
+    }
+
+    /// Where its settings come from; the first one that has a setting counts.
+    pub(super) fn places(&self) -> &[Source] {
+        &self.places
+    }
+
+    /// The folder from which a server of this installation takes relative paths.
+    pub(super) fn server_folder(&self) -> &Path {
+        &self.server_folder
     }
 
     /// The settings of flags, the environment and files, without the server's record.
@@ -241,15 +264,16 @@ fn read_service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Servic
     let service = match trusted_file::read(&paths.service_settings) {
         Ok(text) => {
             let variables = systemd_env_file::variables(&String::from_utf8_lossy(&text));
-            let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let mut settings = Settings::from_variables(variables);
+            let mut settings = env_file::settings(&variables);
             // Paths of the service's settings begin at its working folder.
             let files = [&mut settings.static_auth_secret_file, &mut settings.api_keys_file, &mut settings.webhook_secret_file];
             let files = files.into_iter().flatten();
             for file in files.filter(|file| !file.trim().is_empty()) {
                 *file = paths.service_data.join(file.trim()).to_string_lossy().into_owned();
             }
-            Some(Box::new(Service { file: paths.service_settings.clone(), settings }))
+            let file = paths.service_settings.clone();
+            let source = Source::file(file.clone(), settings.clone(), &variables);
+            Some(Box::new(Service { file, settings, source }))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
         Err(error) => return Err(error),

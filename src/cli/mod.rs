@@ -5,12 +5,17 @@
 //!   go to standard error.
 //! - Exit status: 0 done, 1 failed, 64 the command line or a setting can't be used (`EX_USAGE` of sysexits.h).
 //!
-//! A command passes from `run` through `command_line` (arguments), `installation` (which data folder, whose settings), `owner` (become the
-//! owner of the data) and `database` (open, agree with the server by `shared_settings`, close) to its own file: `user`, `secret`,
-//! `credentials` or `health`. `doctor`, `status`, `sessions` and `end` are different: they stay root where root runs them, and touch the data
-//! only through `data_folder`, a process with the rights of their owner; the last three ask the server alone (`asking`). What commands print
-//! goes through `escape`, tables through `table`. `running_server` asks the server through its control socket. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through
-//! `trusted_file`; `unknown_variables` warns of misspelled names.
+//! A command passes from `run` through `command_line` (arguments; `flags` and `help` complete what clap derives), `installation` (which data
+//! folder, whose settings), `owner` (become the owner of the data) and `database` (open, agree with the server by `shared_settings`, close)
+//! to its own file: `user`, `secret`, `credentials` or `health`. `doctor`, `status`, `sessions`, `end`, `backup`, `restore` and `config check`
+//! are different: they stay root where root runs them, and touch the data only through `data_folder`, a process with the rights of their
+//! owner; `status`, `sessions` and `end` ask the server alone (`asking`). `completions` and `man` need neither settings nor data.
+//!
+//! What commands print goes through `escape`, tables through `table`. `running_server` asks the server through its control socket. Files of
+//! settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through `trusted_file`; `sources` says where a
+//! setting comes from, and `unknown_variables` warns of misspelled names.
+//!
+//! A server whose log is JSON says everything as records of that log, also what keeps it from starting (`output`); commands print text.
 
 mod asking;
 mod backup;
@@ -27,7 +32,9 @@ mod env_file;
 mod error;
 mod escape;
 mod figures;
+mod flags;
 mod health;
+mod help;
 mod import;
 mod installation;
 mod man;
@@ -40,6 +47,7 @@ mod scope;
 mod secret;
 mod sessions;
 mod shared_settings;
+mod sources;
 mod status;
 mod systemd_env_file;
 mod table;
@@ -48,6 +56,6 @@ mod unknown_variables;
 mod usage;
 mod user;
 
-pub use command_line::variables;
+pub use command_line::{SettingHelp, setting_help, variables};
 pub use import::coturn_options::{COTURN_OPTIONS, CoturnOption, Counterpart};
 pub use run::run;

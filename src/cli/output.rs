@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use serde::Serialize;
+use tracing::Level;
 
 use super::error::CliError;
 use super::escape::{printable, printable_json};
+use crate::app::telemetry::{self, Stream};
 
 /// Columns where there is no terminal.
 const DEFAULT_COLUMNS: usize = 80;
@@ -25,6 +28,15 @@ pub(super) fn print(text: impl fmt::Display) -> Result<(), CliError> {
     print_styled(printable(&text.to_string()))
 }
 
+/// Prints what another program reads, as it is.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Prints text that may have colors, whose other parts are [`printable`] already. A closed pipe, as of `castway user list | head`, is not an
 /// error.
 pub(super) fn print_styled(text: impl fmt::Display) -> Result<(), CliError> {
@@ -35,10 +47,9 @@ pub(super) fn print_styled(text: impl fmt::Display) -> Result<(), CliError> {
     }
 }
 
-/// Whether standard output is a terminal whose user wants colors (no-color.org).
+/// Whether standard output gets colors.
 pub(super) fn is_colored() -> bool {
-    let refuses = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !refuses && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    telemetry::wants_colors(io::stdout().is_terminal())
 }
 
 /// The text in bold type.
@@ -57,12 +68,32 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     print_styled(printable_json(&serde_json::to_string_pretty(value)?))
 }
 
+/// Whether messages are records of the log's JSON: those of a server that logs so.
+static AS_RECORDS: AtomicBool = AtomicBool::new(false);
+
+/// From now on messages are records of the log's JSON, or text.
+pub(super) fn print_as_records(yes: bool) {
+    AS_RECORDS.store(yes, Ordering::Relaxed);
+}
+
+pub(super) fn prints_as_records() -> bool {
+    AS_RECORDS.load(Ordering::Relaxed)
+}
+
 /// Prints to standard error, so that standard output has only what was asked for.
 pub(super) fn print_error(message: &str) {
-    let _ = writeln!(io::stderr(), "castway: {}", printable(message));
+    print_message(Level::ERROR, "", message);
 }
 
 /// Prints a warning to standard error.
 pub(super) fn print_warning(message: &str) {
-    print_error(&format!("warning: {message}"));
+    print_message(Level::WARN, "warning: ", message);
+}
+
+fn print_message(level: Level, prefix: &str, message: &str) {
+    if prints_as_records() {
+        telemetry::say(Stream::Error, level, message);
+    } else {
+        let _ = writeln!(io::stderr(), "castway: {}", printable(&format!("{prefix}{message}")));
+    }
 }

@@ -1,24 +1,30 @@
 //! Reads an `EnvironmentFile=` as systemd does (systemd.exec(5)), so that a command gets the same settings as the service. Unlike in
 //! `.env`, no variable is expanded, and malformed lines are skipped.
 
+use std::cell::Cell;
 use std::iter::Peekable;
-use std::str::Chars;
 
-/// The variables of `text`, in its order; of two with the same name, the later one counts.
-pub(super) fn variables(text: &str) -> Vec<(String, String)> {
-    let mut rest = text.chars().peekable();
+use super::env_file::Variable;
+
+/// The variables of `text`, from its end to its beginning: the first one of a name counts.
+pub(super) fn variables(text: &str) -> Vec<Variable> {
+    let line = Cell::new(1);
+    let mut rest = text.chars().inspect(|c| line.set(line.get() + usize::from(*c == '\n'))).peekable();
     let mut found = Vec::new();
     while let Some(first) = rest.peek().copied() {
+        // The first character has been read by now, so the count is that of its line.
+        let line = line.get();
         match first {
             '#' | ';' => drop(rest.by_ref().find(|c| ends_line(*c))),
             c if c.is_whitespace() => drop(rest.next()),
-            _ => found.extend(assignment(&mut rest)),
+            _ => found.extend(assignment(&mut rest).map(|(name, value)| Variable { name, value, line })),
         }
     }
+    found.reverse();
     found
 }
 
-fn assignment(rest: &mut Peekable<Chars<'_>>) -> Option<(String, String)> {
+fn assignment(rest: &mut Peekable<impl Iterator<Item = char>>) -> Option<(String, String)> {
     let mut name = String::new();
     loop {
         match rest.next() {
@@ -35,7 +41,7 @@ fn assignment(rest: &mut Peekable<Chars<'_>>) -> Option<(String, String)> {
 
 /// Quotes have a meaning at the beginning of a value and right after other quotes. A backslash takes the meaning of the next character
 /// away, and joins lines.
-fn value(rest: &mut Peekable<Chars<'_>>) -> String {
+fn value(rest: &mut Peekable<impl Iterator<Item = char>>) -> String {
     let mut value = String::new();
     // The length up to which blanks at the end belong to the value.
     let mut kept = 0;
@@ -66,7 +72,7 @@ fn value(rest: &mut Peekable<Chars<'_>>) -> String {
     value
 }
 
-fn double_quoted(rest: &mut Peekable<Chars<'_>>, value: &mut String) {
+fn double_quoted(rest: &mut Peekable<impl Iterator<Item = char>>, value: &mut String) {
     while let Some(c) = rest.next() {
         match (c, rest.peek().copied()) {
             ('"', _) => return,
@@ -105,14 +111,20 @@ mod tests {
             ("A=\\'", "'"),
         ];
         for (text, value) in cases {
-            assert_eq!(variables(text), [("A".to_owned(), value.to_owned())], "{text}");
+            let found = variables(text);
+            assert_eq!(
+                (found.len(), found[0].name.as_str(), found[0].value.as_str(), found[0].line),
+                (1, "A", value, 1),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn comments_and_lines_without_an_assignment_are_skipped() {
         let text = "# A=1\n; B=2\nexport C=3\nnonsense\n\nD=4\r\nD=5\n=6\nE";
-        let expected = [("D", "4"), ("D", "5")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let expected = [("5", 7), ("4", 6)].map(|(value, line)| Variable { name: "D".to_owned(), value: value.to_owned(), line });
         assert_eq!(variables(text), expected);
+        assert_eq!(variables("A='1\n2'\n\nB=3").iter().map(|found| found.line).collect::<Vec<_>>(), [4, 1]);
     }
 }

@@ -17,6 +17,8 @@ const PUBLIC_URL: &str = "CASTWAY_PUBLIC_URL";
 const EXPECTED_URL: &str =
     "an http or https address without a query or a password, e.g. https://cast.example.org or https://example.org/castway/";
 const HTTP_ADDR: &str = "CASTWAY_HTTP_ADDR";
+const HTTPS_ADDR: &str = "CASTWAY_HTTPS_ADDR";
+const PORT: &str = "CASTWAY_TCP_PORT";
 /// The default port of HTTP.
 const HTTP_PORT: u16 = 80;
 
@@ -24,6 +26,10 @@ const HTTP_PORT: u16 = 80;
 pub struct HttpConfig {
     /// All of them serve the same; URLs name the first one. Never empty.
     pub listen: Vec<Listen>,
+    /// The setting that names them.
+    pub listen_setting: &'static str,
+    /// Whether HTTPS has the main address, too.
+    pub(super) one_port: bool,
     /// The address people type, whose path is `base_path`; `None`: the origin that each request came by.
     pub public_url: Option<Url>,
     pub base_path: BasePath,
@@ -46,8 +52,11 @@ impl HttpConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let (public_url, base_path) = public_url(reader).unzip();
         let base_path = base_path.unwrap_or_default();
+        let one_port = one_port(reader);
         Self {
-            listen: listen(reader),
+            listen: one_port.map_or_else(|| listen(reader), |addr| vec![Listen::exactly(addr)]),
+            listen_setting: if one_port.is_some() { PORT } else { HTTP_ADDR },
+            one_port: one_port.is_some(),
             public_url,
             admin: AdminConfig::read(reader, !base_path.is_empty()),
             base_path,
@@ -59,6 +68,11 @@ impl HttpConfig {
             on_turn_ports: reader.flag("CASTWAY_TURN_HTTP"),
             address_connections: reader.number("CASTWAY_ADDRESS_CONNECTIONS", 1..=MAX_COUNT, ""),
         }
+    }
+
+    /// Whether `addr` is one of the addresses that are set, to the letter.
+    pub(super) fn wants(&self, addr: SocketAddr) -> bool {
+        addr.port() != 0 && self.listen.iter().any(|listen| listen.addrs == [addr])
     }
 
     /// The main address, or the last alternative for it.
@@ -74,6 +88,23 @@ fn metrics_allow(reader: &mut Reader) -> Vec<IpNet> {
         return Vec::new();
     }
     reader.list(name, &format!("none, or {NETWORKS}"), network)
+}
+
+/// The address of everything over TCP, if one port is set for it.
+fn one_port(reader: &mut Reader) -> Option<SocketAddr> {
+    let expected = "a port from 1 to 65535";
+    let port: u16 = reader.optional(PORT, expected, |text| text.parse().ok().filter(|port| *port != 0))?;
+    Some(SocketAddr::new(reader.default_addr(HTTP_ADDR).ip(), port))
+}
+
+/// A problem for each address that is set beside the one port for everything.
+pub(super) fn report_one_port(reader: &mut Reader) {
+    let Some(port) = reader.given(PORT) else { return };
+    for setting in [HTTP_ADDR, HTTPS_ADDR] {
+        if let Some(addr) = reader.given(setting) {
+            reader.problem(setting, &addr, &format!("nothing where {PORT} is set, which is {port}: set one of the two"));
+        }
+    }
 }
 
 fn listen(reader: &mut Reader) -> Vec<Listen> {

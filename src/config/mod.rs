@@ -54,6 +54,7 @@ mod sources;
 mod tls;
 mod topics;
 mod usage;
+mod without_effect;
 
 pub use admin::AdminConfig;
 pub use api::{ApiConfig, ProviderApis};

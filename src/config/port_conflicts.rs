@@ -8,7 +8,6 @@ use super::reader::Reader;
 use super::relay::RelayConfig;
 use super::tls::TlsConfig;
 
-const HTTP: &str = "CASTWAY_HTTP_ADDR";
 const TURN: &str = "CASTWAY_TURN_ADDR";
 const SECOND: &str = "CASTWAY_ALT_LISTENING_PORT";
 
@@ -20,7 +19,7 @@ impl RequiredPorts {
     pub(super) fn new(http: &HttpConfig, tls: &TlsConfig, apprtc: &AppRtcConfig, relay: &RelayConfig) -> Self {
         let tls = [("CASTWAY_HTTPS_ADDR", &tls.https), ("CASTWAY_TURNS_ADDR", &tls.turns)];
         let tls = tls.into_iter().filter_map(|(setting, listen)| Some((setting, listen.as_ref()?)));
-        let listens = http.listen.iter().map(|listen| (HTTP, listen)).chain(tls);
+        let listens = http.listen.iter().map(|listen| (http.listen_setting, listen)).chain(tls);
         let listens = listens.filter(|(_, listen)| listen.required).map(|(setting, listen)| (setting, listen.addrs[0]));
         let collider = apprtc.collider.map(|addr| ("CASTWAY_COLLIDER_ADDR", addr));
         let second = relay.alternate_port.map(|port| (SECOND, SocketAddr::new(relay.addr.ip(), port)));

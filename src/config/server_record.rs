@@ -23,9 +23,11 @@ impl Settings {
             pkey: absolute(&self.pkey),
             acme_ca: absolute(&self.acme_ca),
             static_auth_secret_file: absolute(&self.static_auth_secret_file),
-            // No command checks a key, and an access mode with keys can't be read without them. Like it, "open" allows any name.
+            // No command checks a key, and an access mode with keys can't be read without them, nor the APIs of other providers. Like that
+            // mode, "open" allows any name.
             api_keys: None,
             api_keys_file: None,
+            provider_apis: None,
             turn_access: self.turn_access.as_ref().map(|mode| if mode.trim() == "key" { "open" } else { mode }.to_owned()),
             ice_access: None,
             // No command sends requests to them.
@@ -66,6 +68,7 @@ mod tests {
             ("CASTWAY_TURN_ACCESS", "key"),
             ("CASTWAY_ICE_ACCESS", "key"),
             ("CASTWAY_API_KEYS", "hunter2"),
+            ("CASTWAY_PROVIDER_APIS", "twilio"),
             ("CASTWAY_CERT", "cert.pem"),
             ("CASTWAY_PKEY", "/etc/key.pem"),
         ]);

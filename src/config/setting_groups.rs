@@ -16,6 +16,7 @@ pub const SETTING_GROUPS: [SettingGroup; 10] = [
         heading_zh: "页面、Socket.IO 与 API",
         fields: &[
             "data_dir",
+            "tcp_port",
             "http_addr",
             "https_addr",
             "turns_addr",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::http::HttpConfig;
 use super::listen::Listen;
 use super::reader::Reader;
 
@@ -53,8 +54,9 @@ pub struct AcmeConfig {
 const HTTPS_PORT: u16 = 443;
 
 impl TlsConfig {
-    /// `http` and `turn` are where HTTP and TURN listen; a TLS listener whose address is not set has their IP address.
-    pub(super) fn read(reader: &mut Reader, http: SocketAddr, turn: SocketAddr) -> Self {
+    /// `http` and `turn` are where HTTP and TURN listen; a TLS listener whose address is not set has the IP address of `turn` or of the
+    /// main one of `http`.
+    pub(super) fn read(reader: &mut Reader, http: &HttpConfig, turn: SocketAddr) -> Self {
         let source = CertificateSource::read(reader);
         let acme = matches!(source, CertificateSource::Acme(_));
         let https = reader.given_addr(HTTPS_ADDR, "[::]:443").map(Listen::exactly);
@@ -63,12 +65,16 @@ impl TlsConfig {
         if off && acme {
             reader.problem("CASTWAY_NO_TLS", "true", "false where CASTWAY_DOMAIN is set: its certificate is for TLS");
         }
-        let https = https.unwrap_or_else(|| {
-            let usual = beside(http, reader.default_addr(HTTPS_ADDR).port());
-            let privileged = (acme && usual.port() != 0).then(|| beside(http, HTTPS_PORT));
+        let mut https = https.or_else(|| http.one_port.then(|| Listen::exactly(http.main()))).unwrap_or_else(|| {
+            let usual = beside(http.main(), reader.default_addr(HTTPS_ADDR).port());
+            let privileged = (acme && usual.port() != 0).then(|| beside(http.main(), HTTPS_PORT));
             // A certificate for a name is useless without a listener, so such a server does not start.
             Listen { addrs: privileged.into_iter().chain([usual]).collect(), required: acme }
         });
+        // One port may have both, since every port takes TLS.
+        if http.wants(https.addrs[0]) {
+            https = Listen { addrs: vec![https.addrs[0]], required: false };
+        }
         let turns = turns.unwrap_or_else(|| {
             let addr = beside(turn, reader.default_addr(TURNS_ADDR).port());
             Listen { addrs: vec![addr], required: false }
@@ -177,6 +183,35 @@ mod tests {
         assert!(tls.https.unwrap().required && !tls.turns.unwrap().required);
         assert!(matches!(tls.source, CertificateSource::Acme(acme) if acme.domains == ["cast.example.org"]));
         assert!(read(Settings { no_tls: some("true"), ..Settings::default() }).unwrap().https.is_none());
+    }
+
+    #[test]
+    fn http_and_https_can_have_one_port() {
+        let port = |port: u16| on_this_machine((Ipv6Addr::UNSPECIFIED, port).into()).to_string();
+        let of = |variables: &[(&str, &str)]| {
+            let config =
+                Config::read_to_serve(&Settings::from_variables(variables.iter().copied())).map_err(|problems| problems.0)?;
+            let https = config.tls.https.map(|https| (https.addrs[0].to_string(), https.required));
+            Ok::<_, Vec<String>>((config.http.listen[0].addrs[0].to_string(), https))
+        };
+        for domain in ["", "a.org"] {
+            let one = of(&[("CASTWAY_TCP_PORT", "443"), ("CASTWAY_DOMAIN", domain)]).unwrap();
+            assert_eq!(one, (port(443), Some((port(443), false))), "the listener of HTTP serves it");
+        }
+        let same = of(&[("CASTWAY_HTTP_ADDR", "10.0.0.1:443"), ("CASTWAY_HTTPS_ADDR", "10.0.0.1:443")]).unwrap();
+        assert_eq!(same, ("10.0.0.1:443".into(), Some(("10.0.0.1:443".into(), false))));
+        let by_default = of(&[("CASTWAY_HTTP_ADDR", &port(443)), ("CASTWAY_DOMAIN", "a.org")]).unwrap();
+        assert_eq!(by_default.1, Some((port(443), false)));
+        assert_eq!(of(&[("CASTWAY_TCP_PORT", "8080"), ("CASTWAY_NO_TLS", "true")]).unwrap(), (port(8080), None));
+        let two =
+            of(&[("CASTWAY_TCP_PORT", "443"), ("CASTWAY_HTTP_ADDR", "[::]:80"), ("CASTWAY_HTTPS_ADDR", "[::]:444")]).unwrap_err();
+        let expected = |setting: &str, addr: &str| {
+            format!("{setting}={addr:?}: expected nothing where CASTWAY_TCP_PORT is set, which is 443: set one of the two")
+        };
+        assert_eq!(two, [expected("CASTWAY_HTTP_ADDR", "[::]:80"), expected("CASTWAY_HTTPS_ADDR", "[::]:444")]);
+        assert!(of(&[("CASTWAY_TCP_PORT", "0")]).unwrap_err()[0].contains("expected a port from 1 to 65535"));
+        let taken = of(&[("CASTWAY_TCP_PORT", "3478")]).unwrap_err();
+        assert!(taken[0].contains("CASTWAY_TURN_ADDR=") && taken[0].contains("CASTWAY_TCP_PORT="), "{taken:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::apprtc::AppRtcConfig;
 use super::cast::CastConfig;
 use super::credentials::CredentialsConfig;
 use super::hooks::HooksConfig;
-use super::http::HttpConfig;
+use super::http::{HttpConfig, report_one_port};
 use super::log::LogConfig;
 use super::multiconnection::MultiConnectionConfig;
 use super::port_conflicts::RequiredPorts;
@@ -60,6 +60,7 @@ impl Config {
         let mut reader = Reader::new(settings);
         let config = Self::read_topics(settings, &mut reader);
         config.required_ports().report(&mut reader);
+        report_one_port(&mut reader);
         reader.finish(config)
     }
 
@@ -70,7 +71,7 @@ impl Config {
         Self {
             settings: Secret::new(settings.clone()),
             data_dir: reader.value("CASTWAY_DATA_DIR", "a folder", |text| Some(PathBuf::from(text))),
-            tls: TlsConfig::read(reader, http.main(), relay.addr),
+            tls: TlsConfig::read(reader, &http, relay.addr),
             http,
             relay,
             api: ApiConfig::read(reader, !credentials.api_keys.is_empty()),

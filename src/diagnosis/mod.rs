@@ -11,4 +11,5 @@ mod read;
 pub mod report;
 pub mod verdict;
 pub mod watch;
+mod whole;
 pub mod words;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::observation::Path;
 use crate::turn::{CredentialRefusal, RefusalReason};
@@ -36,7 +37,7 @@ pub struct Finding {
 }
 
 /// Whose network or machine has the problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     Caster,

@@ -19,6 +19,8 @@
 //!
 //! `page_request` tells whether a browser requests a page.
 //!
+//! [`problem`] is the form of errors where no contract fixes another one.
+//!
 //! [`own_address`] tells whether the address of a client is its own, for what only some networks may do.
 //!
 //! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
@@ -34,6 +36,7 @@ pub mod own_address;
 mod page_request;
 pub mod pages;
 pub mod path_slashes;
+pub mod problem;
 pub mod proxy_sightings;
 pub mod redirect;
 pub mod request_bodies;

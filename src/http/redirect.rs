@@ -11,14 +11,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Response};
 use ipnet::IpNet;
-use serde_json::json;
 use url::Url;
 
 use crate::addresses::interfaces;
@@ -28,6 +26,7 @@ use crate::http::connection_info::ConnectionInfo;
 use crate::http::own_address;
 use crate::http::page_request;
 use crate::http::path_slashes;
+use crate::http::problem::Problem;
 use crate::limits::log_interval::LogInterval;
 use crate::tls::Certificates;
 
@@ -73,12 +72,10 @@ fn redirection(parts: &Parts, target: &str) -> Response {
     }
     // A query can have an API key, which must not come into the logs of clients.
     let url = target.split('?').next().unwrap_or(target);
-    let body = json!({
-        "error": "HttpsRequired",
-        "message": format!("Requests need HTTPS here: send this one to {url}. The operator can let networks use HTTP (CASTWAY_PLAIN_API)."),
-        "url": url,
-    });
-    (StatusCode::PERMANENT_REDIRECT, headers, Json(body)).into_response()
+    let message =
+        format!("Requests need HTTPS here: send this one to {url}. The operator can let networks use HTTP (CASTWAY_PLAIN_API).");
+    let problem = Problem::new(StatusCode::PERMANENT_REDIRECT, "HttpsRequired", message).url(url);
+    (headers, problem).into_response()
 }
 
 fn page(target: &str) -> String {
@@ -305,7 +302,7 @@ mod tests {
         assert_eq!((response.status(), &response.headers()[header::CACHE_CONTROL]), (StatusCode::PERMANENT_REDIRECT, &NO_STORE));
         assert_eq!(response.headers()[header::LOCATION], target);
         let body: serde_json::Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
-        assert_eq!((&body["error"], &body["url"]), (&json!("HttpsRequired"), &json!("https://cast.example.org/turn")));
+        assert_eq!((&body["error"], &body["url"]), (&"HttpsRequired".into(), &"https://cast.example.org/turn".into()));
         assert!(
             body["message"].as_str().unwrap().contains(" https://cast.example.org/turn.") && !body.to_string().contains("secret")
         );

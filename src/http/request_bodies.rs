@@ -8,16 +8,15 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
-use serde_json::json;
 
 use crate::http::client_info::ClientInfo;
+use crate::http::problem::Problem;
 use crate::limits::message_size;
 use crate::limits::unfinished::{IncomingMessages, UnfinishedError, UnfinishedMessages};
 
@@ -57,9 +56,8 @@ pub async fn limit(State(unfinished): State<UnfinishedMessages>, mut request: Re
     }
 }
 
-fn refusal(status: StatusCode, name: &str, message: &str) -> Response {
-    let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "1")];
-    (status, headers, Json(json!({"error": name, "message": message}))).into_response()
+fn refusal(status: StatusCode, name: &'static str, message: &str) -> Response {
+    Problem::new(status, name, message).retry_after(1).into_response()
 }
 
 /// A body that ends with an error when its deadline or its bound is exceeded.

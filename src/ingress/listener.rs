@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::addresses::port_holder::{port_taken, without_ipv6};
+use crate::addresses::port_holder::{listen_privilege, port_taken, without_ipv6};
 use crate::config::Listen;
 use crate::relay::{ForwardedConnection, listening_socket};
 
@@ -23,6 +23,13 @@ pub struct Listener {
     pub addr: SocketAddr,
     /// Whether HTTP is served there, besides TURN.
     serves_http: bool,
+}
+
+/// What became of the addresses of a listener.
+pub struct Bound {
+    pub listener: Listener,
+    /// Why the address before that of the listener could not be bound, and what to do.
+    pub refused: Option<anyhow::Error>,
 }
 
 /// A new connection.
@@ -73,18 +80,18 @@ impl Listener {
 ///
 /// # Errors
 /// Why the last address can't be bound, and what to do.
-pub fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Listener> {
-    let mut refused = anyhow!("{setting} names no address");
+pub fn bind(listen: &Listen, setting: &str) -> anyhow::Result<Bound> {
+    let mut refused = None;
     for addr in &listen.addrs {
         match listening_socket(*addr, false).and_then(|socket| TcpListener::from_std(socket.into())) {
             Ok(socket) => {
                 let addr = socket.local_addr().context("a listener has no address")?;
-                return Ok(Listener { source: Source::Socket(socket), addr, serves_http: true });
+                return Ok(Bound { listener: Listener { source: Source::Socket(socket), addr, serves_http: true }, refused });
             }
-            Err(error) => refused = bind_error(*addr, setting, &error),
+            Err(error) => refused = Some(bind_error(*addr, setting, &error)),
         }
     }
-    Err(refused)
+    Err(refused.unwrap_or_else(|| anyhow!("{setting} names no address")))
 }
 
 fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Error {
@@ -92,10 +99,7 @@ fn bind_error(addr: SocketAddr, setting: &str, error: &io::Error) -> anyhow::Err
     if kind == io::ErrorKind::AddrInUse {
         anyhow!(port_taken("TCP", addr, setting))
     } else if kind == io::ErrorKind::PermissionDenied {
-        anyhow!(
-            "TCP {addr} needs more privileges: ports below 1024 are for root or for CAP_NET_BIND_SERVICE; set {setting} to a higher \
-             port, or give the program that capability"
-        )
+        anyhow!("TCP {addr} needs more privileges: {}; or set {setting} to a higher port", listen_privilege(addr.port()))
     } else if kind == io::ErrorKind::AddrNotAvailable {
         let port = addr.port();
         anyhow!("{setting}={addr} is not an address of this machine: use one of its own, or 0.0.0.0:{port} for all")

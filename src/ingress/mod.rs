@@ -29,5 +29,5 @@ mod unidentified;
 
 pub use accept::serve;
 pub use dispatch::Dispatcher;
-pub use listener::{Listener, bind};
+pub use listener::{Bound, Listener, bind};
 pub use unidentified::UnidentifiedLimit;

@@ -37,7 +37,7 @@ pub use password_checks::{Busy, PasswordChecks};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
-    CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, MAX_USAGE_ROWS, OpenError, OperatorInfo, SecretInfo, Snapshot,
-    SnapshotOperator, SnapshotUser, Store, StoreError, UserInfo,
+    BackupRecord, CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, KeptFile, MAX_USAGE_ROWS, OpenError, OperatorInfo,
+    SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, Store, StoreError, UserInfo,
 };
 pub use user_passwords::{PasswordRefusal, UserPasswords};

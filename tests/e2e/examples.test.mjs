@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { blocks } from '../documents/documents.mjs';
 import { Program, run } from '../interop/support/process.mjs';
 import { assertMagenta, assertPicture, openPage, openSource, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
@@ -56,7 +57,37 @@ async function startCaster(browser, origin, code) {
   return page;
 }
 
+// The TV and the caster of docs/front-ends.md, as pages of another origin.
+async function serveDocumented(fixture, server) {
+  const [tv, caster] = blocks('docs/front-ends.md').filter(({ text }) => text.includes('RTCPeerConnection')).map(({ text }) => text);
+  const page = (script) => `<!doctype html><script src="${EXAMPLE}/socket.io/socket.io.js"></script><p id="code"></p><video id="video" autoplay muted></video><script>${script}</script>`;
+  const pages = { '/tv': page(tv), '/cast': page(`${caster.replace('let pc;', 'let pc; window.castway = { pc: () => pc };')}`) };
+  const host = createServer(({ url }, response) => {
+    response.setHeader('content-type', 'text/html');
+    response.end((pages[url] ?? '').replaceAll(EXAMPLE, server.url));
+  }).listen(0, '127.0.0.1');
+  await once(host, 'listening');
+  fixture.onClose(async () => {
+    host.closeAllConnections();
+    host.close();
+  });
+  return `http://localhost:${host.address().port}`;
+}
+
 describe('the examples', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
+  browserTest('the TV and the caster of docs/front-ends.md: a picture', {}, async (fixture, server) => {
+    const origin = await serveDocumented(fixture, server);
+    const browser = await fixture.browser();
+    const tv = await openPage(browser, `${origin}/tv`);
+    await tv.evaluate(CONNECTION);
+    const code = await shownCode(tv);
+    await openSource(browser);
+    const caster = await openPage(browser, `${origin}/cast`);
+    await caster.evaluate((typed) => window.cast(typed), code);
+    await assertPicture(tv);
+    await assertMagenta(tv);
+  });
+
   browserTest('plain: a picture, which comes back after a reload of the TV and a restart of the server, and an end', {}, async (fixture, server) => {
     const browser = await fixture.browser();
     const origin = await serve(fixture, server);

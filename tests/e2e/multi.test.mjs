@@ -49,11 +49,10 @@ const takePart = (page) =>
 const isInitiator = (page) => page.evaluate(() => window.connection.isInitiator);
 const away = (server, count) => until(`${count} are away`, () => server.metric('castway_multi_away_users'), (users) => users === count);
 
-// Calls of three run with the newest library, and pages that crash with the oldest one, too; `tests/run matrix` has them with all: the server
-// can't tell them apart there.
+// Calls of three, and pages that crash, run with the newest library; `tests/run matrix` has them with all: the server can't tell them apart
+// there.
 const MATRIX = process.env.CASTWAY_TEST_MATRIX === 'true';
 const isNewest = (kind) => kind === kinds.at(-1);
-const crashes = (kind) => MATRIX || kind === kinds[0] || isNewest(kind);
 // How the host of each round enters.
 const rounds = (...methods) => (MATRIX ? methods : methods.slice(0, 2)).entries();
 
@@ -91,32 +90,30 @@ describe('sessions of RTCMultiConnection', { concurrency: BROWSER_TESTS_AT_A_TIM
       await until('the room is gone', () => late.evaluate(() => new Promise((resolve) => window.connection.checkPresence('room', resolve))), (there) => !there);
     });
 
-    if (MATRIX || isNewest(kind)) {
-      browserTest(`a call of three, behind a password, which outlives the one who opened it (${name})`, settings, async (fixture, server) => {
-        const browser = await withDevices(fixture);
-        const first = await enter(browser, server, kind, CALL, 'open', { before: () => (window.connection.password = 'secret') });
-        const withPassword = { before: () => (window.connection.password = 'secret') };
-        const stranger = await openSession(browser, server, { ...kind, session: CALL, before: () => (window.connection.password = 'guess') });
-        assert.deepEqual(await act(stranger, 'join', 'room'), [false, 'room', 'Invalid password']);
+    if (!MATRIX && !isNewest(kind)) continue;
+    browserTest(`a call of three, behind a password, which outlives the one who opened it (${name})`, settings, async (fixture, server) => {
+      const browser = await withDevices(fixture);
+      const first = await enter(browser, server, kind, CALL, 'open', { before: () => (window.connection.password = 'secret') });
+      const withPassword = { before: () => (window.connection.password = 'secret') };
+      const stranger = await openSession(browser, server, { ...kind, session: CALL, before: () => (window.connection.password = 'guess') });
+      assert.deepEqual(await act(stranger, 'join', 'room'), [false, 'room', 'Invalid password']);
 
-        const second = await enter(browser, server, kind, CALL, 'join', withPassword);
-        await assertReceives(first, 1);
-        await assertReceives(second, 1);
-        const third = await enter(browser, server, kind, CALL, 'join', withPassword);
-        for (const page of [first, second, third]) await assertReceives(page, 2);
+      const second = await enter(browser, server, kind, CALL, 'join', withPassword);
+      await assertReceives(first, 1);
+      await assertReceives(second, 1);
+      const third = await enter(browser, server, kind, CALL, 'join', withPassword);
+      for (const page of [first, second, third]) await assertReceives(page, 2);
 
-        const id = await userid(first);
-        await first.close({ runBeforeUnload: true });
-        await until('the second owns the room', () => isInitiator(second));
-        for (const page of [second, third]) {
-          await until('the first is gone', () => page.evaluate(() => window.left), (left) => left.includes(id));
-          await assertReceives(page, 1);
-        }
-        assert.equal(await isInitiator(third), false);
-      });
-    }
+      const id = await userid(first);
+      await first.close({ runBeforeUnload: true });
+      await until('the second owns the room', () => isInitiator(second));
+      for (const page of [second, third]) {
+        await until('the first is gone', () => page.evaluate(() => window.left), (left) => left.includes(id));
+        await assertReceives(page, 1);
+      }
+      assert.equal(await isInitiator(third), false);
+    });
 
-    if (!crashes(kind)) continue;
     browserTest(`a host and its guest whose pages crash (${name})`, patient, async (fixture, server) => {
       const browser = await withDevices(fixture);
       const before = () => (window.connection.autoCloseEntireSession = true);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { blocks } from '../documents/documents.mjs';
 import { nginx, startProxy } from '../interop/support/proxy.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { plain } from '../interop/support/apprtc.mjs';
@@ -11,7 +12,7 @@ import { browserTest, isViolation } from './support/browser-test.mjs';
 // The caster's page is called like it.
 const BASE = '/cast';
 
-// nginx with the README's headers; it removes the path, or forwards it.
+// nginx with the headers of docs/deploy.md; it removes the path, or forwards it.
 function site(port, server, removes) {
   return `map $http_upgrade $connection_upgrade { default upgrade; '' close; }
   server {
@@ -80,7 +81,8 @@ for (const removes of [true, false]) {
   });
 }
 
-const ALLOW = 'display-capture; camera; microphone; fullscreen; autoplay; screen-wake-lock; clipboard-write';
+// The features that docs/deploy.md lists.
+const [, ALLOW] = blocks('docs/deploy.md').find(({ language }) => language === 'html').text.match(/allow="([^"]+)"/);
 
 // A site that shows a page of the server in a frame.
 async function portal(fixture, frame) {

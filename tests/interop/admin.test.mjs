@@ -192,7 +192,7 @@ describe('with an operator', () => {
     const evil = '</script><img src=x onerror=alert(1)>\u202e';
     const { headers, body } = await ask(server, 'POST', 'end', { session, body: { id: evil } });
     assert.ok(body.error.message.includes('img src=x'), body.error.message);
-    assert.equal(headers['content-type'], 'application/json');
+    assert.equal(headers['content-type'], 'application/problem+json');
     assert.match(headers['content-security-policy'], /default-src 'none'/);
     const search = await ask(server, 'GET', `users?search=${encodeURIComponent(evil)}`, { session });
     assert.deepEqual([search.status, search.headers['content-type']], [200, 'application/json']);

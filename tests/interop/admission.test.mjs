@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
+import { blocks } from '../documents/documents.mjs';
 import { accepted, refused } from './support/answers.mjs';
 import { Channel } from './support/apprtc.mjs';
 import { Operator } from './support/authorizer.mjs';
@@ -41,6 +42,8 @@ test('the operator’s server hears who asks for which seat, in both dialects, a
       operator.decide = ({ token }) => (token === 'good' ? { allow: true } : { allow: false, reason: 'Only employees.' });
       const join = (auth) => (dialect === 'A' ? caster.ask('JOIN_ROOM', code, { username: 'Ada', auth }) : caster.ask('CONNECT_TO_TV', { projCode: code, username: 'Ada', auth }));
       const { message, reason } = refused(await join({ token: 'bad' }), 'refused');
+      const documented = JSON.parse(blocks('docs/operate.md').find(({ text }) => text.includes('"kind"')).text);
+      assert.deepEqual(Object.keys(operator.of('caster').at(-1)).sort(), Object.keys(documented).sort());
       assert.deepEqual([message, reason], ['Only employees.', 'Only employees.']);
       refused(await join(), 'refused');
       // Without a sentence of the operator, front ends have one of their own.

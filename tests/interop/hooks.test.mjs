@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { blocks } from '../documents/documents.mjs';
 import { Web } from './support/apprtc.mjs';
 import { ownAuthority } from './support/authority.mjs';
 import { closeAll, connect } from './support/clients.mjs';
@@ -97,6 +98,8 @@ test('casts and calls are told from their start to their end, over TLS, and sign
       const [began, ended, callBegan, callEnded] = receiver.events;
       assert.deepEqual([began.event, began.code, began.tv, began.caster], ['cast_started', code, '127.0.0.1', '127.0.0.1']);
       assert.deepEqual([ended.event, ended.code, ended.cast, ended.route, ended.reason], ['cast_ended', code, began.cast, null, 'caster_left']);
+      const documented = JSON.parse(blocks('docs/operate.md').find(({ text }) => text.includes('"cast_ended"')).text);
+      assert.deepEqual(Object.keys(ended).sort(), Object.keys(documented).sort());
       assert.equal(typeof ended.seconds, 'number');
       assert.deepEqual([callBegan.event, callBegan.room, callBegan.members], ['call_started', 'me•••m', ['127.0.0.1', '127.0.0.1']]);
       assert.deepEqual([callEnded.event, callEnded.call, callEnded.reason], ['call_ended', callBegan.call, 'left']);

@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { blocks } from '../documents/documents.mjs';
 import { run } from './support/process.mjs';
 import { startServer, withServer } from './support/server.mjs';
 import { verify } from './support/turn.mjs';
@@ -149,6 +150,21 @@ describe('users', () => {
       assert.equal(code, 1);
       assert.match(stderr, /hold in the realm "north\.example" alone, and the server has the realm "elsewhere\.example": set CASTWAY_REALM=north\.example/);
     }));
+});
+
+describe('docs/coturn.md', () => {
+  const commands = blocks('docs/coturn.md').map(({ text }) => text.trim()).filter((text) => text.startsWith('castway import coturn'));
+  for (const command of commands) {
+    test(command, async () => {
+      const own = { '/etc/turnserver.conf': at('turnserver.conf'), '/var/lib/turn/turndb': at('turndb'), 'castway.env': at('documented.env') };
+      const args = command.split(/\s+/).slice(1).map((word) => own[word] ?? word);
+      const { code, stdout, stderr } = await server.cli(args);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /^Settings:$/m);
+    });
+  }
+
+  test('names four commands', () => assert.equal(commands.length, 4));
 });
 
 test('the secrets of before sign credentials', async () => {

@@ -1,4 +1,4 @@
-// The README's proxy settings, unchanged, in front of the real server: nginx, Caddy and HAProxy where they are installed.
+// The proxy settings of docs/deploy.md, unchanged, in front of the real server: nginx, Caddy and HAProxy where they are installed.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -10,12 +10,12 @@ import { FLOWS } from './support/clients-table.mjs';
 import { wholeFlow } from './support/dialects.mjs';
 import { assertMade, grouped, table } from './support/document.mjs';
 import { startOriginal } from './support/originals.mjs';
-import { getFrom, haproxy, isInstalled, nginx, readmeBlocks, startProxy } from './support/proxy.mjs';
+import { getFrom, haproxy, isInstalled, nginx, deployBlocks, startProxy } from './support/proxy.mjs';
 import { startServer } from './support/server.mjs';
 
-// The README's first block in that language. Only the ports and files are changed to those of this test.
+// The first block of docs/deploy.md in that language. Only the ports and files are changed to those of this test.
 function settings(language, folder, port, server) {
-  const changed = readmeBlocks(language)[0].replaceAll('127.0.0.1:8080', server.httpAddr).replaceAll('/etc/ssl/', `${folder}/`);
+  const changed = deployBlocks(language)[0].replaceAll('127.0.0.1:8080', server.httpAddr).replaceAll('/etc/ssl/', `${folder}/`);
   const listening = changed.replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`).replace('bind :443 ssl', `bind 127.0.0.1:${port} ssl`);
   return listening.replace(/^cast\.example\.org \{/m, `https://${NAME}:${port} {\n    bind 127.0.0.1\n    tls ${folder}/cast.example.org.pem ${folder}/cast.example.org.key`);
 }

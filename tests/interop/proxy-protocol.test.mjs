@@ -1,4 +1,4 @@
-// HAProxy forwards TCP with PROXY protocol version 2, with the README's settings, in front of the main port (TURN and HTTPS) and of TURN's
+// HAProxy forwards TCP with PROXY protocol version 2, with the settings of docs/deploy.md, in front of the main port (TURN and HTTPS) and of TURN's
 // own port.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { connect as connectTls } from 'node:tls';
 import { ownAuthority } from './support/authority.mjs';
 import { closeAll, connect, NAME } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
-import { getFrom, haproxy, readmeBlocks, startProxy } from './support/proxy.mjs';
+import { getFrom, haproxy, deployBlocks, startProxy } from './support/proxy.mjs';
 import { startServer } from './support/server.mjs';
 import { relayBothWays, TurnClient } from './support/turn.mjs';
 import { within } from './support/wait.mjs';
@@ -31,8 +31,8 @@ const headers = {
 const BINDING = Buffer.from('000100002112a442000102030405060708090a0b', 'hex');
 
 function settings(port, to) {
-  const block = readmeBlocks('haproxy').find((text) => text.includes('send-proxy-v2'));
-  assert.ok(block, 'the README has no send-proxy-v2');
+  const block = deployBlocks('haproxy').find((text) => text.includes('send-proxy-v2'));
+  assert.ok(block, 'docs/deploy.md has no send-proxy-v2');
   return haproxy.config(block.replace('bind :443', `bind 127.0.0.1:${port}`).replace('127.0.0.1:8443', `127.0.0.1:${to}`));
 }
 

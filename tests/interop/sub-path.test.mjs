@@ -1,5 +1,5 @@
-// A server under a path of a site, behind proxies that forward the path and proxies that remove it: nginx and HAProxy with the README's
-// settings. One base path is called like a page.
+// A server under a path of a site, behind proxies that forward the path and proxies that remove it: nginx and HAProxy with the settings of
+// docs/deploy.md. One base path is called like a page.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Android, Channel, Ios2015, plain, Web } from './support/apprtc.mjs';
 import { closeAll, connect } from './support/clients.mjs';
 import { wholeFlow } from './support/dialects.mjs';
-import { haproxy, isInstalled, nginx, readmeBlocks, startProxy } from './support/proxy.mjs';
+import { haproxy, isInstalled, nginx, deployBlocks, startProxy } from './support/proxy.mjs';
 import { startServer } from './support/server.mjs';
 
 const withoutTls = (block, port) =>
@@ -19,16 +19,16 @@ const withoutTls = (block, port) =>
     .replace('listen 443 ssl', `listen 127.0.0.1:${port}`)
     .replace(/bind :443 ssl .*/, `bind 127.0.0.1:${port}`);
 
-// The README's blocks, changed as it says. Everything else of the site is another application.
+// The blocks of docs/deploy.md, changed as it says. Everything else of the site is another application.
 function ofNginx(base, removes, { port, server, other }) {
-  const block = withoutTls(readmeBlocks('nginx')[0], port).replace('location / {', `location ${base}/ {`);
+  const block = withoutTls(deployBlocks('nginx')[0], port).replace('location / {', `location ${base}/ {`);
   const upstream = `http://${server}${removes ? '/' : ''}`;
   return block.replace('http://127.0.0.1:8080', upstream).replace(/\}\s*$/, `location / { proxy_pass http://${other}; }\n}\n`);
 }
 
 function ofHaproxy(base, removes, { port, server, other }) {
-  const [use, remove] = readmeBlocks('haproxy').find((text) => text.includes('use_backend')).replaceAll('/castway', base).split('\n');
-  const block = withoutTls(readmeBlocks('haproxy')[0], port).replace('127.0.0.1:8080', server);
+  const [use, remove] = deployBlocks('haproxy').find((text) => text.includes('use_backend')).replaceAll('/castway', base).split('\n');
+  const block = withoutTls(deployBlocks('haproxy')[0], port).replace('127.0.0.1:8080', server);
   const site = block.replace('    default_backend castway', `${use}\n    default_backend website`);
   return `${site}${removes ? `${remove}\n` : ''}backend website\n    mode http\n    server website ${other}\n`;
 }

@@ -44,7 +44,7 @@ async function granted(response, server, { user = 'alice', ttl = 86_400, secret 
 
 async function refused(response, status) {
   assert.equal(response.status, status);
-  assert.match(response.headers.get('content-type'), /^application\/json/);
+  assert.match(response.headers.get('content-type'), /^application\/problem\+json$/);
   const body = await response.json();
   assert.equal(typeof body.error, 'string');
   assert.ok(body.message.length > 5);
@@ -138,7 +138,8 @@ describe('access of everybody, with a static secret', () => {
 
   test('without a username: 400 in the words of the seeds', async () => {
     for (const query of ['', '?username=', '?service=turn']) {
-      assert.deepEqual(await refused(await turn(server, query), 400), { error: 'AppError', message: 'Must provide username.' });
+      const { error, message } = await refused(await turn(server, query), 400);
+      assert.deepEqual({ error, message }, { error: 'AppError', message: 'Must provide username.' });
     }
   });
 

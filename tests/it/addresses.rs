@@ -168,7 +168,7 @@ async fn the_report_names_the_external_address_first() {
         let everywhere = Settings { http_addr: some("0.0.0.0:0"), ..settings };
         let (app, _folder) = built(everywhere).await.unwrap();
         let certificates = app.certificates().cloned();
-        (app.startup_report(), app.http_addr().port(), app.https_addr().map_or(0, |addr| addr.port()), certificates)
+        (app.startup_report().to_string(), app.http_addr().port(), app.https_addr().map_or(0, |addr| addr.port()), certificates)
     };
     let external = |text: &str| Settings { external_ip: some(text), ..settings() };
     // No resolver looks up such a long label.
@@ -193,7 +193,7 @@ async fn the_report_names_the_external_address_first() {
 
 #[tokio::test]
 async fn the_report_names_external_addresses_only_where_they_lead_here() {
-    let report = async |settings: Settings| built(settings).await.unwrap().0.startup_report();
+    let report = async |settings: Settings| built(settings).await.unwrap().0.startup_report().to_string();
     let external = Settings { external_ip: some("203.0.113.7"), ..settings() };
     let local = report(external.clone()).await;
     assert!(local.contains("  On the TV     http://localhost:") && !local.contains("203.0.113.7:"), "{local}");
@@ -206,7 +206,7 @@ async fn the_report_names_external_addresses_only_where_they_lead_here() {
     }
     let both = Settings { relay_ip: some("127.0.0.1,::1"), external_ip: some("203.0.113.7,2001:db8::7"), ..settings() };
     let (app, _folder) = built(Settings { http_addr: some("[::]:0"), ..both.clone() }).await.unwrap();
-    let (report, port) = (app.startup_report(), app.https_addr().unwrap().port());
+    let (report, port) = (app.startup_report().to_string(), app.https_addr().unwrap().port());
     assert!(report.contains(&format!("  To cast       https://203.0.113.7:{port}/cast\n")), "{report}");
     assert!(report.contains(&format!("or https://[2001:db8::7]:{port}\n")), "{report}");
     let certificate = |ip: &str| app.certificates().unwrap().for_client(None, ip.parse().ok(), own_ip());
@@ -215,7 +215,7 @@ async fn the_report_names_external_addresses_only_where_they_lead_here() {
         assert!(report.contains(&format!("{} for {ip}\n", certificate(ip).fingerprint)), "{report}");
     }
     let (app, _folder) = built(Settings { http_addr: some("0.0.0.0:0"), ..both }).await.unwrap();
-    assert!(!app.startup_report().contains("[2001:db8::7]:"), "{}", app.startup_report());
+    assert!(!app.startup_report().to_string().contains("[2001:db8::7]:"), "{}", app.startup_report());
 }
 
 #[tokio::test]

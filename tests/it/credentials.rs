@@ -80,6 +80,7 @@ impl Server {
             passwords: UserPasswords::new(&GuessReports::default()),
             credentials: config.credentials,
             config: config.api,
+            descriptions: None,
             public: PublicAddress {
                 public_url: None,
                 http: config.http.listen[0].addrs[0],

@@ -119,7 +119,7 @@ async fn a_name_that_can_not_be_resolved_holds_up_no_start() {
         ..Settings::default()
     };
     let app = castway::app::App::build(Config::read(&settings).unwrap()).await.unwrap();
-    let greeting = app.startup_report();
+    let greeting = app.startup_report().to_string();
     assert!(greeting.contains(&format!("{nobody} can't be resolved")), "{greeting}");
     assert!(greeting.contains("seen by others as 127.0.0.1"), "{greeting}");
 }

@@ -125,7 +125,7 @@ impl Server {
         let (http, certificates) = (app.http_addr(), app.certificates().cloned());
         let (https, turns) = (app.https_addr().unwrap_or(http), app.turns_addr().unwrap_or(http));
         let (turn, collider) = (app.turn_addr(), app.collider_addr().unwrap_or(http));
-        let (more_http, greeting, self_test) = (app.more_http_addrs(), app.startup_report(), app.self_test().clone());
+        let (more_http, greeting, self_test) = (app.more_http_addrs(), app.startup_report().to_string(), app.self_test().clone());
         let watch = app.watch().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(async move {

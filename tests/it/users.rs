@@ -200,8 +200,8 @@ async fn a_folder_that_is_a_file_is_said_to_be_one() {
     let path = folder.path().join("data");
     fs::write(&path, "").unwrap();
     let error = open(&path).await.unwrap_err();
-    assert!(matches!(error, OpenError::Other { .. }));
-    assert!(error.to_string().contains("data can't be opened"), "{error}");
+    assert!(matches!(error, OpenError::NotAFolder { .. }));
+    assert!(error.to_string().contains("data is a file, and castway keeps its data in a folder"), "{error}");
 }
 
 #[tokio::test]

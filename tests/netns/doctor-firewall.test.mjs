@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { blocks } from '../documents/documents.mjs';
 import { Program, run } from '../interop/support/process.mjs';
 import { build, demolish, serve, SERVER } from './networks.mjs';
 
@@ -226,16 +227,26 @@ describe('firewalld', { skip: !has('/usr/sbin/firewalld') && 'firewalld is not i
 END`);
     bus = new Program('dbus-daemon', ['--config-file=/run/bus/conf', '--nofork', '--nopidfile']);
     await bus.ready(async () => has('/run/dbus/system_bus_socket'));
+  });
+  // Its rules end with each test.
+  beforeEach(async () => {
     daemon = new Program('/usr/sbin/firewalld', ['--nofork', '--nopid']);
     await daemon.ready(async () => (await run('firewall-cmd', ['--state'])).code === 0);
   });
-  after(async () => {
-    await daemon?.close();
-    await bus?.close();
-  });
+  afterEach(() => daemon?.close());
+  after(() => bus?.close());
 
   test('a port that the zone does not have', async () => {
     sh('firewall-cmd --permanent --add-port=8080/tcp; firewall-cmd --reload');
     await repairs(/^firewalld drops/);
+  });
+
+  // It comes last, since what is permanent stays.
+  test('the commands of docs/deploy.md open the ports of the relay', async () => {
+    sh('firewall-cmd --permanent --remove-port=3478/udp; firewall-cmd --reload');
+    assert.equal(await udpAnswers(), false);
+    obey(blocks('docs/deploy.md').find(({ text }) => text.includes('firewall-cmd')).text);
+    assert.equal(await udpAnswers(), true);
+    assert.match(sh('firewall-cmd --list-ports'), /443\/tcp/);
   });
 });

@@ -21,7 +21,7 @@ async function start({ address, namespace }, name, text, args) {
   return { close };
 }
 
-// nginx with the README's headers, which terminates TLS with the authority's certificate.
+// nginx with the headers of docs/deploy.md, which terminates TLS with the authority's certificate.
 export const nginxBefore = (upstream, { cert, key }, at) =>
   start(at, 'nginx', (folder) => nginx.config(`
     map $http_upgrade $connection_upgrade { default upgrade; '' close; }

@@ -1,12 +1,12 @@
 // The tutorial that installs AppRTC, Collider and coturn on Ubuntu 16.04 (webrtc.zhaoweiguo.com), step by step; the numbers are those
 // of docs/tutorials.md.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Android, checkIce, plain, Web } from '../interop/support/apprtc.mjs';
 import { pebble } from '../interop/support/authority.mjs';
 import { certificateOf } from '../interop/support/certified.mjs';
+import { composed } from '../interop/support/compose.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { until } from '../interop/support/wait.mjs';
 import * as tutorial from './tutorials.mjs';
@@ -120,9 +120,7 @@ test('1.11 a page opened by a name gets links and WebSockets of that name and sc
 });
 
 test('1.12 compose.yaml publishes the ports that casts and calls need, and wants no public address', () => {
-  const compose = readFileSync(new URL('../../compose.yaml', import.meta.url), 'utf8');
-  const lines = compose.split('\n').filter((line) => !line.trim().startsWith('#'));
-  const published = lines.flatMap((line) => line.match(/^ +- "(\d+:\d+\/\w+)"/)?.[1] ?? []);
-  assert.deepEqual(published, ['8080:8080/tcp', '8443:8443/tcp', '3478:3478/udp']);
-  assert.doesNotMatch(lines.join('\n'), /network_mode|:\?/);
+  const service = composed(['compose.yaml']);
+  assert.deepEqual(service.ports, ['8080:8080/tcp', '3478:3478/udp']);
+  assert.deepEqual([service.network_mode, service.environment.CASTWAY_EXTERNAL_IP], [undefined, undefined]);
 });

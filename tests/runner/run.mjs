@@ -1,5 +1,5 @@
-// Runs the test files of interop, netns and e2e side by side: node tests/runner/run.mjs PART… or PART/NAME…, such as
-// `interop e2e` or `interop/clients`. tests/run calls it after it has installed and built everything.
+// Runs the test files of interop, netns and e2e side by side, and those of packages where it is named: node tests/runner/run.mjs PART… or
+// PART/NAME…, such as `interop e2e` or `interop/clients`. tests/run calls it after it has installed and built everything.
 //
 // Most tests wait: for a grace period, a deadline of the server, or a browser. So more files run at the same time than there are cores,
 // the longest first. Each file runs in a process of its own with its own servers; a file of netns also has its own network namespaces.
@@ -20,6 +20,8 @@ const PARTS = {
   interop: { command: [process.execPath], cost: 0.25 },
   netns: { command: [join(root, 'tests/netns/enter'), process.execPath], cost: 1 },
   e2e: { command: [process.execPath], cost: 1.5 },
+  // Compilers, and a Debian that unpacks itself.
+  packages: { command: [process.execPath], cost: 3, minutes: 60, namedAlone: true },
 };
 const PLACES = Number(process.env.CASTWAY_TEST_PLACES ?? 3 * availableParallelism());
 // Files that run only where they are named, as `tests/run setups` and `tests/run storm` do. The other set-ups have the same steps, each in a network
@@ -30,6 +32,8 @@ const NAMED_ALONE = [
   'netns/flood',
   'netns/healthy-bridge', 'netns/healthy-firewall', 'netns/healthy-hairpin', 'netns/healthy-public', 'netns/healthy-range',
 ];
+// Files of packages that need networks of their own, as all of netns do.
+const IN_NETWORKS = ['packages/image'];
 // Files that compute more or less than others of their part.
 const COSTS = {
   'e2e/multi': 4, 'e2e/call': 4, 'e2e/cast': 2.5, 'e2e/check': 2, 'e2e/one-port': 2,
@@ -47,7 +51,7 @@ const LONGEST = [
   'netns/nat', 'netns/fault-external-address', 'netns/fault-visitor', 'interop/rooms', 'netns/firewall', 'netns/fault-proxy', 'interop/unread', 'interop/passwords', 'netns/self-test',
   'interop/apprtc', 'e2e/tls', 'interop/power-cut', 'interop/published', 'interop/multi-return', 'interop/unfinished', 'interop/stranger-expiry',
 ];
-const FILE_TIMEOUT_MS = 15 * 60_000;
+const FILE_TIMEOUT_MINUTES = 15;
 const SLOWEST = 10;
 
 function filesOf(wanted) {
@@ -58,8 +62,9 @@ function filesOf(wanted) {
   if (chosen.length === 0) throw new Error(`no tests in tests/${wanted}.test.mjs`);
   return chosen.map((each) => {
     const id = `${part}/${each}`;
-    const { command, cost } = PARTS[part];
-    return { id, part, name: each, command, cost: costOf(id, cost) };
+    const { command, cost, minutes = FILE_TIMEOUT_MINUTES } = PARTS[part];
+    const entered = IN_NETWORKS.includes(id) ? PARTS.netns.command : command;
+    return { id, part, name: each, command: entered, cost: costOf(id, cost), minutes };
   });
 }
 
@@ -101,13 +106,13 @@ function runFile(file) {
   const timer = setTimeout(() => {
     late = true;
     endGroup(child);
-  }, FILE_TIMEOUT_MS);
+  }, file.minutes * 60_000);
   return new Promise((resolve) => {
     child.on('error', (error) => output.write(`${error}\n`));
     child.on('close', (code) => {
       clearTimeout(timer);
       running.delete(child);
-      if (late) output.write(`ended after ${FILE_TIMEOUT_MS / 60_000} minutes\n`);
+      if (late) output.write(`ended after ${file.minutes} minutes\n`);
       output.end(() => {
         const tests = resultsIn(lines);
         const counts = (outcome) => tests.filter((test) => test.outcome === outcome).length;
@@ -171,7 +176,7 @@ function sideBySide(files, places) {
 }
 
 const wanted = process.argv.slice(2);
-const files = (wanted.length ? wanted : Object.keys(PARTS)).flatMap(filesOf).sort((a, b) => rank(a) - rank(b));
+const files = (wanted.length ? wanted : Object.keys(PARTS).filter((part) => !PARTS[part].namedAlone)).flatMap(filesOf).sort((a, b) => rank(a) - rank(b));
 const results = await sideBySide(files, PLACES);
 
 const slowest = results

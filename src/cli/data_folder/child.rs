@@ -10,6 +10,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::transfer::Transfer;
 use super::wire::{Disk, Reply, Request};
 use crate::cli::owner;
 use crate::control::client::{self, AskError};
@@ -31,6 +32,7 @@ pub(in crate::cli) fn run(folder: &Path) -> anyhow::Result<()> {
     if failed {
         return Ok(());
     }
+    let mut transfer = Transfer::default();
     for line in io::stdin().lock().lines() {
         let request = serde_json::from_str::<Request>(&line?)?;
         match request {
@@ -38,6 +40,11 @@ pub(in crate::cli) fn run(folder: &Path) -> anyhow::Result<()> {
             Request::Record => send(record(here)),
             Request::Disk => send(disk(here)),
             Request::Read { file } => send(read(&file)),
+            Request::BackUp => send(transfer.back_up(here)),
+            Request::NextPart => send(transfer.next_part()),
+            Request::BeginRestore => send(transfer.begin_restore(here)),
+            Request::Part { data } => send(transfer.part(&data)),
+            Request::EndRestore { force } => send(transfer.end_restore(here, force)),
         }?;
     }
     Ok(())
@@ -50,6 +57,8 @@ fn not_entered(folder: &Path, error: io::Error) -> anyhow::Error {
             "there is no data folder {shown}, so no server has been started with it yet: start one (castway), or name the folder of the \
              one that runs with --data-dir DIR"
         )
+    } else if error.kind() == io::ErrorKind::NotADirectory {
+        anyhow!("the data folder {shown} is a file: move it away, or name another folder with --data-dir DIR")
     } else if error.kind() == io::ErrorKind::PermissionDenied {
         anyhow!("this user may not look into the data folder {shown}: run it as root (sudo) or as the user of the server")
     } else {

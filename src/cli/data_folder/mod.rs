@@ -5,7 +5,10 @@
 //! and a link that the owner has put into the folder leads to nothing that the owner could not reach without root. What comes from the
 //! child is the owner's word, and no more.
 
+mod backup;
 pub(super) mod child;
+mod restore;
+mod transfer;
 mod wire;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -17,13 +20,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::escape::printable_part;
 use crate::config::secret::Secret;
 use crate::control::client::ANSWER_TIMEOUT;
 use crate::control::facts::ServerFacts;
-pub(super) use wire::Disk;
+pub(super) use wire::{Disk, Restored};
 use wire::{Reply, Request};
 
 /// The name of the hidden command.
@@ -32,6 +37,8 @@ pub(super) const COMMAND: &str = "data-folder";
 const MAX_REPLY_BYTES: u64 = 2 * 1024 * 1024;
 /// How long the process may take, beside what it waits for by itself. Its owner may have stopped it.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a copy of the database may take.
+const COPY_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// The process that has the owner's rights. It ends when this is dropped.
 #[derive(Debug)]
@@ -114,6 +121,30 @@ impl DataFolder {
     /// Reads a file as the folder's owner would; a relative path begins at the folder. `None`: there is none.
     pub(super) fn read(&mut self, file: &Path) -> anyhow::Result<Option<String>> {
         self.request(&Request::Read { file: file.to_owned() })
+    }
+
+    /// Makes a copy of the data, whose parts [`DataFolder::next_part`] gives; its size in bytes.
+    pub(super) fn back_up(&mut self) -> anyhow::Result<u64> {
+        self.request_within(&Request::BackUp, COPY_TIMEOUT)
+    }
+
+    /// The next part of the copy; `None` after the last one.
+    pub(super) fn next_part(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let part: Option<String> = self.request(&Request::NextPart)?;
+        Ok(part.map(|part| STANDARD.decode(part)).transpose()?)
+    }
+
+    /// Puts the backup that `file` has in place of the data, which no server may have in use. Newer data needs `force`.
+    pub(super) fn restore(&mut self, file: &mut impl io::Read, force: bool) -> anyhow::Result<Restored> {
+        self.request_within::<()>(&Request::BeginRestore, COPY_TIMEOUT)?;
+        loop {
+            let mut part = Vec::new();
+            file.by_ref().take(transfer::PART_BYTES).read_to_end(&mut part).context("the backup can't be read")?;
+            if part.is_empty() {
+                return self.request_within(&Request::EndRestore { force }, COPY_TIMEOUT);
+            }
+            self.request_within::<()>(&Request::Part { data: STANDARD.encode(&part) }, COPY_TIMEOUT)?;
+        }
     }
 
     fn request<T: serde::de::DeserializeOwned>(&mut self, request: &Request) -> anyhow::Result<T> {

@@ -18,6 +18,30 @@ pub(super) enum Request {
     Read {
         file: PathBuf,
     },
+    /// Makes a copy of the data; answered by its size in bytes.
+    BackUp,
+    /// The next part of the copy in Base64, `null` after the last one.
+    NextPart,
+    /// Begins to take a backup.
+    BeginRestore,
+    /// A part of it in Base64.
+    Part {
+        data: String,
+    },
+    /// Puts the backup in place of the data; answered by [`Restored`].
+    EndRestore {
+        force: bool,
+    },
+}
+
+/// What has been restored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Restored {
+    /// The castway that made the backup, and when that was.
+    pub(crate) version: String,
+    pub(crate) made_at: String,
+    /// The folder below the data folder that has the former data; `None`: there was none.
+    pub(crate) aside: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ pub(super) fn look(inputs: &Inputs) -> Vec<Line> {
     let now = unix_seconds(SystemTime::now());
     match (&inputs.facts, &inputs.certificate) {
         (Some(facts), _) => match &facts.certificate {
+            Some(certificate) if is_awaited(certificate, inputs) => vec![awaited()],
             Some(certificate) => vec![of(certificate, inputs.public_name().as_deref(), now)],
             None => vec![without_tls(inputs)],
         },
@@ -36,6 +37,17 @@ pub(super) fn look(inputs: &Inputs) -> Vec<Line> {
             vec![Line::unknown(Topic::Cert, text)]
         }
     }
+}
+
+/// Whether the server has asked an authority for a certificate, and has no answer yet.
+fn is_awaited(certificate: &CertificateFacts, inputs: &Inputs) -> bool {
+    let asks = inputs.config.as_ref().is_some_and(|config| matches!(config.tls.source, CertificateSource::Acme(_)));
+    asks && certificate.kind == "self_signed" && certificate.problem.is_none()
+}
+
+fn awaited() -> Line {
+    let text = "the authority has not answered yet, which takes up to a minute after the start. Run this command again then";
+    Line::unknown(Topic::Cert, text)
 }
 
 /// A proxy in front may have the certificate.
@@ -140,6 +152,20 @@ mod tests {
         assert_eq!(state(&own, None), State::Ok);
         assert_eq!(state(&own, Some("192.168.1.5")), State::Ok);
         assert_eq!(state(&own, Some("cast.example.org")), State::Warning);
+    }
+
+    #[test]
+    fn a_certificate_that_was_asked_for_is_awaited_until_there_is_an_answer() {
+        let of_domain = |domain: Option<&str>| {
+            let domain = domain.map(str::to_owned);
+            Inputs { config: Some(Config::read(&Settings { domain, ..Settings::default() }).unwrap()), ..Inputs::default() }
+        };
+        let own = CertificateFacts { kind: "self_signed".to_owned(), trusted: false, ..good() };
+        assert!(is_awaited(&own, &of_domain(Some("cast.example.org"))));
+        assert!(!is_awaited(&own, &of_domain(None)));
+        let refused = CertificateFacts { problem: Some("the name leads elsewhere".to_owned()), ..own };
+        assert!(!is_awaited(&refused, &of_domain(Some("cast.example.org"))));
+        assert!(!is_awaited(&good(), &of_domain(Some("cast.example.org"))));
     }
 
     #[test]

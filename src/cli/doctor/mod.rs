@@ -24,8 +24,10 @@ mod tls;
 
 use std::time::SystemTime;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::inputs::{Credentials, Inputs};
 use self::line::{Line, State, Topic};
@@ -74,7 +76,7 @@ pub(super) fn without_installation(arguments: &Arguments, error: CliError) -> Re
     let why = match error {
         CliError::Usage(why) => why,
         CliError::Failed(error) => format!("{error:#}"),
-        CliError::Clap(_) | CliError::Reported => return Err(error),
+        CliError::Clap(_) | CliError::Reported | CliError::ReportedUsage => return Err(error),
     };
     let mut output = Output::new(arguments);
     output.add(vec![Line::failed(Topic::Settings, why)])?;
@@ -144,11 +146,13 @@ async fn from_outside(
             return Ok(last);
         }
     };
+    // Before the sentence that names Ctrl-C.
+    let mut interrupts = signal(SignalKind::interrupt()).context("can't wait for Ctrl-C")?;
     print_styled(invitation.shown(last.as_ref(), inputs.now, output.colored))?;
     let mut waiting = tokio::task::spawn_blocking(move || invitation.wait(&mut folder));
     let result = tokio::select! {
         result = &mut waiting => result.ok().flatten(),
-        _ = tokio::signal::ctrl_c() => None,
+        _ = interrupts.recv() => None,
     };
     match &result {
         Some(_) => output.add(vec![outside::line(result.as_ref(), unix_seconds(SystemTime::now()))])?,

@@ -95,9 +95,11 @@ impl Taken {
         let facts = Facts::new(&options);
         let has_options = !options.is_empty();
         let mut translation = Translation::new(options, &facts);
-        let realm = realm(&facts, rows.as_ref(), given_realm)?;
-        if realm != default_realm() {
-            translation.settings.entry(REALM).or_insert_with(|| realm.clone());
+        let realm = realm(translation.value(REALM), rows.as_ref(), given_realm)?;
+        if realm == default_realm() {
+            translation.settings.remove(REALM);
+        } else {
+            translation.settings.insert(REALM, realm.clone());
         }
         let of_database = match rows {
             Some(rows) => taken_rows::take(rows, &realm, &facts, has_options, &mut translation),
@@ -140,10 +142,10 @@ impl Taken {
 }
 
 /// The realm whose users and secrets are taken over: that of the options, the only one in the database, or the one that was given.
-fn realm(facts: &Facts, rows: Option<&Rows>, given: Option<&str>) -> Result<String, CliError> {
+fn realm(named: Option<&str>, rows: Option<&Rows>, given: Option<&str>) -> Result<String, CliError> {
     let realms = rows.map(taken_rows::realms).unwrap_or_default();
     let of_database = realms.first().filter(|_| realms.len() == 1).map(|realm| (*realm).to_owned());
-    let named = facts.value("realm").filter(|realm| !realm.is_empty()).map(str::to_owned);
+    let named = named.filter(|realm| !realm.is_empty()).map(str::to_owned);
     let given = given.map(str::trim).filter(|realm| !realm.is_empty()).map(str::to_owned);
     match named.or(given).or(of_database) {
         Some(realm) => Ok(realm),
@@ -240,6 +242,7 @@ mod tests {
             ["198.51.100.7/10.0.0.7", "198.51.100.8/10.0.0.8"]
         );
         assert_eq!(relay("min-port=50000\nmax-port=50100").ports, 50_000..=50_100);
+        assert_eq!(relay("max-port=3100\nmin-port=3000").ports, 3000..=3100);
         assert_eq!(relay("relay-threads=3").threads, 3);
         assert_eq!(
             (relay("relay-threads=0").threads, relay("cpus=2").threads, relay("cpus=2\nrelay-threads=4").threads),
@@ -328,6 +331,28 @@ mod tests {
             assert_eq!(names, ["O'Neil", "alice"], "{name}");
             assert!(ours.text().contains("1 user (carol) → nothing: Their keys hold in the realm"), "{}", ours.text());
         }
+    }
+
+    #[test]
+    fn the_realm_is_the_one_that_turnserver_uses() {
+        let rows = || {
+            let mut rows = Rows::default();
+            rows.secrets.push(("south.example".to_owned(), crate::config::secret::Secret::new("0123456789".to_owned())));
+            Some(rows)
+        };
+        for (options, expected) in [
+            ("realm=north.example", "north.example"),
+            ("realm=north.example # ours", "north.example # ours"),
+            ("realm=", "south.example"),
+            ("realm=${REALM}", "south.example"),
+            ("realm=castway", "castway"),
+            ("", "south.example"),
+        ] {
+            let taken = Taken::new(config_file::options(options), rows(), None).unwrap();
+            let set = taken.translation.settings.get(REALM).cloned().unwrap_or_else(default_realm);
+            assert_eq!((taken.realm.as_str(), set.as_str()), (expected, expected), "{options}");
+        }
+        assert_eq!(taken("realm=${REALM}").translation.settings.get(REALM), None);
     }
 
     #[test]

@@ -141,7 +141,8 @@ mod tests {
             let _ = std::fs::remove_file(&path);
             write(&path, &BTreeMap::from([("CASTWAY_REALM", value.to_owned())])).unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
-            let of_service = systemd_env_file::variables(&text);
+            let of_service: Vec<_> =
+                systemd_env_file::variables(&text).into_iter().map(|variable| (variable.name, variable.value)).collect();
             assert_eq!(of_service, [("CASTWAY_REALM".to_owned(), value.to_owned())], "{text}");
             let own: Vec<_> = dotenvy::from_path_iter(&path).unwrap().map(Result::unwrap).collect();
             assert_eq!(own, of_service, "{text}");

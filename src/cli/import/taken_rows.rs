@@ -91,8 +91,8 @@ fn take_users(
     }
     for (other, users) in by_realm {
         let why = format!(
-            "Their keys hold in the realm {other:?} alone, and this server has the realm {realm:?}. Choose the other one with --realm, \
-             run a second server for it, or give them passwords with `castway user add`."
+            "Their keys hold in the realm {other:?} alone, and this server has the realm {realm:?}. Choose the other one with --realm \
+             and without --config, run a second server for it, or give them passwords with `castway user add`."
         );
         lines.push((names(&users), Outcome::Nothing(why)));
     }

@@ -22,8 +22,8 @@ const LISTS: &[&str] = &[
 ];
 /// What templates of files have in the place of values.
 const PLACEHOLDERS: [&str; 3] = ["${", "$(", "{{"];
-/// Settings that can't be used without each other.
-const PAIR: [&str; 2] = ["CASTWAY_CERT", "CASTWAY_PKEY"];
+/// Settings that can be used with each other alone.
+const PAIRED: [&str; 4] = ["CASTWAY_CERT", "CASTWAY_PKEY", "CASTWAY_MIN_PORT", "CASTWAY_MAX_PORT"];
 
 /// What the options of a turnserver become.
 #[derive(Default)]
@@ -130,6 +130,19 @@ impl Translation {
         }
     }
 
+    /// The value that the options give a setting, also where it is the default.
+    pub(super) fn value(&self, variable: &str) -> Option<&str> {
+        self.outcomes
+            .iter()
+            .rev()
+            .find_map(|(_, outcome)| match outcome {
+                Outcome::Set(assignments, _) => assignments.iter().find(|assignment| assignment.variable == variable),
+                Outcome::Default(assignment, _) => Some(assignment).filter(|assignment| assignment.variable == variable),
+                _ => None,
+            })
+            .map(|assignment| assignment.value.as_str())
+    }
+
     /// What is wrong with the settings together.
     pub(super) fn problems(&self) -> Vec<String> {
         let variables = self.settings.iter().map(|(name, value)| (*name, value.as_str()));
@@ -140,7 +153,7 @@ impl Translation {
 /// An outcome whose settings can't be used says so.
 fn usable(outcome: Outcome) -> Outcome {
     let Outcome::Set(assignments, _) = &outcome else { return outcome };
-    let variables = assignments.iter().filter(|assignment| !PAIR.contains(&assignment.variable));
+    let variables = assignments.iter().filter(|assignment| !PAIRED.contains(&assignment.variable));
     let settings = Settings::from_variables(variables.map(|assignment| (assignment.variable, assignment.value.as_str())));
     match Config::read(&settings) {
         Ok(_) => outcome,

@@ -1,11 +1,12 @@
 //! What a language has to say, and to whom.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::diagnosis::verdict::{Finding, Side};
 
 /// Sentences for people.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Text {
     /// A few words.
     pub title: String,
@@ -13,6 +14,7 @@ pub struct Text {
     pub text: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub fix: Option<String>,
 }
 

@@ -10,6 +10,7 @@ mod zh;
 mod tests;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use language::Language;
 pub use language::{Reader, Subject, Text};
@@ -17,9 +18,10 @@ pub use language::{Reader, Subject, Text};
 use super::verdict::{Finding, NotTested, Side, Verdict};
 
 /// A verdict as the pages, `castway doctor` and the log show it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct VerdictReply {
     /// snake_case; the label of `castway_failures_total`.
+    #[schema(example = "udp_closed")]
     pub code: &'static str,
     pub side: Side,
     /// The evidence leaves doubt, which the text explains.
@@ -28,6 +30,7 @@ pub struct VerdictReply {
     pub zh: Text,
     /// A line that the operator adds to the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "CASTWAY_EXTERNAL_IP=203.0.113.7")]
     pub command: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::files::FILES;
 use crate::config::BasePath;
+use crate::http::problem::{self, Problem};
 
 /// Pages that nobody opens by name.
 const UNNAMED: [&str; 2] = ["index", "404"];
@@ -32,6 +33,9 @@ pub(super) fn is_of_socket_io(uri: &Uri) -> bool {
 
 /// The answer to programs.
 pub(super) fn answer(uri: &Uri, base: &BasePath) -> Response {
+    if problem::is_api(uri.path()) {
+        return Problem::no_such_path().into_response();
+    }
     // A frequent error of Socket.IO front ends: a namespace used as a path, or the other way round.
     let text = if !is_of_socket_io(uri) {
         format!("Not found. Open {base}/tv on the TV, {base}/cast to share a screen, or {base}/r for a call.\n")

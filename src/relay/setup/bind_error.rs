@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::addresses::interfaces;
-use crate::addresses::port_holder::{port_taken, without_ipv6};
+use crate::addresses::port_holder::{listen_privilege, port_taken, without_ipv6};
 
 /// `setting` is the setting that has the port.
 pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, error: io::Error) -> anyhow::Error {
@@ -20,8 +20,8 @@ pub(super) fn listen_error(protocol: &str, address: SocketAddr, setting: &str, e
         )
     } else if kind == io::ErrorKind::PermissionDenied {
         format!(
-            "{protocol} {address} needs more privileges than this user has: set {setting} to a port from 1024 up, or grant \
-             CAP_NET_BIND_SERVICE"
+            "{protocol} {address} needs more privileges than this user has: {}; or set {setting} to a port from 1024 up",
+            listen_privilege(address.port())
         )
     } else if let Some(sentence) = without_ipv6(address, setting, &error) {
         sentence

@@ -58,6 +58,16 @@ impl Directory {
         (!keys.is_empty()).then(|| Login { user: user.to_owned(), keys, remaining: Some(remaining), is_leased, group })
     }
 
+    /// How long these time-limited credentials are still good; `None`: they are not.
+    pub fn remaining_ttl(&self, username: &str, password: &str, now: SystemTime) -> Option<Duration> {
+        let snapshot = self.0.snapshot.load();
+        let name = TimeLimitedUsername::parse(username)?;
+        let user = if name.user.is_empty() { username } else { name.user };
+        let right = |(scope, right): (Scope, String)| credentials::same(&right, password) & !snapshot.is_refused(scope, user);
+        let passwords = self.0.passwords(&snapshot, username, &name, now).into_iter();
+        passwords.map(right).fold(false, |any, one| any | one).then(|| self.0.remaining(&name, now))
+    }
+
     /// Whether the client that was given the credentials of this TURN username is still connected.
     pub fn is_leased(&self, username: &str) -> bool {
         TimeLimitedUsername::parse(username).is_some_and(|name| self.0.leases.has(name.user, username))

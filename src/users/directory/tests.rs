@@ -114,6 +114,25 @@ fn the_newest_secret_signs_and_live_ones_verify() {
     assert_eq!(sha256.len(), 2);
 }
 
+#[test]
+fn issued_credentials_are_good_until_they_expire() {
+    for secrets in ["", "north"] {
+        let directory = directory(secrets);
+        let issued = directory.issue("alice", Anyone, Some(Duration::from_secs(60)), at(0));
+        let left = |username: &str, password: &str, now| directory.remaining_ttl(username, password, at(now));
+        let (username, password) = (issued.username.as_str(), issued.password.expose().as_str());
+        assert_eq!(left(username, password, 20), Some(Duration::from_secs(40)));
+        assert_eq!(left(username, password, 5000), None);
+        let (expiry, _) = username.split_once(':').unwrap();
+        let longer = format!("{}:alice", expiry.parse::<u64>().unwrap() + 60);
+        for (username, password) in
+            [(username, ""), (username, "x"), (longer.as_str(), password), (expiry, password), ("alice", password), ("", "")]
+        {
+            assert_eq!(left(username, password, 20), None, "{username}");
+        }
+    }
+}
+
 /// The key that verifies a request decides the scope.
 #[test]
 fn each_scope_is_signed_with_a_key_of_its_own() {

@@ -38,6 +38,20 @@ impl Store {
         Self::open_or(data_dir, WhenMissing::Fail, now).await
     }
 
+    /// Opens the database in `data_dir` without changing it: it keeps the schema of the server that runs with it, perhaps an older one.
+    ///
+    /// # Errors
+    /// [`OpenError`], each a sentence that says what to do.
+    pub async fn open_unchanged(data_dir: &Path) -> Result<Self, OpenError> {
+        let (pool, options) = database_file::open_unchanged(data_dir).await?;
+        Ok(Self { pool, options, identity: None })
+    }
+
+    /// Whether a server or another program has the database in `data_dir` open.
+    pub async fn is_in_use(data_dir: &Path) -> bool {
+        database_file::is_in_use(data_dir).await
+    }
+
     async fn open_or(data_dir: &Path, when_missing: WhenMissing, now: SystemTime) -> Result<Self, OpenError> {
         let (pool, options) = database_file::open(data_dir, when_missing).await?;
         let identity = std::fs::symlink_metadata(options.get_filename()).ok().map(|found| database_file::identity(&found));

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::schema;
 
@@ -15,6 +18,8 @@ pub const DATABASE_FILE_NAME: &str = "castway.db";
 /// How long a statement waits for the lock of another process that writes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: u32 = 4;
+/// Free bytes below which a disk counts as full where SQLite only says that it failed.
+const MIN_FREE_BYTES: u64 = 256 * 1024;
 
 /// What to do if there is no database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +69,18 @@ pub enum OpenError {
          Put the file itself there, or name its folder with CASTWAY_DATA_DIR"
     )]
     Link { path: PathBuf },
+    #[error(
+        "{path} is a file, and castway keeps its data in a folder: move the file away, or name another folder with CASTWAY_DATA_DIR"
+    )]
+    NotAFolder { path: PathBuf },
     #[error("another program holds a lock on {path}. End it (a backup? a database browser?) and start castway again")]
     Locked { path: PathBuf },
     #[error("the disk that holds {path} is full. Free some space and start castway again")]
     Full { path: PathBuf },
+    #[error(
+        "{path} can't be read or written ({cause}). Look at the disk: `df` says whether it is full, and the kernel's log (dmesg) whether it fails"
+    )]
+    Disk { path: PathBuf, cause: String },
     #[error("{path} can't be opened: {cause}")]
     Other { path: PathBuf, cause: String },
 }
@@ -75,6 +88,9 @@ pub enum OpenError {
 /// Opens the database and brings its schema up to date; if there is none, does what `when_missing` says.
 pub(super) async fn open(data_dir: &Path, when_missing: WhenMissing) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
     let path = data_dir.join(DATABASE_FILE_NAME);
+    if fs::metadata(data_dir).is_ok_and(|found| !found.is_dir()) {
+        return Err(OpenError::NotAFolder { path: data_dir.to_owned() });
+    }
     match when_missing {
         WhenMissing::Create => make_folder(data_dir)?,
         WhenMissing::Fail => check_existing(data_dir, &path)?,
@@ -108,13 +124,52 @@ pub(super) async fn open(data_dir: &Path, when_missing: WhenMissing) -> Result<(
     }
 }
 
+/// Opens the existing database and leaves its schema as it is.
+pub(super) async fn open_unchanged(data_dir: &Path) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
+    let path = data_dir.join(DATABASE_FILE_NAME);
+    check_existing(data_dir, &path)?;
+    refuse_links(&path)?;
+    let options = SqliteConnectOptions::new().filename(&path).busy_timeout(LOCK_TIMEOUT);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone());
+    let pool = pool.await.map_err(|error| from_sqlx(&path, &error))?;
+    match require_schema(&pool, &path).await {
+        Ok(()) => Ok((pool, options)),
+        Err(error) => {
+            pool.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Whether another connection has the database open: one of a server has it as long as it runs.
+pub(super) async fn is_in_use(data_dir: &Path) -> bool {
+    let path = data_dir.join(DATABASE_FILE_NAME);
+    if check_existing(data_dir, &path).is_err() {
+        return false;
+    }
+    // To lock a file exclusively that has a write-ahead log, SQLite needs it for itself.
+    let options =
+        SqliteConnectOptions::new().filename(&path).locking_mode(SqliteLockingMode::Exclusive).busy_timeout(LOCK_TIMEOUT);
+    let opened = async {
+        let mut connection = options.connect().await?;
+        sqlx::raw_sql("BEGIN EXCLUSIVE; ROLLBACK").execute(&mut connection).await?;
+        connection.close().await
+    };
+    opened.await.is_err_and(|error| matches!(from_sqlx(&path, &error), OpenError::Locked { .. }))
+}
+
+/// A file without the table of schema steps belongs to another program, or to a server that was killed while it created the file.
+async fn require_schema(pool: &SqlitePool, path: &Path) -> Result<(), OpenError> {
+    let made = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'");
+    match made.fetch_one(pool).await.map_err(|error| from_sqlx(path, &error))? {
+        0 => Err(OpenError::Missing { folder: path.parent().unwrap_or(path).to_owned() }),
+        _ => Ok(()),
+    }
+}
+
 async fn update(pool: &SqlitePool, path: &Path, when_missing: WhenMissing) -> Result<(), OpenError> {
     if when_missing == WhenMissing::Fail {
-        // A file without the table of schema steps belongs to another program, or to a server that was killed while it created the file.
-        let made = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'");
-        if made.fetch_one(pool).await.map_err(|error| from_sqlx(path, &error))? == 0 {
-            return Err(OpenError::Missing { folder: path.parent().unwrap_or(path).to_owned() });
-        }
+        require_schema(pool, path).await?;
     }
     schema::migrator().run(pool).await.map_err(|error| from_migrate(path, error))
 }
@@ -261,6 +316,12 @@ fn from_migrate(path: &Path, error: MigrateError) -> OpenError {
     }
 }
 
+/// Whether the disk that holds the file has no room for SQLite's files beside it.
+fn is_full(path: &Path) -> bool {
+    let found = path.parent().and_then(|folder| rustix::fs::statvfs(folder).ok());
+    found.is_some_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < MIN_FREE_BYTES)
+}
+
 /// By SQLite's result code (sqlite.org/rescode.html), whose low byte is the primary one.
 pub(super) fn from_sqlx(path: &Path, error: &sqlx::Error) -> OpenError {
     let (path, cause) = (path.to_owned(), error.to_string());
@@ -269,7 +330,10 @@ pub(super) fn from_sqlx(path: &Path, error: &sqlx::Error) -> OpenError {
         Some(5 | 6) => OpenError::Locked { path },
         // READONLY, PERM, and CANTOPEN: the file exists by now, so what can't be opened is its journal.
         Some(3 | 8 | 14) => OpenError::ReadOnly { path, cause },
-        Some(10 | 11) => OpenError::Damaged { path, cause },
+        // The file of the shared memory can't grow on a full disk, which is no error of its own in SQLite.
+        Some(10) if is_full(&path) => OpenError::Full { path },
+        Some(10) => OpenError::Disk { path, cause },
+        Some(11) => OpenError::Damaged { path, cause },
         Some(13) => OpenError::Full { path },
         Some(26) => OpenError::NotADatabase { path },
         _ => OpenError::Other { path, cause },

@@ -6,9 +6,10 @@
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
 //! `database_file` creates and opens the file, `schema` has the steps of its schema, `connection` holds it, and `users`, `operators`,
-//! `bans`, `secrets`, `server`, `checks` and `usage` have the statements of their tables. [`OpenError`] says why the file can't be opened
+//! `bans`, `secrets`, `server`, `checks`, `usage` and `backup` have the statements of their tables. [`OpenError`] says why the file can't be opened
 //! and what to do; [`StoreError`] says why a statement failed.
 
+mod backup;
 mod bans;
 mod checks;
 mod connection;
@@ -23,6 +24,7 @@ mod snapshot;
 mod usage;
 mod users;
 
+pub use backup::{BackupRecord, KeptFile};
 pub use checks::{CheckKind, KeptCheck};
 pub use connection::Store;
 pub use database_file::{DATABASE_FILE_NAME, OpenError};

@@ -33,13 +33,13 @@ export function ownAuthority(names = ['DNS:localhost', 'IP:127.0.0.1']) {
   };
 }
 
-// Debian's pebble with a name server that resolves every name to 127.0.0.1. It checks challenges at the two given ports.
-export async function pebble({ tlsPort, httpPort, life }) {
-  const own = ownAuthority();
+// Debian's pebble with a name server that resolves every name to `at`, where it listens itself. It checks challenges at the two given ports.
+export async function pebble({ tlsPort, httpPort, life, at = '127.0.0.1' }) {
+  const own = ownAuthority(['DNS:localhost', 'IP:127.0.0.1', `IP:${at}`]);
   const [port, management, dns, dnsManagement] = [await freePort(), await freePort(), await freePort(), await freePort()];
   const config = {
     pebble: {
-      listenAddress: `127.0.0.1:${port}`, managementListenAddress: `127.0.0.1:${management}`, certificate: own.cert, privateKey: own.key,
+      listenAddress: `${at}:${port}`, managementListenAddress: `127.0.0.1:${management}`, certificate: own.cert, privateKey: own.key,
       httpPort, tlsPort, certificateValidityPeriod: life,
       // Since 2.7 pebble takes the lifetime only from a profile.
       ...(life && { profiles: { default: { description: 'the only one', validityPeriod: life } } }),
@@ -48,7 +48,7 @@ export async function pebble({ tlsPort, httpPort, life }) {
   writeFileSync(`${own.cert}.json`, JSON.stringify(config));
   // By default pebble refuses one in twenty valid nonces. Our library tries three times, which sometimes is not enough.
   const env = { PATH: process.env.PATH, PEBBLE_VA_NOSLEEP: '1', PEBBLE_AUTHZREUSE: '0', PEBBLE_WFE_NONCEREJECT: '0' };
-  const names = new Program('pebble-challtestsrv', ['-defaultIPv6', '', '-dns01', `127.0.0.1:${dns}`, '-http01', '', '-https01', '', '-tlsalpn01', '', '-management', `127.0.0.1:${dnsManagement}`], { env });
+  const names = new Program('pebble-challtestsrv', ['-defaultIPv4', at, '-defaultIPv6', '', '-dns01', `127.0.0.1:${dns}`, '-http01', '', '-https01', '', '-tlsalpn01', '', '-management', `127.0.0.1:${dnsManagement}`], { env });
   const authority = new Program('pebble', ['-config', `${own.cert}.json`, '-dnsserver', `127.0.0.1:${dns}`], { env });
   const close = async () => {
     await names.close();
@@ -69,7 +69,7 @@ export async function pebble({ tlsPort, httpPort, life }) {
   try {
     await names.ready(() => resolver.resolve4('ready.castway.test'));
     const root = await authority.ready(() => fetchText(`https://127.0.0.1:${management}/roots/0`));
-    const settings = { CASTWAY_ACME_DIRECTORY: `https://127.0.0.1:${port}/dir`, CASTWAY_ACME_CA: own.ca, CASTWAY_ACME_EMAIL: 'admin@castway.test' };
+    const settings = { CASTWAY_ACME_DIRECTORY: `https://${at}:${port}/dir`, CASTWAY_ACME_CA: own.ca, CASTWAY_ACME_EMAIL: 'admin@castway.test' };
     // Takes a serial number as bytes or in base64url: {Status: 'Valid' or 'Revoked', …}.
     const status = async (serial) => {
       const hex = Buffer.from(serial, 'base64url').toString('hex').replace(/^0+/, '');

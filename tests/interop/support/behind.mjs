@@ -4,16 +4,16 @@ import { Android, Web } from './apprtc.mjs';
 import { ofLine } from './clients-table.mjs';
 import { flows } from './flows.mjs';
 import { play } from './play.mjs';
-import { haproxy, nginx, readmeBlocks } from './proxy.mjs';
+import { haproxy, nginx, deployBlocks } from './proxy.mjs';
 import { until, within } from './wait.mjs';
 
 const upgrades = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";';
 const location = (path, server, more = '') => `location ${path} { proxy_pass http://${server.httpAddr}; ${more} }`;
 const listening = (port, ...locations) => `server {\n  listen 127.0.0.1:${port};\n  ${locations.join('\n  ')}\n}\n`;
 
-// The README's first block in that language, without TLS, which makes no difference here.
-const ofReadme = (language, port, server) =>
-  readmeBlocks(language)[0]
+// The first block of docs/deploy.md in that language, without TLS, which makes no difference here.
+const ofDeploy = (language, port, server) =>
+  deployBlocks(language)[0]
     .replaceAll('127.0.0.1:8080', server.httpAddr)
     .replace(/^\s*ssl_certificate.*\n/gm, '')
     .replace('listen 443 ssl', `listen 127.0.0.1:${port}`)
@@ -21,8 +21,8 @@ const ofReadme = (language, port, server) =>
 
 // `socketIo` and `collider`: whether WebSockets reach them.
 export const PROXIES = [
-  { title: 'nginx, as in README', program: 'nginx', ...nginx, text: (port, server) => ofReadme('nginx', port, server), socketIo: true, collider: true },
-  { title: 'HAProxy, as in README', program: 'haproxy', ...haproxy, text: (port, server) => ofReadme('haproxy', port, server), socketIo: true, collider: true },
+  { title: 'nginx, as in Deploy', program: 'nginx', ...nginx, text: (port, server) => ofDeploy('nginx', port, server), socketIo: true, collider: true },
+  { title: 'HAProxy, as in Deploy', program: 'haproxy', ...haproxy, text: (port, server) => ofDeploy('haproxy', port, server), socketIo: true, collider: true },
   {
     title: 'HAProxy with `mode http` and `server` alone',
     program: 'haproxy',

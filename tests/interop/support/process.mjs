@@ -19,14 +19,18 @@ export async function run(command, args, limit = 3 * TIMEOUT_MS) {
 // A program that serves until it is closed.
 export class Program {
   output = '';
+  ended;
   #child;
-  #ended;
 
   constructor(command, args, options = {}) {
     this.command = command;
     this.#child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) stream.on('data', (chunk) => (this.output += chunk));
-    this.#ended = once(this.#child, 'close').catch((error) => (this.output += error));
+    this.ended = once(this.#child, 'close').catch((error) => (this.output += error));
+  }
+
+  get pid() {
+    return this.#child.pid;
   }
 
   get running() {
@@ -50,6 +54,6 @@ export class Program {
 
   async close() {
     this.#child.kill('SIGKILL');
-    await this.#ended;
+    await this.ended;
   }
 }

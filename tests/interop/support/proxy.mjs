@@ -1,4 +1,4 @@
-// Other proxies with the README's settings in front of a server.
+// Other proxies with the settings of docs/deploy.md in front of a server.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,16 +8,16 @@ import { join } from 'node:path';
 import { freePort, onFreePorts } from './ports.mjs';
 import { Program } from './process.mjs';
 
-const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+const deploy = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
 // Debian's haproxy and nginx are in folders that only root has in PATH.
 const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
 
 export const isInstalled = (name) => spawnSync('sh', ['-c', `command -v ${name}`], { env: { PATH } }).status === 0;
 
-// All blocks of a language in the README, in order.
-export function readmeBlocks(language) {
-  const blocks = [...readme.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block);
-  assert.ok(blocks.length > 0, `the README has no block of ${language}`);
+// All blocks of a language in docs/deploy.md, in order.
+export function deployBlocks(language) {
+  const blocks = [...deploy.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block);
+  assert.ok(blocks.length > 0, `docs/deploy.md has no block of ${language}`);
   return blocks;
 }
 

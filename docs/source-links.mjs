@@ -1,0 +1,21 @@
+// A preprocessor of mdBook: links from the book to other files of the repository lead to the repository's page.
+import { normalize } from 'node:path/posix';
+
+if (process.argv[2] === 'supports') process.exit(0);
+let input = '';
+for await (const chunk of process.stdin) input += chunk;
+const [context, book] = JSON.parse(input);
+const repository = context.config.output.html['git-repository-url'].replace(/\/$/, '');
+
+function lead(chapter) {
+  const folder = chapter.path?.includes('/') ? 'docs/zh' : 'docs';
+  const outside = (target) => {
+    const leads = normalize(`${folder}/${target}`);
+    return leads.startsWith('docs/') ? target : `${repository}/${leads}`;
+  };
+  chapter.content = chapter.content.replace(/\]\(((?:\.\.\/)+[^)\s]+)\)/g, (_, target) => `](${outside(target)})`);
+  for (const item of chapter.sub_items) if (item.Chapter) lead(item.Chapter);
+}
+
+for (const item of book.items ?? book.sections) if (item.Chapter) lead(item.Chapter);
+process.stdout.write(JSON.stringify(book));

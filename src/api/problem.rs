@@ -1,1 +1,0 @@
-//! Errors as `application/problem+json` (RFC 9457), where no contract fixes another form.

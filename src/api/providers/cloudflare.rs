@@ -1,0 +1,238 @@
+//! Cloudflare Realtime TURN: `POST /v1/turn/keys/{id}/credentials/generate-ice-servers`, and the older `…/generate`.
+//!
+//! From its documentation (developers.cloudflare.com/realtime/turn: generate-credentials, replacing-existing, faq): the key is a bearer
+//! token; the body has `ttl` in seconds and `customIdentifier`, under which usage is kept; the answer is 201, and 204 to a revocation.
+//! `generate` answers with one object instead of a list. Bodies of errors are not documented for these paths; `errorCode` and
+//! `errorDescription` are those of the other API on the same host.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::caller::{Caller, Grant, granted};
+use super::fields::{body, json_fields, lifetime, name_in_path, text};
+use super::refusal::{Reason, Refusal};
+use crate::api::keys::bearer;
+use crate::api::state::ApiState;
+use crate::http::client_info::ClientInfo;
+
+/// The fields of a request; others are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes the body, which is read field by field")]
+pub(super) struct CloudflareRequest {
+    /// In seconds; the longest lifetime of this server if it is absent or longer.
+    #[schema(minimum = 1, example = 86400)]
+    ttl: Option<u64>,
+    /// The name under which the traffic is kept; the id of the path if it is absent.
+    #[serde(rename = "customIdentifier")]
+    #[schema(min_length = 1, max_length = 128)]
+    custom_identifier: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct CloudflareServers {
+    #[serde(rename = "iceServers")]
+    ice_servers: Vec<CloudflareServer>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct CloudflareCredentials {
+    #[serde(rename = "iceServers")]
+    ice_servers: CloudflareServer,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct CloudflareServer {
+    urls: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct CloudflareProblem {
+    #[serde(rename = "errorCode")]
+    error_code: &'static str,
+    #[serde(rename = "errorDescription")]
+    error_description: String,
+}
+
+#[derive(Debug)]
+pub(super) struct CloudflareError(Refusal);
+
+/// Credentials as a list of ICE servers, in the form of Cloudflare
+#[utoipa::path(
+    post,
+    path = "/v1/turn/keys/{id}/credentials/generate-ice-servers",
+    tag = "providers",
+    operation_id = "cloudflareGenerateIceServers",
+    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
+    request_body = Option<CloudflareRequest>,
+    security(("bearer" = [])),
+    responses(
+        (status = 201, description = "ICE servers with credentials", body = CloudflareServers),
+        (status = 400, description = "A field has a wrong form.", body = CloudflareProblem),
+        (status = 401, description = "The key is missing or unknown.", body = CloudflareProblem),
+        (status = 403, description = "The name gets no credentials, or its quota is used up.", body = CloudflareProblem),
+        (status = 413, description = "The body is too large.", body = CloudflareProblem),
+        (status = 429, description = "Too many requests or wrong keys.", body = CloudflareProblem),
+    )
+)]
+pub(super) async fn generate_ice_servers(
+    State(api): State<Arc<ApiState>>,
+    Extension(client): Extension<ClientInfo>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, CloudflareError> {
+    Ok(granted(StatusCode::CREATED, CloudflareServers::new(issue(&api, &client, id, &headers, body)?)))
+}
+
+/// Credentials as one ICE server, in the older form of Cloudflare
+#[utoipa::path(
+    post,
+    path = "/v1/turn/keys/{id}/credentials/generate",
+    tag = "providers",
+    operation_id = "cloudflareGenerate",
+    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
+    request_body = Option<CloudflareRequest>,
+    security(("bearer" = [])),
+    responses(
+        (status = 201, description = "One ICE server with credentials", body = CloudflareCredentials),
+        (status = 400, description = "A field has a wrong form.", body = CloudflareProblem),
+        (status = 401, description = "The key is missing or unknown.", body = CloudflareProblem),
+        (status = 403, description = "The name gets no credentials, or its quota is used up.", body = CloudflareProblem),
+        (status = 413, description = "The body is too large.", body = CloudflareProblem),
+        (status = 429, description = "Too many requests or wrong keys.", body = CloudflareProblem),
+    )
+)]
+pub(super) async fn generate(
+    State(api): State<Arc<ApiState>>,
+    Extension(client): Extension<ClientInfo>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, CloudflareError> {
+    Ok(granted(StatusCode::CREATED, CloudflareCredentials::new(issue(&api, &client, id, &headers, body)?)))
+}
+
+/// The revocation of Cloudflare, which is always refused
+///
+/// Credentials are signed, not stored.
+#[utoipa::path(
+    post,
+    path = "/v1/turn/keys/{id}/credentials/{username}/revoke",
+    tag = "providers",
+    operation_id = "cloudflareRevoke",
+    params(("id" = String, Path), ("username" = String, Path)),
+    responses((status = 501, description = "Single credentials can't be revoked here.", body = CloudflareProblem))
+)]
+pub(super) async fn revoke() -> CloudflareError {
+    CloudflareError(Refusal::no_revocation())
+}
+
+fn issue(
+    api: &ApiState,
+    client: &ClientInfo,
+    id: Result<Path<String>, PathRejection>,
+    headers: &HeaderMap,
+    sent: Result<Bytes, BytesRejection>,
+) -> Result<Grant, Refusal> {
+    Caller::count(api, client)?;
+    let caller = Caller::with_key(api, client, bearer(headers))?;
+    let id = name_in_path(id)?;
+    let fields = json_fields(&body(sent)?)?;
+    let name = text(&fields, "customIdentifier")?.unwrap_or(&id);
+    caller.grant(name, lifetime(&fields, "ttl")?)
+}
+
+impl CloudflareServers {
+    /// A server without URLs is left out: browsers throw an exception for it.
+    fn new(grant: Grant) -> Self {
+        let stun = CloudflareServer { urls: grant.stun.clone(), username: None, credential: None };
+        let turn = CloudflareServer::with_credentials(grant.turn.clone(), &grant);
+        Self { ice_servers: [stun, turn].into_iter().filter(|server| !server.urls.is_empty()).collect() }
+    }
+}
+
+impl CloudflareCredentials {
+    fn new(grant: Grant) -> Self {
+        let urls = [&grant.stun[..], &grant.turn[..]].concat();
+        Self { ice_servers: CloudflareServer::with_credentials(urls, &grant) }
+    }
+}
+
+impl CloudflareServer {
+    fn with_credentials(urls: Vec<String>, grant: &Grant) -> Self {
+        let credentials = &grant.credentials;
+        Self { urls, username: Some(credentials.username.clone()), credential: Some(credentials.password.expose().clone()) }
+    }
+}
+
+impl From<Refusal> for CloudflareError {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for CloudflareError {
+    fn into_response(self) -> Response {
+        let error_code = match (self.0.reason, self.0.status) {
+            (Reason::NoKey | Reason::WrongKey, _) => "unauthorized",
+            (Reason::Lifetime, _) => "invalid_ttl",
+            (Reason::Missing, _) => "not_implemented",
+            (Reason::Other, StatusCode::TOO_MANY_REQUESTS) => "too_many_requests",
+            (Reason::Other, StatusCode::FORBIDDEN) => "forbidden",
+            (Reason::Other, _) => "invalid_request",
+        };
+        self.0.response(Some("Bearer"), CloudflareProblem { error_code, error_description: self.0.message.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::super::caller::example;
+    use super::*;
+
+    #[test]
+    fn the_list_has_a_server_for_stun_and_one_for_turn() {
+        let turn = json!({"urls": ["turn:h:1?transport=udp", "turn:h:1?transport=tcp"], "username": "1:a", "credential": "pw"});
+        let full = to_value(CloudflareServers::new(example(&["stun:h:1"]))).unwrap();
+        assert_eq!(full, json!({"iceServers": [{"urls": ["stun:h:1"]}, turn]}));
+        assert_eq!(to_value(CloudflareServers::new(example(&[]))).unwrap(), json!({"iceServers": [turn]}));
+    }
+
+    #[test]
+    fn the_older_form_is_one_server_with_all_urls() {
+        let urls = ["stun:h:1", "turn:h:1?transport=udp", "turn:h:1?transport=tcp"];
+        let expected = json!({"iceServers": {"urls": urls, "username": "1:a", "credential": "pw"}});
+        assert_eq!(to_value(CloudflareCredentials::new(example(&["stun:h:1"]))).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn an_error_has_a_code_and_a_description() {
+        for (refusal, status, code) in [
+            (Refusal::no_key(), 401, "unauthorized"),
+            (Refusal::lifetime("ttl"), 400, "invalid_ttl"),
+            (Refusal::malformed("x"), 400, "invalid_request"),
+            (Refusal::no_revocation(), 501, "not_implemented"),
+        ] {
+            let response = CloudflareError(refusal).into_response();
+            assert_eq!(response.status(), status);
+            let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["errorCode"], code);
+            assert!(body["errorDescription"].is_string());
+        }
+    }
+}

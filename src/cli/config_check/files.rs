@@ -1,0 +1,44 @@
+//! Files and folders that settings name, which a server opens when it starts.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use crate::cli::installation::Installation;
+use crate::config::{Settings, variable_of};
+
+/// The fields that name files of certificates.
+const FILES: [&str; 3] = ["cert", "pkey", "acme_ca"];
+
+/// A sentence for each that a server could not open.
+pub(super) fn problems(settings: &Settings, installation: &Installation) -> Vec<String> {
+    let folder = installation.server_folder();
+    let fields = settings.set_fields().filter(|(field, _)| FILES.contains(&field.as_str()));
+    let unreadable = fields.filter_map(|(field, path)| {
+        let error = readable(&folder.join(&path)).err()?;
+        Some(format!("{}={path:?}: expected a file that can be read, but {error}", variable_of(&field)))
+    });
+    let data_dir = installation.data_dir();
+    let is_other = fs::metadata(data_dir).is_ok_and(|found| !found.is_dir());
+    let data = is_other.then(|| format!("CASTWAY_DATA_DIR={data_dir:?}: expected a folder, and this is a file"));
+    unreadable.chain(data).collect()
+}
+
+fn readable(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() { File::open(path).map(drop) } else { Err(io::Error::other("it is no file")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(readable(folder.path()).unwrap_err().to_string(), "it is no file");
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(readable(&pipe).unwrap_err().to_string(), "it is no file");
+        assert!(readable(&folder.path().join("gone")).is_err());
+    }
+}

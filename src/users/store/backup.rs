@@ -1,0 +1,115 @@
+//! A backup: a copy of the database that has two tables more, for what the data folder has beside it.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::connection::Store;
+use super::error::StoreError;
+use super::rows::seconds;
+
+const TABLES: &str = "\
+CREATE TABLE backup (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL, made_at INTEGER NOT NULL) STRICT;
+CREATE TABLE backup_files (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT;";
+const NO_TABLES: &str = "DROP TABLE IF EXISTS backup; DROP TABLE IF EXISTS backup_files;";
+
+/// A file of the data folder, by its path below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    pub name: String,
+    pub content: Vec<u8>,
+}
+
+/// What a backup has beside the tables of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupRecord {
+    /// The castway that made it.
+    pub version: String,
+    /// In Unix seconds.
+    pub made_at: i64,
+    pub files: Vec<KeptFile>,
+}
+
+impl Store {
+    /// Copies the database, as it is at one moment, into the empty file at `path`, and adds `files`. Other processes may write to the
+    /// database meanwhile.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn back_up(&self, path: &Path, version: &str, files: &[KeptFile], now: SystemTime) -> Result<(), StoreError> {
+        sqlx::query("VACUUM INTO ?1").bind(path.to_string_lossy()).execute(&self.pool).await?;
+        let options = SqliteConnectOptions::new().filename(path).journal_mode(SqliteJournalMode::Delete);
+        let mut copy = options.connect().await?;
+        let mut transaction = copy.begin().await?;
+        // The database itself may be a copy of a backup.
+        sqlx::raw_sql(NO_TABLES).execute(&mut *transaction).await?;
+        sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
+        let record = sqlx::query("INSERT INTO backup (id, version, made_at) VALUES (1, ?1, ?2)");
+        record.bind(version).bind(seconds(now)).execute(&mut *transaction).await?;
+        for file in files {
+            let insert = sqlx::query("INSERT INTO backup_files (name, content) VALUES (?1, ?2)");
+            insert.bind(&file.name).bind(&file.content).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(copy.close().await?)
+    }
+
+    /// Takes what only a backup has out of the database; `None`: it is no backup.
+    ///
+    /// # Errors
+    /// `Database`, also where the file is damaged.
+    pub async fn take_backup(&self) -> Result<Option<BackupRecord>, StoreError> {
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('backup', 'backup_files')";
+        if sqlx::query_scalar::<_, i64>(tables).fetch_one(&self.pool).await? != 2 {
+            return Ok(None);
+        }
+        let record = sqlx::query_as::<_, (String, i64)>("SELECT version, made_at FROM backup").fetch_optional(&self.pool).await?;
+        let Some((version, made_at)) = record else { return Ok(None) };
+        let files = sqlx::query_as::<_, (String, Vec<u8>)>("SELECT name, content FROM backup_files ORDER BY name");
+        let files = files.fetch_all(&self.pool).await?.into_iter().map(|(name, content)| KeptFile { name, content }).collect();
+        sqlx::raw_sql(NO_TABLES).execute(&self.pool).await?;
+        Ok(Some(BackupRecord { version, made_at, files }))
+    }
+
+    /// What is damaged in the file, in SQLite's words; `None`: nothing.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub async fn damage(&self) -> Result<Option<String>, StoreError> {
+        let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&self.pool).await?;
+        Ok((found != "ok").then_some(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::Secret;
+    use crate::users::DATABASE_FILE_NAME;
+
+    #[tokio::test]
+    async fn a_backup_is_the_database_at_one_moment_with_the_files_beside_it() {
+        let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        let store = Store::open(folder.path(), now).await.unwrap();
+        store.record(&Secret::new("{}".to_owned()), now).await.unwrap();
+        let files = [KeptFile { name: "tls/self-signed.pem".to_owned(), content: b"\0pem".to_vec() }];
+        let path = copy.path().join(DATABASE_FILE_NAME);
+        std::fs::write(&path, "").unwrap();
+        store.back_up(&path, "1.2.3", &files, now).await.unwrap();
+        store.record(&Secret::new("later".to_owned()), now).await.unwrap();
+        let key = store.key("k", now).await.unwrap();
+        store.close().await;
+
+        let restored = Store::open_existing(copy.path(), now).await.unwrap();
+        assert_eq!(restored.damage().await.unwrap(), None);
+        let record = restored.take_backup().await.unwrap();
+        assert_eq!(record, Some(BackupRecord { version: "1.2.3".to_owned(), made_at: 1_000_000, files: files.to_vec() }));
+        assert_eq!(restored.recorded().await.unwrap().unwrap().expose(), "{}");
+        assert_ne!(restored.key("k", now).await.unwrap().expose(), key.expose(), "it was made after the copy");
+        assert_eq!(restored.take_backup().await.unwrap(), None, "it is an ordinary database now");
+        restored.close().await;
+    }
+}

@@ -1,0 +1,313 @@
+// deploy/install.sh, as a newcomer runs it: in an empty Debian, with the files of a release, good and bad ones.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { ownAuthority } from '../interop/support/authority.mjs';
+import { until } from '../interop/support/wait.mjs';
+import { Debian } from './support/debian.mjs';
+import { release } from './support/release.mjs';
+import { attempt, root, run } from './support/run.mjs';
+
+const SCRIPT = join(root, 'deploy/install.sh');
+const SETTINGS = '/etc/castway/castway.env';
+const made = release();
+const deb = made.names.find((name) => name.endsWith('.deb'));
+const tar = made.names.find((name) => name.endsWith('.tar.gz'));
+const own = mkdtempSync(join(tmpdir(), 'castway-install-'));
+after(() => rmSync(own, { recursive: true, force: true }));
+
+// A folder with the files of a release, which `change` damages.
+function copy(name, change = () => {}) {
+  const folder = join(own, name);
+  cpSync(made.folder, folder, { recursive: true });
+  change(folder);
+  return folder;
+}
+
+// Everything of a tree that an installation could change.
+const tree = (debian) => debian.run('sh', '-c', "find / -xdev -path /proc -prune -o -path /tmp -prune -o -type f -printf '%p %m %u %g %s %T@\\n' -o -printf '%p %m %u %g\\n'");
+
+// systemd's place is taken by a script that starts the program as the unit's user, so that what waits for the service gets one.
+const SYSTEMCTL = `#!/bin/sh
+case " $* " in
+  *" is-failed "*) exit 1 ;;
+  *" daemon-reload "* | *" start "* | *" restart "* | *" try-restart "* | *" stop "*) echo "$*" >>/var/log/systemctl.log ;;
+  *) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
+esac
+case " $* " in
+  *"restart "* | *" stop "*) [ ! -f /run/castway.pid ] || kill "$(cat /run/castway.pid)"; rm -f /run/castway.pid ;;
+esac
+case " $* " in
+  *"start castway"*)
+    if [ ! -f /run/castway.pid ]; then
+      cd /var/lib/castway
+      CASTWAY_DATA_DIR=/var/lib/castway setsid setpriv --reuid castway --regid castway --init-groups "$(PATH=/usr/local/bin:/usr/bin command -v castway)" >/var/log/castway.log 2>&1 </dev/null &
+      echo $! >/run/castway.pid
+    fi ;;
+esac
+exit 0
+`;
+
+function prepared({ systemd = true, apt = true } = {}) {
+  const debian = new Debian();
+  if (systemd) writeFileSync(debian.path('/usr/bin/systemctl'), SYSTEMCTL, { mode: 0o755 });
+  else for (const gone of ['/usr/bin/systemctl', '/run/systemd']) rmSync(debian.path(gone), { recursive: true });
+  if (!apt) rmSync(debian.path('/usr/bin/apt-get'));
+  mkdirSync(debian.path('/release'));
+  for (const name of readdirSync(made.folder)) copyFileSync(join(made.folder, name), debian.path(`/release/${name}`));
+  copyFileSync(SCRIPT, debian.path('/install.sh'));
+  after(() => stop(debian));
+  return debian;
+}
+
+const stop = (debian) => debian.attempt('sh', '-c', '[ ! -f /run/castway.pid ] || kill "$(cat /run/castway.pid)"');
+// As sudo has it.
+const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const install = (debian, ...args) => debian.attempt('env', PATH, 'sh', '/install.sh', ...args);
+
+// Runs it at a terminal, and types the answers when the prompts appear.
+async function typed(debian, args, answers) {
+  const command = ['ip', ...debian.entered(['sh', '/install.sh', ...args])].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' } });
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += chunk));
+  const ended = once(child, 'close');
+  let read = 0;
+  for (const [prompt, answer] of answers) {
+    await until(`${prompt} in ${output}`, () => {
+      const found = output.slice(read).search(prompt);
+      if (found < 0) return false;
+      read += found + 1;
+      return true;
+    });
+    child.stdin.write(`${answer}\n`);
+  }
+  const [status] = await ended;
+  return { status, output };
+}
+
+test('shellcheck has nothing to say', () => {
+  assert.equal(run('shellcheck', [SCRIPT]), '');
+});
+
+describe('on Debian', () => {
+  const debian = prepared();
+  const before = tree(debian);
+
+  test('a dry run says what it would do and changes nothing, and needs no root', () => {
+    for (const user of [[], ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']]) {
+      const { status, output } = debian.attempt(...user, 'sh', '/install.sh', '--dry-run', '--from', '/release');
+      assert.equal(status, 0, output);
+      assert.match(output, new RegExp(`takes ${deb.replaceAll('+', '\\+')} from /release\n.*checksum is right`));
+      assert.match(output, /would run: env DEBIAN_FRONTEND=noninteractive apt-get install .*\.deb/);
+      assert.match(output, /nothing has been changed/);
+      assert.equal(tree(debian), before);
+    }
+  });
+
+  test('what it refuses leaves everything as it is', () => {
+    const sums = (change) => (folder) => writeFileSync(join(folder, 'SHA256SUMS'), change(readFileSync(join(folder, 'SHA256SUMS'), 'utf8')));
+    const cases = [
+      [[], ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'], /this needs root: sudo sh install\.sh/],
+      [['--version', '9.9.9'], [], /SHA256SUMS in \/release names no file for this machine \(deb, x86_64, gnu, version 9\.9\.9\)/],
+      [['--version', '$(reboot)'], [], /is no version/],
+      [['--from', 'http://127.0.0.1/x'], [], /is not secure/],
+      [['--from', '/nowhere'], [], /there is no folder or file \/nowhere/],
+      [['--from', 'https://127.0.0.1/x'], [], /curl or wget is needed/],
+      [['--frm', '/release'], [], /--frm is no option/],
+      [['--from', `/release/${made.names.find((name) => name.endsWith('.json'))}`], [], /is neither a \.deb nor a \.tar\.gz/],
+    ];
+    const damaged = (name, change, said) => {
+      cpSync(copy(name, change), debian.path(`/${name}`), { recursive: true });
+      cases.push([['--from', `/${name}`], [], said]);
+    };
+    damaged('damaged', (folder) => writeFileSync(join(folder, deb), 'x', { flag: 'a' }), /is not the file that SHA256SUMS names: it is damaged or somebody has changed it\. Nothing has been changed/);
+    damaged('unnamed', sums((text) => text.split('\n').filter((line) => !line.endsWith('.deb')).join('\n')), /names no file for this machine/);
+    damaged('twice', sums((text) => text + text.replaceAll(/^[0-9a-f]/gm, '0')), /names castway_.*\.deb more than once/);
+    damaged('gone', (folder) => rmSync(join(folder, deb)), /there is no file castway_.*\.deb in \/gone/);
+    damaged('unchecked', (folder) => rmSync(join(folder, 'SHA256SUMS')), /there is no file SHA256SUMS/);
+    const now = tree(debian);
+    for (const [args, user, said] of cases) {
+      const from = args.includes('--from') ? [] : ['--from', '/release'];
+      const { status, output } = debian.attempt(...user, 'sh', '/install.sh', ...from, ...args);
+      assert.equal(status, 1, `${args.join(' ')}: ${output}`);
+      assert.match(output, said);
+      assert.equal(tree(debian), now, args.join(' '));
+    }
+    for (const [name, wrong] of [['uname', '#!/bin/sh\n[ "$1" = -s ] && echo Linux || echo riscv64\n'], ['uname', '#!/bin/sh\necho Darwin\n']]) {
+      mkdirSync(debian.path('/tmp/other'), { recursive: true });
+      writeFileSync(debian.path(`/tmp/other/${name}`), wrong, { mode: 0o755 });
+      const { status, output } = debian.attempt('env', 'PATH=/tmp/other:/usr/sbin:/usr/bin:/sbin:/bin', 'sh', '/install.sh', '--from', '/release');
+      assert.equal(status, 1, output);
+      assert.match(output, /there is no program for the processor riscv64|are for Linux, and this is Darwin/);
+    }
+    // A script that has not come completely runs nothing.
+    const text = readFileSync(SCRIPT, 'utf8');
+    for (const part of [0.2, 0.5, 0.9, 0.99]) {
+      writeFileSync(debian.path('/part.sh'), text.slice(0, Math.floor(text.length * part)));
+      debian.attempt('sh', '/part.sh', '--from', '/release');
+    }
+    rmSync(debian.path('/part.sh'));
+    assert.equal(tree(debian), now);
+  });
+
+  test('it installs the package, starts it, asks for the first user, and runs doctor', async () => {
+    const password = 'correct horse 7 battery';
+    const { status, output } = await typed(debian, ['--from', '/release'], [[/Name of the first user/, 'alice'], [/assword/, password], [/assword/, password]]);
+    assert.equal(status, 0, output);
+    assert.match(debian.run('castway', 'user', 'list'), /alice/);
+    assert.match(output, /Castway is installed\./);
+    assert.match(output, /Remove it: sudo apt-get remove castway/);
+    assert.equal(debian.run('castway', 'health').length > 0, true);
+    assert.equal(debian.stat(SETTINGS), 'root:castway 640 regular file');
+  });
+
+  test('a second time it changes nothing that matters, and asks nobody', () => {
+    debian.systemctl();
+    writeFileSync(debian.path(SETTINGS), 'CASTWAY_GRACE=90\n');
+    const { status, output } = install(debian, '--from', '/release');
+    assert.equal(status, 0, output);
+    assert.equal(debian.text(SETTINGS), 'CASTWAY_GRACE=90\n');
+    assert.ok(!debian.systemctl().some((call) => /restart/.test(call)));
+    assert.match(debian.run('castway', 'user', 'list'), /alice/);
+  });
+});
+
+describe('where there is no apt-get', () => {
+  const debian = prepared({ apt: false });
+
+  test('it unpacks the .tar.gz: program, unit, user, settings and man pages', () => {
+    const { status, output } = install(debian, '--from', '/release', '--user', 'alice');
+    assert.equal(status, 0, output);
+    assert.match(output, new RegExp(`takes ${tar}`));
+    assert.equal(debian.stat('/usr/local/bin/castway'), 'root:root 755 regular file');
+    assert.equal(debian.stat(SETTINGS), 'root:castway 640 regular file');
+    assert.equal(debian.stat('/var/lib/castway'), 'castway:castway 700 directory');
+    assert.match(debian.text('/etc/systemd/system/castway.service'), /^ExecStart=\/usr\/local\/bin\/castway$/m);
+    assert.equal(debian.stat('/usr/local/share/man/man1/castway.1'), 'root:root 644 regular file');
+    assert.match(output, /nobody is here to type a password: sudo castway user add alice/);
+    const calls = debian.systemctl();
+    assert.deepEqual(calls, ['daemon-reload', 'restart castway']);
+    assert.equal(debian.stat('/etc/systemd/system/multi-user.target.wants/castway.service'), 'root:root 777 symbolic link');
+    assert.match(output, /Remove it: sudo systemctl disable --now castway; sudo rm -f \/usr\/local\/bin\/castway/);
+    assert.equal(debian.attempt('env', PATH, 'castway', 'health').status, 0);
+  });
+
+  test('a second time nothing is written and nothing restarts', () => {
+    const files = () => debian.run('sh', '-c', "find /usr/local /etc -type f -printf '%p %m %u %T@\\n'");
+    const before = files();
+    const { status, output } = install(debian, '--from', `/release/${tar}`);
+    assert.equal(status, 0, output);
+    assert.equal(files(), before);
+    assert.match(output, /castway\.env stays as it is/);
+    assert.ok(!debian.systemctl().some((call) => /restart/.test(call)));
+  });
+
+  test('a file that is not of Castway, or does not start, is refused', () => {
+    mkdirSync(debian.path('/strange'));
+    const folder = mkdtempSync(join(own, 'strange-'));
+    mkdirSync(join(folder, 'castway'));
+    for (const [files, said] of [[['castway'], /has no castway\.service, so it is not of Castway/], [['castway', 'castway.service', 'castway.env'], /does not start on this machine/]]) {
+      for (const file of files) writeFileSync(join(folder, 'castway', file), '#!/bin/false\n', { mode: 0o755 });
+      run('tar', ['-czf', debian.path(`/strange/${tar}`), '-C', folder, 'castway']);
+      writeFileSync(debian.path('/strange/SHA256SUMS'), run('sha256sum', [tar], { cwd: debian.path('/strange') }));
+      const { status, output } = install(debian, '--from', '/strange');
+      assert.equal(status, 1, output);
+      assert.match(output, said);
+    }
+  });
+});
+
+test('without systemd it installs, starts nothing and says how to', () => {
+  const debian = prepared({ systemd: false, apt: false });
+  const { status, output } = install(debian, '--from', '/release');
+  assert.equal(status, 0, output);
+  const [, command] = /As root, this starts Castway:\ninstall\.sh: +(cd .*)\n/.exec(output) ?? [];
+  assert.ok(command, output);
+  assert.match(output, /add a user once it runs/);
+  debian.run('sh', '-c', `(${command}) >/var/log/castway.log 2>&1 & echo $! >/run/castway.pid; for i in $(seq 300); do /usr/local/bin/castway health && exit 0; sleep 0.2; done; cat /var/log/castway.log; exit 1`);
+});
+
+describe('over https', () => {
+  const authority = ownAuthority(['DNS:localhost', 'IP:127.0.0.1']);
+  let serve = (name, response) => response.end(readFileSync(join(made.folder, name)));
+  const server = createServer({ key: readFileSync(authority.key), cert: readFileSync(authority.cert) }, (request, response) => {
+    serve(request.url.split('/').at(-1), response);
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+    authority.close();
+  });
+  // As a user without privileges, whose dry run does all but the last step.
+  const download = async (tool, env = { CURL_CA_BUNDLE: authority.ca }) => {
+    if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening');
+    const tools = mkdtempSync(join(own, 'tools-'));
+    for (const name of ['sh', 'env', 'uname', 'id', 'getconf', 'sed', 'sort', 'tail', 'sha256sum', 'mktemp', 'rm', 'chmod', 'basename', 'dirname', 'cp', 'dpkg', 'apt-get', tool]) {
+      run('ln', ['-s', run('sh', ['-c', `command -v ${name}`]).trim(), join(tools, name)]);
+    }
+    chmodSync(own, 0o755);
+    chmodSync(tools, 0o755);
+    const child = spawn('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', SCRIPT, '--dry-run', '--from', `https://localhost:${server.address().port}/latest`], { env: { PATH: tools, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+    const [status] = await once(child, 'close');
+    return { status, output };
+  };
+
+  test('curl and wget get the files of a server whose certificate they trust', async () => {
+    chmodSync(authority.ca, 0o644);
+    run('chmod', ['755', join(authority.ca, '..')]);
+    // wget takes its authorities from a file of settings.
+    const wgetrc = join(own, 'wgetrc');
+    writeFileSync(wgetrc, `ca_certificate = ${authority.ca}\n`, { mode: 0o644 });
+    for (const [tool, env] of [['curl', undefined], ['wget', { WGETRC: wgetrc }]]) {
+      const { status, output } = await download(tool, env);
+      assert.equal(status, 0, output);
+      assert.match(output, /checksum is right/, tool);
+      assert.match(output, /nothing has been changed/);
+    }
+  });
+
+  test('a stranger\'s certificate, a redirect to http and an interrupted download end it with a sentence', async () => {
+    const failed = /could not be downloaded completely\. Nothing has been changed: try again/;
+    const untrusted = await download('curl', {});
+    assert.equal(untrusted.status, 1, untrusted.output);
+    assert.match(untrusted.output, failed);
+    const all = serve;
+    const ways = {
+      interrupted: (name, response) => {
+        const whole = readFileSync(join(made.folder, name));
+        if (name === 'SHA256SUMS') return response.end(whole);
+        response.writeHead(200, { 'content-length': whole.length });
+        return response.write(whole.subarray(0, whole.length / 2), () => response.destroy());
+      },
+      redirected: (name, response) => response.writeHead(302, { location: `http://127.0.0.1:1/${name}` }).end(),
+      missing: (name, response) => response.writeHead(404).end('no such file'),
+    };
+    for (const [name, way] of Object.entries(ways)) {
+      serve = way;
+      for (const tool of ['curl']) {
+        const { status, output } = await download(tool);
+        assert.equal(status, 1, `${name}: ${output}`);
+        assert.match(output, failed, name);
+      }
+    }
+    serve = all;
+  });
+});
+
+test('the workflow of releases has the tools of tests/run, and makes the files that this script looks for', () => {
+  const workflow = readFileSync(join(root, '.github/workflows/release.yml'), 'utf8');
+  const tools = [...readFileSync(join(root, 'tests/run'), 'utf8').matchAll(/^ +tool (\S+) (\S+)$/gm)];
+  assert.equal(tools.length, 2);
+  for (const [, name, version] of tools) assert.ok(workflow.includes(`--version ${version} --root target/tools ${name}`), `${name} ${version}`);
+  const targets = [...workflow.matchAll(/\{ target: (\S+),/g)].map(([, target]) => target);
+  const wanted = ['x86_64', 'aarch64'].flatMap((arch) => ['gnu', 'musl'].map((libc) => `${arch}-unknown-linux-${libc}`));
+  assert.deepEqual(targets.sort(), wanted.sort());
+});
