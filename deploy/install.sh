@@ -275,7 +275,7 @@ first_user() {
     say "add a user once it runs: sudo castway user add NAME"
     return 0
   fi
-  if [ -z "$user" ] && can_ask && ! "$program" user list 2>/dev/null | grep -q .; then
+  if [ -z "$user" ] && can_ask && [ "$("$program" user list --json 2>/dev/null)" = "[]" ]; then
     printf '%s' "Name of the first user, who may use the relay for any peer (empty: none; casts need no user): "
     read -r user </dev/tty || user=''
   fi
@@ -293,8 +293,9 @@ finish() {
     say "this was a dry run: nothing has been changed"
     return 0
   fi
-  [ -z "$running" ] || "$program" doctor || say "castway doctor has found something to do; it is said above"
-  say "Castway is installed. Settings: $SETTINGS, then: sudo systemctl restart castway. The start-up report, with the pages to open: sudo journalctl -u castway"
+  # Its check from outside waits for a phone.
+  [ -z "$running" ] || "$program" doctor --no-wait || say "castway doctor has found something to do; it is said above"
+  say "Castway is installed. Check it from outside, too: sudo castway doctor. Settings: $SETTINGS, then: sudo systemctl restart castway. The start-up report, with the pages to open: sudo journalctl -u castway"
   if [ $kind = deb ]; then
     say "Remove it: sudo apt-get remove castway (purge removes the settings and the database, too)"
   else

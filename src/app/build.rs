@@ -320,7 +320,7 @@ impl Opened {
             store: self.store.clone(),
             credentials: credentials.clone(),
             config: self.config.api,
-            descriptions: self.config.api.docs.then(|| description::descriptions(&http.base_path)),
+            descriptions: self.config.api.docs.then(|| description::descriptions(&http.base_path, self.config.api.providers)),
             keys: ApiKeys::new(credentials.api_keys.clone(), self.relay.reports()),
             passwords: self.passwords.clone(),
             admission: self.admission.clone(),

@@ -10,32 +10,37 @@ use crate::api;
 use crate::api::state::Descriptions;
 use crate::apprtc::room_server;
 use crate::check;
-use crate::config::BasePath;
+use crate::config::{BasePath, ProviderApis};
 use crate::http::problem::{CodedProblem, PROBLEM_JSON, Problem};
 
 /// AsyncAPI 3 of the events.
 const ASYNCAPI: &str = include_str!("../../docs/api/asyncapi.json");
 
 const ABOUT: &str = "The REST API of Castway: TURN credentials, facts about the server, usage, checks, and AppRTC's room server. \
-                     docs/api.md says how to use it, and which parts stay as they are. Errors are problems (RFC 9457), except where AppRTC's \
-                     clients expect another form. Bodies are JSON in UTF-8, times are Unix seconds, and sizes are bytes.";
+                     docs/api.md says how to use it, and which parts stay as they are. Errors are problems (RFC 9457), except where clients \
+                     that exist expect another form. Bodies are JSON in UTF-8, times are Unix seconds, and sizes are bytes.";
 
 /// The groups of operations.
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("credentials", "Time-limited credentials of the relay."),
     ("users", "The sign-in of casters, and what users have relayed."),
     ("server", "Facts about the server, for pages and monitors."),
     ("check", "The check of the ways from a device to this server, for the page `/check`."),
     ("apprtc", "The room server of AppRTC, whose clients fix the form of its answers."),
+    (
+        "providers",
+        "The APIs of other providers of TURN servers, where `CASTWAY_PROVIDER_APIS` names them. Their errors have the provider's form; those \
+         of the layers in front of all routes are problems here, too.",
+    ),
 ];
 
 /// Paths that monitors request over HTTP, whatever the certificate is.
 const NEVER_REDIRECTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// What `/api/docs` serves.
-pub(super) fn descriptions(base: &BasePath) -> Descriptions {
+pub(super) fn descriptions(base: &BasePath, providers: ProviderApis) -> Descriptions {
     let at = |path: &str| base.at(path).into_owned();
-    let openapi = serde_json::to_string(&openapi(base)).expect("a description is JSON");
+    let openapi = serde_json::to_string(&openapi(base, providers)).expect("a description is JSON");
     Descriptions {
         openapi: openapi.into(),
         asyncapi: ASYNCAPI,
@@ -44,9 +49,9 @@ pub(super) fn descriptions(base: &BasePath) -> Descriptions {
     }
 }
 
-fn openapi(base: &BasePath) -> Value {
+fn openapi(base: &BasePath, providers: ProviderApis) -> Value {
     let mut merged = api::openapi::Description::openapi();
-    for part in [check::routes::Description::openapi(), room_server::Description::openapi()] {
+    for part in [check::routes::Description::openapi(), room_server::Description::openapi(), api::providers::openapi(providers)] {
         merged.merge(part);
     }
     let mut document = serde_json::to_value(merged).expect("a description is JSON");
@@ -74,13 +79,15 @@ fn openapi(base: &BasePath) -> Value {
 /// Adds what the layers in front of all routes answer, and what all answers of a kind have.
 fn add_common_answers(path: &str, method: &str, operation: &mut Value) {
     let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
+    // With a scheme of HTTP's own, and not with a key in the query alone.
+    let by_http = operation["security"].is_array();
     let problem =
         |description: &str| json!({"description": description, "content": {PROBLEM_JSON: {"schema": reference::<Problem>()}}});
     let mut common = vec![("403", "`Forbidden`: the operator has blocked this address.")];
     if !NEVER_REDIRECTED.contains(&path) {
         common.push(("308", "`HttpsRequired`: the operator wants HTTPS; `Location` and `url` say where."));
     }
-    if method == "post" {
+    if matches!(method, "post" | "put") {
         common.push(("408", "`RequestTimeout`: the body came too slowly."));
         common.push(("503", "`TooMuchUnfinished`: too many requests are unfinished."));
     }
@@ -92,9 +99,15 @@ fn add_common_answers(path: &str, method: &str, operation: &mut Value) {
     }
     let answers = &mut operation["responses"];
     for (status, description) in common {
-        match answers[status].get_mut("content") {
-            Some(content) => content[PROBLEM_JSON] = json!({"schema": reference::<Problem>()}),
-            None => answers[status] = problem(description),
+        let answer = &mut answers[status];
+        if !answer["content"].is_object() {
+            *answer = problem(description);
+            continue;
+        }
+        answer["content"][PROBLEM_JSON] = json!({"schema": reference::<Problem>()});
+        if tag == "providers" {
+            let own = answer["description"].as_str().unwrap_or_default();
+            answer["description"] = format!("{own} As a problem: {description}").into();
         }
     }
     for (status, answer) in members(answers) {
@@ -104,7 +117,7 @@ fn add_common_answers(path: &str, method: &str, operation: &mut Value) {
         if status == "308" {
             answer["headers"]["Location"] = json!({"schema": {"type": "string", "format": "uri"}});
         }
-        if status == "401" && tag != "apprtc" && path != "/api/sign-in" {
+        if status == "401" && by_http {
             answer["headers"]["WWW-Authenticate"] = json!({"schema": {"type": "string"}});
         }
         let content = answer.get_mut("content").and_then(Value::as_object_mut);
@@ -133,6 +146,9 @@ mod tests {
 
     use super::*;
 
+    /// The committed description has them all; a server's has those that it speaks.
+    const ALL: ProviderApis = ProviderApis { cloudflare: true, twilio: true, metered: true, xirsys: true };
+
     fn root() -> &'static Path {
         Path::new(env!("CARGO_MANIFEST_DIR"))
     }
@@ -140,7 +156,7 @@ mod tests {
     #[test]
     fn the_committed_description_is_the_one_of_the_code() {
         let path = root().join("docs/api/openapi.json");
-        let text = format!("{:#}\n", openapi(&BasePath::default()));
+        let text = format!("{:#}\n", openapi(&BasePath::default(), ALL));
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&path, &text).unwrap();
         }
@@ -151,16 +167,18 @@ mod tests {
     #[test]
     fn every_route_is_described_and_every_operation_is_a_route() {
         let mut routes = BTreeSet::new();
-        for file in ["src/api/router.rs", "src/apprtc/room_server.rs", "src/check/routes.rs"] {
+        for file in ["src/api/router.rs", "src/api/providers/mod.rs", "src/apprtc/room_server.rs", "src/check/routes.rs"] {
             let text = std::fs::read_to_string(root().join(file)).unwrap();
             let text = text
+                .replace("&of_key(\"", "\"/v1/turn/keys/{id}/credentials/")
+                .replace("{*", "{")
                 .replace("params::ICE_CONFIG_PATH", &format!("{:?}", crate::apprtc::params::ICE_CONFIG_PATH))
                 .replace("params::TURN_PATH", &format!("{:?}", crate::apprtc::params::TURN_PATH));
             routes.extend(text.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
         }
         // Certificate authorities alone request it, as RFC 8555 says.
         assert!(routes.remove("/.well-known/acme-challenge/{token}"));
-        let document = openapi(&BasePath::default());
+        let document = openapi(&BasePath::default(), ALL);
         let described: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(described, routes);
     }
@@ -220,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_both_descriptions_describe_is_the_same() {
-        let openapi = openapi(&BasePath::default());
+        let openapi = openapi(&BasePath::default(), ALL);
         let mut asyncapi: Value = serde_json::from_str(ASYNCAPI).unwrap();
         let report = asyncapi["components"]["schemas"]["Report"]["properties"].as_object_mut().unwrap();
         assert!(report.remove("send").is_some(), "an event has it in the report, and the REST API in the query");
@@ -239,14 +257,14 @@ mod tests {
     #[test]
     fn both_descriptions_have_the_version_of_the_server() {
         let version = |json: &str| serde_json::from_str::<Value>(json).unwrap()["info"]["version"].clone();
-        let docs = descriptions(&BasePath::default());
+        let docs = descriptions(&BasePath::default(), ALL);
         assert_eq!(version(&String::from_utf8_lossy(&docs.openapi)), env!("CARGO_PKG_VERSION"));
         assert_eq!(version(docs.asyncapi), env!("CARGO_PKG_VERSION"), "set info.version in docs/api/asyncapi.json");
     }
 
     #[test]
     fn every_operation_has_an_id_of_its_own_and_says_what_it_does() {
-        let document = openapi(&BasePath::default());
+        let document = openapi(&BasePath::default(), ALL);
         let mut ids = BTreeSet::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {

@@ -106,7 +106,7 @@ async fn rooms_may_be_named_like_routes() {
             assert_eq!(ask(&router, "DELETE", &path).await, OK(), "DELETE {path}");
         }
     }
-    for path in ["/api/info", "/r/room", "/v1alpha/x", "/message/r", "/leave/r", "/bye/r", "/.well-known/acme-challenge"] {
+    for path in ["/api/other", "/r/room", "/v1alpha/x", "/message/r", "/leave/r", "/bye/r", "/.well-known/acme-challenge"] {
         assert_eq!(ask(&router, "POST", path).await, OK(), "{path}");
     }
     for path in POSTED {
@@ -118,6 +118,8 @@ async fn rooms_may_be_named_like_routes() {
 async fn collider_serves_only_paths_of_two_parts_and_its_own_methods() {
     let router = main_port(&gateway());
     for (method, path, status, allow) in [
+        ("POST", "/api/info", 405, Some("GET,HEAD")),
+        ("DELETE", "/api/info", 405, Some("GET,HEAD")),
         ("POST", "/params", 405, Some("GET,HEAD")),
         ("DELETE", "/params", 405, Some("GET,HEAD")),
         ("PUT", "/params/", 405, Some("GET,HEAD")),

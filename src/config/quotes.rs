@@ -1,4 +1,4 @@
-//! Quotes around the values of settings: a shell, systemd and `.env` take them away, and env files of Docker keep them.
+//! Quotes around the values of settings: a shell, systemd, Docker Compose and `.env` take them away, and `docker run --env-file` keeps them.
 
 use crate::sentence::Sentence;
 
@@ -36,10 +36,10 @@ pub(super) fn enclose(text: &str) -> bool {
 pub(super) fn warning(variable: &str) -> Sentence {
     Sentence::new(
         format!(
-            "The value of {variable} begins and ends with a quote, which counts as a part of it. Env files of Docker keep quotes: if \
-             they are not meant, write the value without them"
+            "The value of {variable} begins and ends with a quote, which counts as a part of it. `docker run --env-file` keeps \
+             quotes: if they are not meant, write the value without them"
         ),
-        format!("{variable} 的值首尾都有引号，引号也算作值的一部分。Docker 的 env 文件会保留引号：如果不需要引号，请去掉"),
+        format!("{variable} 的值首尾都有引号，引号也算作值的一部分。docker run --env-file 会保留引号：如果不需要引号，请去掉"),
     )
 }
 
@@ -92,8 +92,8 @@ mod tests {
         let problems = Config::read(&settings).expect_err("quotes").0;
         assert_eq!(
             problems[0],
-            "CASTWAY_EXTERNAL_IP=\"203.0.113.7\" has quotes in its value: write CASTWAY_EXTERNAL_IP=203.0.113.7. Env files of Docker \
-             keep quotes as a part of the value"
+            "CASTWAY_EXTERNAL_IP=\"203.0.113.7\" has quotes in its value: write CASTWAY_EXTERNAL_IP=203.0.113.7. \
+             `docker run --env-file` keeps quotes as a part of the value"
         );
         assert_eq!(problems.len(), 3, "what else is wrong is told at once: {problems:#?}");
     }

@@ -56,7 +56,7 @@ impl Reader {
             let Some(bare) = quotes::without(field, text) else { continue };
             let name = variable_of(field);
             self.problems.push(format!(
-                "{name}={text} has quotes in its value: write {name}={bare}. Env files of Docker keep quotes as a part of the value"
+                "{name}={text} has quotes in its value: write {name}={bare}. `docker run --env-file` keeps quotes as a part of the value"
             ));
             *text = bare;
         }

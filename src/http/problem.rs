@@ -186,10 +186,13 @@ fn answer(status: u16, retry_after: Option<u64>, body: &impl Serialize) -> Respo
     response
 }
 
-/// Whether a path is one of the REST API, whose errors are problems whoever makes them.
+/// What paths of the REST API begin with; the last three are those of other providers' APIs.
+const API_PREFIXES: [&str; 6] = ["/api/", "/check/", "/v1alpha/", "/v1/turn/", "/2010-04-01/", "/_turn/"];
+
+/// Whether a path is one of the REST API, where an error that no handler makes is a problem.
 #[must_use]
 pub fn is_api(path: &str) -> bool {
-    matches!(path, "/api" | "/turn") || ["/api/", "/check/", "/v1alpha/"].iter().any(|prefix| path.starts_with(prefix))
+    matches!(path, "/api" | "/turn") || API_PREFIXES.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// RFC 9457 §3.1.1: a type that leads nowhere is a tag URI (RFC 4151) rather than a URL.

@@ -1,6 +1,7 @@
 // Checks all documents without running anything: node tests/documents/check.mjs [BOOK]
 // - Each code block says which test runs it, or why none does (documents.mjs has the forms).
 // - Each link to a file, and to a heading, leads somewhere; in the built BOOK as well.
+// - The tests that docs/threats.md names are there: files, and functions of Rust.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { blocks, documents, english, prose, root } from './documents.mjs';
@@ -62,13 +63,16 @@ function checkLinks(path) {
   }
 }
 
-// Every link of the book's pages leads to a file or an anchor of the book, or to another server; nothing is loaded from elsewhere.
+// Every link of the book's pages leads to a file or an anchor of the book, or to another server; nothing is loaded from elsewhere. Chinese text has
+// its language, without which browsers choose Japanese forms of characters.
 function checkBook(book) {
   const pages = readdirSync(book, { recursive: true }).filter((name) => name.endsWith('.html') && !/^(print|toc|404)\.html$/.test(name));
   const ids = new Map(pages.map((name) => [name, new Set([...readFileSync(join(book, name), 'utf8').matchAll(/\bid="([^"]+)"/g)].map(([, id]) => id))]));
   if (pages.length < 10) report(book, `has ${pages.length} pages`);
   for (const page of pages) {
     const html = readFileSync(join(book, page), 'utf8');
+    const [, main] = html.match(/<main>([\s\S]*)<\/main>/) ?? [, ''];
+    if (main.includes('<div lang="zh-CN">') !== /^zh\/|\.zh-CN\./.test(page)) report(page, 'has not the language of its text');
     for (const [, kind, url] of html.matchAll(/<(script|img|link)\b[^>]*?\b(?:src|href)="([^"]+)"/g)) {
       if (/^(https?:)?\/\//.test(url)) report(page, `loads a ${kind} from ${url}`);
     }
@@ -83,7 +87,20 @@ function checkBook(book) {
   }
 }
 
+function checkThreats(path) {
+  const text = readFileSync(join(root, path), 'utf8').replace(/\n +/g, ' ');
+  for (const [, name, named = ''] of text.matchAll(/`([\w./-]+\.(?:rs|mjs))`(?:: ([^`.;\n]*))?/g)) {
+    const file = [name, `tests/interop/${name}`].map((each) => join(root, each)).find(existsSync);
+    if (!file) report(path, `names the test ${name}, which is not there`);
+    const functions = name.endsWith('.rs') ? named.match(/\b[a-z0-9]+(?:_[a-z0-9]+){2,}/g) ?? [] : [];
+    for (const each of file ? functions : []) {
+      if (!readFileSync(file, 'utf8').includes(`fn ${each}`)) report(path, `names ${each} of ${name}, which is not there`);
+    }
+  }
+}
+
 const paths = documents();
+checkThreats('docs/threats.md');
 for (const path of paths) {
   const original = english(path);
   const originals = original && paths.includes(original) ? blocks(original) : null;

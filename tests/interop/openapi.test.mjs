@@ -15,6 +15,10 @@ const ask = async (server, path, init) => {
   return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) };
 };
 
+const API_KEY = 'a-key-of-sixteen-or-more';
+// docs/api/openapi.json describes them all.
+const PROVIDERS = { CASTWAY_PROVIDER_APIS: 'cloudflare,twilio,metered,xirsys', CASTWAY_API_KEYS: API_KEY };
+
 function isProblem({ status, headers, json }, expected, error, what) {
   assert.equal(status, expected, what);
   assert.equal(headers.get('content-type'), 'application/problem+json', what);
@@ -30,7 +34,7 @@ function isProblem({ status, headers, json }, expected, error, what) {
 
 describe('the descriptions', () => {
   test('are served where a setting says so, to pages of other origins too', async () => {
-    await withServer({ CASTWAY_API_DOCS: 'true' }, async (server) => {
+    await withServer({ ...PROVIDERS, CASTWAY_API_DOCS: 'true' }, async (server) => {
       const { openapi, asyncapi } = (await ask(server, '/api/docs')).json();
       assert.deepEqual([openapi, asyncapi], ['/api/docs/openapi.json', '/api/docs/asyncapi.json']);
       for (const [path, name] of [[openapi, 'openapi'], [asyncapi, 'asyncapi']]) {
@@ -41,6 +45,18 @@ describe('the descriptions', () => {
         assert.deepEqual(answer.json(), committed(name), path);
       }
     });
+  });
+
+  test('have those APIs of other providers that the server speaks', async () => {
+    const ofProviders = (document) => Object.keys(document.paths).filter((path) => /^\/(v1\/|api\/v1|2010-04-01|_turn)/.test(path));
+    const all = ofProviders(committed('openapi'));
+    for (const [names, count] of [['', 0], ['cloudflare', 3], ['twilio,xirsys', 2]]) {
+      await withServer({ ...PROVIDERS, CASTWAY_PROVIDER_APIS: names, CASTWAY_API_DOCS: 'true' }, async (server) => {
+        const paths = ofProviders((await ask(server, '/api/docs/openapi.json')).json());
+        assert.deepEqual([paths.length, paths.filter((path) => !all.includes(path))], [count, []], names);
+      });
+    }
+    assert.equal(all.length, 8);
   });
 
   test('name the base path', async () => {
@@ -62,7 +78,7 @@ describe('the descriptions', () => {
 describe('errors are problems', () => {
   let server;
   before(async () => {
-    server = await startServer({ CASTWAY_TURN_ACCESS: 'users', CASTWAY_API_KEYS: 'a-key-of-sixteen-or-more', CASTWAY_CREDENTIALS_RATE: '10000' });
+    server = await startServer({ CASTWAY_TURN_ACCESS: 'users', CASTWAY_API_KEYS: API_KEY, CASTWAY_CREDENTIALS_RATE: '10000' });
   });
   after(() => server?.stop());
 
@@ -83,6 +99,13 @@ describe('errors are problems', () => {
     ['/turn', { method: 'PUT', body: 'x' }, 405, 'MethodNotAllowed'],
     ['/v1alpha/iceconfig', { method: 'DELETE' }, 405, 'MethodNotAllowed'],
     ['/check/start', {}, 405, 'MethodNotAllowed'],
+    // Of other providers' APIs, which are off.
+    ['/v1/turn/keys/x/credentials/generate', {}, 404, 'NotFound'],
+    ['/v1/turn/keys/x', { method: 'PUT' }, 404, 'NotFound'],
+    ['/2010-04-01/Accounts.json', {}, 404, 'NotFound'],
+    ['/2010-04-01/Accounts/x/Calls.json', { method: 'POST', body: 'x' }, 404, 'NotFound'],
+    ['/api/v1/turn/credentials', {}, 404, 'NotFound'],
+    ['/_turn/room', { method: 'PUT' }, 404, 'NotFound'],
     ['/turn', {}, 400, 'AppError'],
     ['/turn?username=alice', {}, 401, 'Unauthorized'],
     ['/turn?username=alice&ttl=x', {}, 400, 'BadRequest'],
@@ -114,6 +137,24 @@ describe('errors are problems', () => {
     });
   });
 
+  test("what no handler makes is a problem in other providers' APIs, too", async () => {
+    await withServer(PROVIDERS, async (other) => {
+      for (const [path, methods] of [
+        ['/v1/turn/keys/x/credentials/generate-ice-servers', ['GET', 'PUT', 'DELETE']], ['/2010-04-01/Accounts/x/Tokens.json', ['GET', 'PUT', 'DELETE']],
+        ['/api/v1/turn/credentials', ['POST', 'PUT', 'DELETE']], ['/api/v1/turn/credential', ['GET', 'PUT']], ['/_turn/my/path', ['GET', 'POST', 'DELETE']],
+      ]) {
+        for (const method of methods) {
+          const answer = await ask(other, path, { method });
+          isProblem(answer, 405, 'MethodNotAllowed', `${method} ${path}`);
+          assert.ok(answer.headers.get('allow'), `${method} ${path}`);
+        }
+      }
+      isProblem(await ask(other, '/2010-04-01/Accounts/x/Calls.json', { method: 'POST' }), 404, 'NotFound');
+      // Xirsys has PUT alone, so that a room of Collider may have the name of its path.
+      assert.equal((await ask(other, '/_turn/12345678', { method: 'POST', body: 'message' })).text, 'OK\n');
+    });
+  });
+
   test("Collider keeps its rooms, whatever their names, and AppRTC's clients get their own errors", async () => {
     for (const room of ['api', 'turn', 'check', 'v1alpha']) {
       const posted = await ask(server, `/${room}/12345678`, { method: 'POST', body: 'message' });
@@ -129,12 +170,12 @@ describe('errors are problems', () => {
 });
 
 describe('answers and events are as they are described', () => {
-  const KEY = { authorization: 'Bearer a-key-of-sixteen-or-more' };
+  const KEY = { authorization: `Bearer ${API_KEY}` };
   const openapi = committed('openapi');
   const asyncapi = committed('asyncapi');
   let server;
   before(async () => {
-    server = await startServer({ CASTWAY_API_DOCS: 'true', CASTWAY_API_KEYS: 'a-key-of-sixteen-or-more', CASTWAY_CAST_ACCESS: 'users' });
+    server = await startServer({ ...PROVIDERS, CASTWAY_API_DOCS: 'true', CASTWAY_CAST_ACCESS: 'users' });
     await server.addUser('alice');
   });
   after(() => {
@@ -174,6 +215,31 @@ describe('answers and events are as they are described', () => {
     await call('GET', '/api/usage', { status: 401 });
     await call('POST', '/api/sign-in', { body: { name: 'alice', password: 'alice-password-1' } });
     await call('POST', '/api/sign-in', { body: { name: 'alice', password: 'wrong' }, status: 401 });
+  });
+
+  test("credentials by other providers' APIs", async () => {
+    const basic = { authorization: `Basic ${Buffer.from(`x:${API_KEY}`).toString('base64')}` };
+    const ofKey = (name) => [`/v1/turn/keys/{id}/credentials/${name}`, { path: `/v1/turn/keys/shop/credentials/${name}`, headers: KEY }];
+    for (const name of ['generate-ice-servers', 'generate']) {
+      const [template, how] = ofKey(name);
+      await call('POST', template, { ...how, body: { ttl: 60 }, status: 201 });
+      await call('POST', template, { ...how, body: { ttl: 0 }, status: 400 });
+      await call('POST', template, { ...how, headers: {}, status: 401 });
+    }
+    await call('POST', ofKey('{username}/revoke')[0], { path: '/v1/turn/keys/shop/credentials/1:x/revoke', status: 501 });
+    const tokens = '/2010-04-01/Accounts/{sid}/Tokens.json';
+    const path = tokens.replace('{sid}', 'AC1');
+    await call('POST', tokens, { path, headers: basic, body: new URLSearchParams({ Ttl: '60' }), status: 201 });
+    await call('POST', tokens, { path, headers: basic, body: new URLSearchParams({ Ttl: 'x' }), status: 400 });
+    await call('POST', tokens, { path, status: 401 });
+    const { apiKey } = await call('POST', '/api/v1/turn/credential', { query: `?secretKey=${API_KEY}`, body: { label: 'kiosk' } });
+    await call('POST', '/api/v1/turn/credential', { query: '?secretKey=x', status: 401 });
+    await call('DELETE', '/api/v1/turn/credential', { status: 501 });
+    await call('POST', '/api/v1/turn/credential/disable', { status: 501 });
+    await call('GET', '/api/v1/turn/credentials', { query: `?apiKey=${apiKey}` });
+    await call('GET', '/api/v1/turn/credentials', { status: 400 });
+    for (const format of ['urls', 'list']) await call('PUT', '/_turn/{channel}', { path: '/_turn/shop', headers: basic, body: { format, expire: '60' } });
+    await call('PUT', '/_turn/{channel}', { path: '/_turn/shop', status: 401 });
   });
 
   test('a check with two devices', async () => {

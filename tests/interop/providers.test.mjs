@@ -133,6 +133,8 @@ describe('Cloudflare', () => {
       assert.ok(body.errorDescription.length > 5);
     }
     assert.equal((await cloudflare(server, { key: null })).headers.get('www-authenticate'), 'Bearer');
+    // The id has to be a name even where another one replaces it.
+    await refused(await cloudflare(server, { id: 'x'.repeat(129), body: JSON.stringify({ customIdentifier: 'user-1' }) }), 400);
   });
 
   test('a revocation is refused, and not answered like one of credentials that are gone', async () => {

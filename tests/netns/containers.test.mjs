@@ -128,12 +128,24 @@ test('the image says the same ports, folder and user', () => {
   assert.match(image, /^ENV CASTWAY_DATA_DIR=\/data$/m);
   assert.match(image, /^VOLUME \/data$/m);
   assert.deepEqual(castway.volumes, ['data:/data']);
-  assert.match(image, /nonroot/);
+  assert.match(image, new RegExp(`^USER ${NONROOT}:${NONROOT}$`, 'm'));
   assert.match(read('compose.yaml'), new RegExp(`user of the container, ${NONROOT}`));
   // The line that runs it without compose.yaml.
   const run = /^# docker run (.*)$/m.exec(read('Dockerfile'))[1];
   assert.deepEqual([...run.matchAll(/-p (\S+)/g)].map(([, port]) => port), ['8080:8080/tcp', '3478:3478/udp']);
   assert.match(run, /-v castway:\/data -e CASTWAY_TCP_PORT=8080 /);
+});
+
+test('mirrors are settings of the build: the Dockerfile, compose.yaml and both languages of the documents have the same', () => {
+  const dockerfile = read('Dockerfile');
+  const names = [...dockerfile.matchAll(/^ARG (\w+)=/gm)].map(([, name]) => name).sort();
+  assert.equal(names.length, 5);
+  for (const name of names) assert.ok(new RegExp(`\\$\\{?${name}\\b`).test(dockerfile), `${name} is used`);
+  // Each image and each download has one.
+  for (const [, image] of dockerfile.matchAll(/^FROM (?:--\S+ )?(\S+)/gm)) assert.match(image, /^\$\w+_IMAGE$/);
+  const [{ services: { castway } }] = readYaml('compose.yaml');
+  assert.deepEqual([...castway.build.args].sort(), names);
+  for (const file of ['docs/containers.md', 'docs/zh/install.md']) for (const name of names) assert.ok(read(file).includes(`\`${name}\``), `${file}: ${name}`);
 });
 
 test('the manifest of Kubernetes has the ports and the probes that the program answers, and its volume is the group\'s', async () => {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { ownAuthority } from '../interop/support/authority.mjs';
-import { until } from '../interop/support/wait.mjs';
+import { TIMEOUT_MS, until } from '../interop/support/wait.mjs';
 import { Debian } from './support/debian.mjs';
 import { release } from './support/release.mjs';
 import { attempt, root, run } from './support/run.mjs';
@@ -76,18 +76,20 @@ async function typed(debian, args, answers) {
   const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' } });
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));
-  const ended = once(child, 'close');
+  let status;
+  child.once('close', (code) => (status = code));
   let read = 0;
   for (const [prompt, answer] of answers) {
-    await until(`${prompt} in ${output}`, () => {
+    const asked = () => {
       const found = output.slice(read).search(prompt);
       if (found < 0) return false;
       read += found + 1;
       return true;
-    });
+    };
+    await until(`it asks for ${prompt}`, asked, Boolean, { show: () => output });
     child.stdin.write(`${answer}\n`);
   }
-  const [status] = await ended;
+  await until('install.sh has ended', () => status !== undefined, Boolean, { limit: 3 * TIMEOUT_MS, show: () => output });
   return { status, output };
 }
 
@@ -163,15 +165,17 @@ describe('on Debian', () => {
     assert.match(debian.run('castway', 'user', 'list'), /alice/);
     assert.match(output, /Castway is installed\./);
     assert.match(output, /Remove it: sudo apt-get remove castway/);
+    assert.match(output, /Check it from outside, too: sudo castway doctor\./);
     assert.equal(debian.run('castway', 'health').length > 0, true);
     assert.equal(debian.stat(SETTINGS), 'root:castway 640 regular file');
   });
 
-  test('a second time it changes nothing that matters, and asks nobody', () => {
+  test('a second time it changes nothing that matters, and asks nobody', async () => {
     debian.systemctl();
     writeFileSync(debian.path(SETTINGS), 'CASTWAY_GRACE=90\n');
-    const { status, output } = install(debian, '--from', '/release');
+    const { status, output } = await typed(debian, ['--from', '/release'], []);
     assert.equal(status, 0, output);
+    assert.doesNotMatch(output, /Name of the first user/);
     assert.equal(debian.text(SETTINGS), 'CASTWAY_GRACE=90\n');
     assert.ok(!debian.systemctl().some((call) => /restart/.test(call)));
     assert.match(debian.run('castway', 'user', 'list'), /alice/);

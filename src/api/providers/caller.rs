@@ -7,13 +7,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::fields::check_name;
 use super::refusal::Refusal;
 use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 use crate::api::turn_credentials::quota_reached;
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
-use crate::users::{Credentials, check_requested};
+use crate::users::Credentials;
 
 /// A client that has shown an API key.
 pub(super) struct Caller<'a> {
@@ -46,7 +47,7 @@ impl<'a> Caller<'a> {
     /// Credentials for `name`, under which the traffic is kept, and which quotas and bans apply to: those of `GET /turn` with an API key.
     pub(super) fn grant(&self, name: &str, ttl: Option<Duration>) -> Result<Grant, Refusal> {
         let directory = &self.api.directory;
-        check_requested(name).map_err(|error| Refusal::malformed(format!("The name is not allowed: {error}.")))?;
+        check_name(name)?;
         let scope = directory.trusted_scope(name).ok_or(ApiError::Forbidden)?;
         if directory.is_exhausted(scope, name) {
             return Err(quota_reached(self.api, scope, name).into());

@@ -14,10 +14,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::caller::{Caller, Grant, granted};
-use super::fields::{body, json_fields, lifetime, name_in_path, text};
+use super::fields::{body, json_fields, lifetime, lifetime_schema, name_in_path, text};
 use super::refusal::{Reason, Refusal};
 use crate::api::keys::bearer;
 use crate::api::state::ApiState;
@@ -27,12 +28,11 @@ use crate::http::client_info::ClientInfo;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes the body, which is read field by field")]
 pub(super) struct CloudflareRequest {
-    /// In seconds; the longest lifetime of this server if it is absent or longer.
-    #[schema(minimum = 1, example = 86400)]
-    ttl: Option<u64>,
-    /// The name under which the traffic is kept; the id of the path if it is absent.
+    #[schema(schema_with = lifetime_schema, required = false)]
+    ttl: Option<Value>,
+    /// The name under which the traffic is kept; the id of the path if it is absent or empty.
     #[serde(rename = "customIdentifier")]
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$", example = "customer-17")]
     custom_identifier: Option<String>,
 }
 
@@ -52,8 +52,10 @@ pub(super) struct CloudflareCredentials {
 pub(super) struct CloudflareServer {
     urls: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     credential: Option<String>,
 }
 
@@ -74,7 +76,7 @@ pub(super) struct CloudflareError(Refusal);
     path = "/v1/turn/keys/{id}/credentials/generate-ice-servers",
     tag = "providers",
     operation_id = "cloudflareGenerateIceServers",
-    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
+    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "my-application")),
     request_body = Option<CloudflareRequest>,
     security(("bearer" = [])),
     responses(
@@ -102,7 +104,7 @@ pub(super) async fn generate_ice_servers(
     path = "/v1/turn/keys/{id}/credentials/generate",
     tag = "providers",
     operation_id = "cloudflareGenerate",
-    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
+    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "my-application")),
     request_body = Option<CloudflareRequest>,
     security(("bearer" = [])),
     responses(

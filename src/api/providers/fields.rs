@@ -7,9 +7,11 @@ use axum::extract::Path;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::StatusCode;
 use serde_json::{Map, Number, Value};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::refusal::Refusal;
 use crate::api::error::ApiError;
+use crate::users::check_requested;
 
 /// The body; an error if it is too large or did not arrive.
 pub(super) fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
@@ -19,9 +21,15 @@ pub(super) fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal
     })
 }
 
-/// A name in the path, decoded.
+/// A name in the path, decoded. It has to be one also where another field replaces it.
 pub(super) fn name_in_path(name: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
-    name.map(|Path(name)| name).map_err(|_| Refusal::malformed("The name in the path must be UTF-8."))
+    let Path(name) = name.map_err(|_| Refusal::malformed("The name in the path must be UTF-8."))?;
+    check_name(&name)?;
+    Ok(name)
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+    check_requested(name).map_err(|error| Refusal::malformed(format!("The name is not allowed: {error}.")))
 }
 
 /// The fields of a JSON body, whose content type is not looked at: curl and old clients send another one. No body has no fields.
@@ -71,6 +79,21 @@ fn lifetime_of(number: &Number, field: &str) -> Result<Option<Duration>, Refusal
 
 fn at_least_one(seconds: u64, field: &str) -> Result<Option<Duration>, Refusal> {
     if seconds == 0 { Err(Refusal::lifetime(field)) } else { Ok(Some(Duration::from_secs(seconds))) }
+}
+
+/// What [`lifetime`] takes.
+pub(super) fn lifetime_schema() -> Schema {
+    lifetime_schema_from(1)
+}
+
+pub(super) fn lifetime_schema_from(least: u64) -> Schema {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]*[1-9][0-9]*$"));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let zero = if least == 0 { ", 0" } else { "" };
+    let description =
+        format!("In seconds, as a number or as text; the longest lifetime of this server if it is absent{zero} or longer.");
+    OneOfBuilder::new().item(number).item(text).item(null).description(Some(description)).into()
 }
 
 #[cfg(test)]

@@ -22,9 +22,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Schema;
 
 use super::caller::{Caller, Grant, grant, granted};
-use super::fields::{body, json_fields, lifetime, text};
+use super::fields::{body, json_fields, lifetime, lifetime_schema_from, text};
 use super::refusal::{Reason, Refusal};
 use crate::api::error::ApiError;
 use crate::api::state::ApiState;
@@ -42,12 +43,11 @@ const NO_LABEL: &str = "metered";
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes the body, which is read field by field")]
 pub(super) struct MeteredRequest {
-    /// In seconds; the longest lifetime of this server if it is absent, 0 or longer.
     #[serde(rename = "expiryInSeconds")]
-    #[schema(minimum = 0, example = 3600)]
-    expiry_in_seconds: Option<u64>,
-    /// The name under which the traffic is kept; `metered` if it is absent.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(schema_with = expiry_schema, required = false)]
+    expiry_in_seconds: Option<Value>,
+    /// The name under which the traffic is kept; `metered` if it is absent or empty.
+    #[schema(max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$", example = "customer-17")]
     label: Option<String>,
 }
 
@@ -58,6 +58,7 @@ pub(super) struct MeteredCredential {
     #[serde(rename = "expiryInSeconds")]
     expiry_in_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     label: Option<String>,
     /// For `GET /api/v1/turn/credentials`. It ends with the credentials.
     #[serde(rename = "apiKey")]
@@ -68,8 +69,10 @@ pub(super) struct MeteredCredential {
 pub(super) struct MeteredServer {
     urls: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     credential: Option<String>,
 }
 
@@ -100,7 +103,7 @@ pub(super) struct CredentialError(Refusal);
     tag = "providers",
     operation_id = "meteredGetCredentials",
     params(
-        ("apiKey" = String, Query, description = "The apiKey of created credentials, or an API key of this server, which then gives new ones."),
+        ("apiKey" = String, Query, description = "The apiKey of created credentials, or an API key of this server, which then gives new ones.", min_length = 1),
         ("region" = Option<String>, Query, description = "It is ignored: this server is in one place."),
     ),
     responses(
@@ -126,7 +129,7 @@ pub(super) async fn list(
     path = "/api/v1/turn/credential",
     tag = "providers",
     operation_id = "meteredCreateCredential",
-    params(("secretKey" = String, Query, description = "An API key of this server.")),
+    params(("secretKey" = String, Query, description = "An API key of this server.", min_length = 1)),
     request_body = Option<MeteredRequest>,
     responses(
         (status = 200, description = "The credentials", body = MeteredCredential),
@@ -206,7 +209,11 @@ fn issue(
 /// Applications send 0 for credentials that never end; here they end with the longest lifetime.
 fn expiry(fields: &Map<String, Value>) -> Result<Option<Duration>, Refusal> {
     const NAME: &str = "expiryInSeconds";
-    if fields.get(NAME).and_then(Value::as_u64) == Some(0) { Ok(None) } else { lifetime(fields, NAME) }
+    if fields.get(NAME).and_then(Value::as_f64) == Some(0.0) { Ok(None) } else { lifetime(fields, NAME) }
+}
+
+fn expiry_schema() -> Schema {
+    lifetime_schema_from(0)
 }
 
 fn field(query: Option<&str>, wanted: &str) -> Result<Option<String>, Refusal> {
@@ -331,7 +338,7 @@ mod tests {
     fn no_expiry_is_the_longest() {
         let read = |value: Value| expiry(&Map::from_iter([("expiryInSeconds".to_owned(), value)]));
         assert_eq!(read(json!(3600)).unwrap(), Some(Duration::from_secs(3600)));
-        assert_eq!(read(json!(0)).unwrap(), None);
+        assert_eq!((read(json!(0)).unwrap(), read(json!(0.0)).unwrap()), (None, None));
         assert_eq!(expiry(&Map::new()).unwrap(), None);
         assert_eq!(read(json!(-1)).unwrap_err().reason, Reason::Lifetime);
     }

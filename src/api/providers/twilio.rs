@@ -31,8 +31,8 @@ use crate::http::client_info::ClientInfo;
 pub(super) struct TwilioRequest {
     /// In seconds; the longest lifetime of this server if it is absent or longer.
     #[serde(rename = "Ttl")]
-    #[schema(minimum = 1, example = 3600)]
-    ttl: Option<u64>,
+    #[schema(pattern = "^[0-9]*[1-9][0-9]*$", example = "3600", nullable = false)]
+    ttl: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -55,8 +55,10 @@ pub(super) struct TwilioServer {
     url: String,
     urls: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     credential: Option<String>,
 }
 
@@ -79,7 +81,7 @@ pub(super) struct TwilioError(Refusal);
     path = "/2010-04-01/Accounts/{sid}/Tokens.json",
     tag = "providers",
     operation_id = "twilioCreateToken",
-    params(("sid" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128)),
+    params(("sid" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "AC0123456789abcdef0123456789abcdef")),
     request_body(content = Option<TwilioRequest>, content_type = "application/x-www-form-urlencoded"),
     security(("password" = [])),
     responses(

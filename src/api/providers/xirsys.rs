@@ -21,7 +21,7 @@ use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use super::caller::{Caller, Grant, granted};
-use super::fields::{body, json_fields, lifetime, name_in_path, text};
+use super::fields::{body, json_fields, lifetime, lifetime_schema, name_in_path, text};
 use super::refusal::Refusal;
 use crate::api::passwords::basic;
 use crate::api::state::ApiState;
@@ -34,9 +34,8 @@ pub(super) struct XirsysRequest {
     /// `urls` gives one server with all URLs, anything else a list.
     #[schema(example = "urls")]
     format: Option<String>,
-    /// In seconds, as a number or a text; the longest lifetime of this server if it is absent or longer.
-    #[schema(example = "3600")]
-    expire: Option<String>,
+    #[schema(schema_with = lifetime_schema, required = false)]
+    expire: Option<Value>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -62,10 +61,12 @@ pub(super) enum XirsysFormat {
 #[derive(Serialize, ToSchema)]
 pub(super) struct XirsysServer {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     username: Option<String>,
     url: String,
     urls: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     credential: Option<String>,
 }
 
@@ -88,9 +89,9 @@ pub(super) struct XirsysError(Refusal);
     tag = "providers",
     operation_id = "xirsysTurn",
     params(
-        ("channel" = String, Path, description = "Any name, which may have slashes; the traffic is kept under it.", min_length = 1, max_length = 128),
+        ("channel" = String, Path, description = "Any name, which may have slashes; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "my-channel"),
         ("format" = Option<String>, Query, description = "As in the body."),
-        ("expire" = Option<String>, Query, description = "As in the body."),
+        ("expire" = Option<String>, Query, description = "As in the body.", pattern = "^[0-9]*[1-9][0-9]*$", example = "3600"),
     ),
     request_body = Option<XirsysRequest>,
     security(("password" = [])),
@@ -144,6 +145,8 @@ impl Asked {
     fn read(query: &str, body: &[u8]) -> Result<Self, Refusal> {
         let pairs = form_urlencoded::parse(query.as_bytes());
         let mut fields: Map<String, Value> = pairs.map(|(name, value)| (name.into_owned(), Value::from(value))).collect();
+        // What the body replaces has to be right, too.
+        lifetime(&fields, "expire")?;
         fields.extend(json_fields(body)?);
         Ok(Self { expire: lifetime(&fields, "expire")?, urls: text(&fields, "format")? == Some("urls") })
     }
@@ -216,7 +219,14 @@ mod tests {
         assert_eq!(read("", r#"{"format":"urls","expire":"30"}"#), asked(Some(30), true));
         assert_eq!(read("webrtc=1&expire=60", ""), asked(Some(60), false));
         assert_eq!(read("expire=60&format=urls", r#"{"expire":30,"format":"x"}"#), asked(Some(30), false));
-        for (query, body) in [("expire=x", ""), ("", "[]"), ("", "sdsd"), ("", r#"{"format":1}"#), ("", r#"{"expire":"0"}"#)] {
+        for (query, body) in [
+            ("expire=x", ""),
+            ("expire=null", r#"{"expire":30}"#),
+            ("", "[]"),
+            ("", "sdsd"),
+            ("", r#"{"format":1}"#),
+            ("", r#"{"expire":"0"}"#),
+        ] {
             assert!(Asked::read(query, body.as_bytes()).is_err(), "{query} {body}");
         }
     }

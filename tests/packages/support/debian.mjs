@@ -47,7 +47,6 @@ export class Debian {
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'castway-debian-'));
     this.network = `castway-${process.pid}-${(made += 1)}`;
-    this.running = new Set();
     after(() => this.#end());
     unpacked(this.folder);
     run('ip', ['netns', 'add', this.network]);
@@ -62,8 +61,10 @@ export class Debian {
     writeFileSync(this.path(CALLS), '');
   }
 
-  async #end() {
-    for (const child of this.running) child.kill('SIGKILL');
+  #end() {
+    // What its programs have started in the background, too.
+    const { output } = attempt('ip', ['netns', 'pids', this.network]);
+    for (const pid of output.match(/^\d+$/gm) ?? []) attempt('kill', ['-KILL', pid]);
     attempt('ip', ['netns', 'delete', this.network]);
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -132,10 +133,8 @@ export class Debian {
     const child = spawn('ip', this.entered(['sh', '-c', 'umask "$0" && exec "$@"', one('UMask'), ...program]), { stdio: ['ignore', 'pipe', 'pipe'] });
     const service = { pid: child.pid, output: '', running: true };
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (service.output += chunk));
-    this.running.add(child);
     const ended = once(child, 'close').then(() => {
       service.running = false;
-      this.running.delete(child);
     });
     service.stop = async () => {
       child.kill('SIGTERM');

@@ -1,7 +1,7 @@
 // Builds the image with Podman and runs it: a real container, in the networks that the test file has to itself. The registries' base images
 // are replaced by Debian's packages of the same kind, since nothing here reaches a registry.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { composed } from '../../interop/support/compose.mjs';
@@ -61,8 +61,23 @@ function bases() {
   });
 }
 
-// Builds the Dockerfile, all stages of it. This machine's Node.js, npm and Rust are mounted where the base images would have them, and what cargo has
-// built is kept for the next time.
+// A program that somebody gave takes the place of the Dockerfile's stage that compiles one for minutes. The other stages are built.
+const given = process.env.CASTWAY_TEST_BINARY;
+
+// The Dockerfile without its first stages, and what its last stage copies from them.
+function withGiven() {
+  const context = join(kept, 'given');
+  rmSync(context, { recursive: true, force: true });
+  mkdirSync(join(context, 'out/data'), { recursive: true, mode: 0o700 });
+  run('install', ['--strip', given, join(context, 'out/castway')]);
+  const [head, ...stages] = readFileSync(join(root, 'Dockerfile'), 'utf8').split(/^(?=FROM )/m);
+  const file = join(kept, 'given.Dockerfile');
+  writeFileSync(file, head + stages.at(-1));
+  return ['--file', file, '--build-context', `program=${context}`];
+}
+
+// Builds the Dockerfile. This machine's Node.js, npm and Rust are mounted where the base images would have them, and what cargo has built is kept for
+// the next time. Podman keeps the layers, too: a stage whose files have not changed is not built again.
 export function buildImage(tag) {
   bases();
   const npm = dirname(dirname(realpathSync(execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim())));
@@ -74,8 +89,9 @@ export function buildImage(tag) {
     `${process.execPath}:/usr/local/bin/node:ro`, `${npm}:/usr/local/lib/npm:ro`, `${sysroot}:/usr/local/rust:ro`,
     `${registry}:/usr/local/cargo/registry`, `${built}:/castway/target`, `${CERTIFICATES}:${CERTIFICATES}:ro`,
   ];
-  const trust = ['--env', `NODE_EXTRA_CA_CERTS=${CERTIFICATES}/ca-certificates.crt`];
-  build('--tag', tag, ...trust, ...mounts.flatMap((mount) => ['--volume', mount]), root);
+  const options = ['--env', `NODE_EXTRA_CA_CERTS=${CERTIFICATES}/ca-certificates.crt`, ...mounts.flatMap((mount) => ['--volume', mount])];
+  if (given) build('--target', 'pages', ...options, root);
+  build('--tag', tag, ...(given ? withGiven() : options), root);
 }
 
 // The options of `podman run` that compose.yaml asks for, with `env` as .env.
