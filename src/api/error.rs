@@ -1,12 +1,15 @@
-//! The error type of the REST API's handlers: a status and a [`Problem`].
+//! The error type of the REST API's handlers: a status and a [`Problem`], except where the name is missing.
 //!
 //! A handler returns [`ApiError`] for anything that it refuses. An `anyhow::Error` from a lower layer becomes
 //! [`ApiError::Internal`], which is logged here and sent without its cause.
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
 use crate::limits::retry_after;
@@ -15,9 +18,18 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 /// RFC 7617 §2.1: clients should send UTF-8.
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"castway\", charset=\"UTF-8\"");
 
+/// The answer where the name is missing, which clients of the TURN REST API expect in exactly this form.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NoUsername {
+    #[schema(example = "AppError")]
+    error: &'static str,
+    #[schema(example = "Must provide username.")]
+    message: String,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The TURN REST contract fixes this text.
+    /// The TURN REST contract fixes the whole answer.
     #[error("Must provide username.")]
     NoUsername,
     #[error("{0}")]
@@ -76,6 +88,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Self::Internal(cause) = &self {
             tracing::error!(cause = format!("{cause:#}"), "a request failed");
+        }
+        if let Self::NoUsername = &self {
+            let body = NoUsername { error: self.name(), message: self.to_string() };
+            return (self.status(), [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
         }
         let mut problem = Problem::new(self.status(), self.name(), self.to_string());
         if let Self::TooManyRequests(wait) = &self {

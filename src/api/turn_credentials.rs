@@ -21,7 +21,7 @@ use url::form_urlencoded;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
-use super::error::ApiError;
+use super::error::{ApiError, NoUsername};
 use super::keys::bearer;
 use super::passwords::basic;
 use super::state::ApiState;
@@ -171,7 +171,7 @@ enum Proof {
     ),
     responses(
         (status = 200, description = "The credentials.", body = TurnReply),
-        (status = 400, description = "`AppError`: there is no username. `BadRequest`: a field has a wrong value, or comes twice with different ones.", body = Problem),
+        (status = 400, description = "`AppError`: there is no username. `BadRequest`: a field has a wrong value, or comes twice with different ones.", content((Problem = "application/problem+json"), (NoUsername = "application/json"))),
         (status = 401, description = "`Unauthorized`: the access mode needs a key or a password.", body = Problem),
         (status = 403, description = "`Forbidden`: this user gets no credentials. `QuotaReached`: the user has used up the quota of the month.", body = Problem),
         (status = 413, description = "`TooLarge`: the query has more than 4096 bytes.", body = Problem),
@@ -199,7 +199,7 @@ pub(super) async fn get(
     request_body(content((CredentialForm = "application/x-www-form-urlencoded"), (CredentialObject = "application/json")), description = "At most 8 KiB."),
     responses(
         (status = 200, description = "The credentials.", body = TurnReply),
-        (status = 400, description = "`AppError`: there is no username. `BadRequest`: the body can not be read, or a field has a wrong value, or comes twice with different ones.", body = Problem),
+        (status = 400, description = "`AppError`: there is no username. `BadRequest`: the body can not be read, or a field has a wrong value, or comes twice with different ones.", content((Problem = "application/problem+json"), (NoUsername = "application/json"))),
         (status = 401, description = "`Unauthorized`: the access mode needs a key or a password.", body = Problem),
         (status = 403, description = "`Forbidden`: this user gets no credentials. `QuotaReached`: the user has used up the quota of the month.", body = Problem),
         (status = 413, description = "`TooLarge`: the body has more than 8 KiB, or the query more than 4096 bytes.", body = Problem),

@@ -109,9 +109,7 @@ async fn rooms_may_be_named_like_routes() {
     for path in ["/api/other", "/r/room", "/v1alpha/x", "/message/r", "/leave/r", "/bye/r", "/.well-known/acme-challenge"] {
         assert_eq!(ask(&router, "POST", path).await, OK(), "{path}");
     }
-    for path in POSTED {
-        assert_eq!(ask(&router, "DELETE", path).await, OK(), "{path}");
-    }
+    assert_eq!(ask(&router, "DELETE", "/join/c").await, OK());
 }
 
 #[tokio::test]
@@ -120,6 +118,8 @@ async fn collider_serves_only_paths_of_two_parts_and_its_own_methods() {
     for (method, path, status, allow) in [
         ("POST", "/api/info", 405, Some("GET,HEAD")),
         ("DELETE", "/api/info", 405, Some("GET,HEAD")),
+        ("DELETE", "/v1alpha/iceconfig", 405, Some("GET,HEAD,POST")),
+        ("DELETE", "/v1alpha/turn", 405, Some("GET,HEAD,POST")),
         ("POST", "/params", 405, Some("GET,HEAD")),
         ("DELETE", "/params", 405, Some("GET,HEAD")),
         ("PUT", "/params/", 405, Some("GET,HEAD")),

@@ -19,7 +19,8 @@ use super::table::table;
 use crate::config::Config;
 use crate::turn::Scope;
 use crate::users::{
-    BanTarget, OperatorInfo, OperatorPassword, PasswordKeys, Store, StoreError, UserInfo, UserName, generate_password, scope_name,
+    BanTarget, KnownKeys, OperatorInfo, OperatorPassword, PasswordKeys, Store, StoreError, UserInfo, UserName, generate_password,
+    scope_name,
 };
 
 /// Characters of the shortest password without a warning. Somebody who records one TURN login can try passwords offline.
@@ -251,6 +252,11 @@ fn row(ListedUser { user, blocked }: ListedUser, realm: &str) -> [String; 5] {
     };
     let note = if user.realm != realm {
         format!("the password was set for realm {:?}; set it again to log in to the relay with it", user.realm)
+    } else if user.known_keys == KnownKeys::Md5 {
+        "imported with its key; the relay knows it by MD5 alone, until the password is set again".to_owned()
+    } else if user.known_keys == KnownKeys::Sha256 {
+        "imported with its key; the relay knows it by SHA-256 alone, which browsers don't use, until the password is set again"
+            .to_owned()
     } else if user.has_typed_key {
         String::new()
     } else {

@@ -68,6 +68,11 @@ pub struct PeerPolicy {
 }
 
 impl PeerPolicy {
+    /// Whether every address of a network is denied unless the operator allows it.
+    pub fn denies_by_default(network: &IpNet) -> bool {
+        BUILT_IN.iter().any(|denied| denied.contains(network))
+    }
+
     /// Whether the lists permit this address. They do not know the addresses of this machine.
     pub fn permits(&self, ip: IpAddr, scope: Scope) -> bool {
         match scope {

@@ -32,7 +32,7 @@ pub use credentials::Credentials;
 pub use directory::{Directory, Login};
 pub use kept_checks::KeptChecks;
 pub use name::{NameError, UserName, check_requested};
-pub use password::{OperatorPassword, PasswordError, PasswordKeys, generate_password, looks_generated};
+pub use password::{ImportedKey, KnownKeys, OperatorPassword, PasswordError, PasswordKeys, generate_password, looks_generated};
 pub use password_checks::{Busy, PasswordChecks};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};

@@ -28,7 +28,42 @@ pub struct PasswordKeys {
     pub(super) prepared: TurnKeys,
     /// Of the password as it was typed: the clients that people use send it so.
     pub(super) typed: TurnKeys,
+    pub(super) known: KnownKeys,
 }
+
+/// Which of a user's TURN keys are known. The others are random, so that nothing matches them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KnownKeys {
+    /// Those of a password that was set here.
+    All,
+    /// The one that was imported from another server, where nobody knows the password.
+    Md5,
+    Sha256,
+}
+
+impl KnownKeys {
+    const NAMES: [(Self, &str); 3] = [(Self::All, "all"), (Self::Md5, "md5"), (Self::Sha256, "sha256")];
+
+    /// As the database writes it.
+    pub(super) fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(known, _)| *known == self).expect("every variant has a name").1
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, own)| *own == name).map(|(known, _)| *known)
+    }
+}
+
+/// The long-term key H(A1) of a user of another TURN server, which has kept nothing else of the password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ImportedKey {
+    Md5([u8; 16]),
+    Sha256([u8; 32]),
+}
+
+/// The hash of an imported user: of no password.
+pub(super) const NO_HASH: &str = "!";
 
 /// The long-term keys H(A1) of one form of a password.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,7 +110,19 @@ impl PasswordKeys {
             realm: realm.to_owned(),
             prepared: TurnKeys::new(name.as_str(), realm, &prepared),
             typed: TurnKeys::new(name.as_str(), realm, password),
+            known: KnownKeys::All,
         })
+    }
+
+    /// The one key that another server has kept, for this realm alone.
+    #[must_use]
+    pub fn imported(realm: &str, key: ImportedKey) -> Self {
+        let random = TurnKeys { md5: rand::random(), sha256: rand::random() };
+        let (keys, known) = match key {
+            ImportedKey::Md5(md5) => (TurnKeys { md5, ..random }, KnownKeys::Md5),
+            ImportedKey::Sha256(sha256) => (TurnKeys { sha256, ..random }, KnownKeys::Sha256),
+        };
+        Self { argon2id: NO_HASH.to_owned(), realm: realm.to_owned(), prepared: keys, typed: keys, known }
     }
 }
 
@@ -124,13 +171,17 @@ pub fn looks_generated(password: &str) -> bool {
         && groups.iter().all(|group| group.len() == GROUP_CHARS && group.bytes().all(|letter| ALPHABET.contains(&letter)))
 }
 
-/// Whether `key` is H(A1) for SHA-256 of this name and of the SASLprep form of the password, which may be given in another form. The time depends on neither.
-pub(super) fn has_key(name: &str, realm: &str, password: &str, key: &[u8; 32]) -> bool {
+/// Whether one of `keys` is that of this name and of the SASLprep form of the password, which may be given in another form. The time
+/// depends on neither. Of an imported user the one for MD5 may be the only one that is known.
+pub(super) fn has_key(name: &str, realm: &str, password: &str, keys: &TurnKeys) -> bool {
     if password.len() > MAX_BYTES {
         return false;
     }
     let prepared = stringprep::saslprep(password).unwrap_or(password.into());
-    let same = |password: &str| h_a1_sha256(name, realm, password).ct_eq(key);
+    let same = |password: &str| {
+        let of_password = TurnKeys::new(name, realm, password);
+        of_password.sha256.ct_eq(&keys.sha256) | of_password.md5.ct_eq(&keys.md5)
+    };
     (same(password) | same(&prepared)).into()
 }
 
@@ -203,14 +254,29 @@ mod tests {
     fn a_key_knows_its_password_as_typed_and_prepared() {
         let keys = PasswordKeys::new(&"alice".parse().unwrap(), "castway", "I\u{AD}X-correct horse").unwrap();
         for right in ["IX-correct horse", "I\u{AD}X-correct horse", "\u{2168}-correct horse"] {
-            assert!(has_key("alice", "castway", right, &keys.prepared.sha256), "{right:?}");
+            assert!(has_key("alice", "castway", right, &keys.prepared), "{right:?}");
         }
         for wrong in ["", "ix-correct horse", "tab\there", &"x".repeat(MAX_BYTES + 1)] {
-            assert!(!has_key("alice", "castway", wrong, &keys.prepared.sha256), "{wrong:?}");
+            assert!(!has_key("alice", "castway", wrong, &keys.prepared), "{wrong:?}");
         }
-        assert!(!has_key("bob", "castway", "IX-correct horse", &keys.prepared.sha256));
-        assert!(!has_key("alice", "elsewhere", "IX-correct horse", &keys.prepared.sha256));
-        assert!(!has_key("alice", "castway", "IX-correct horse", &[0; 32]));
+        assert!(!has_key("bob", "castway", "IX-correct horse", &keys.prepared));
+        assert!(!has_key("alice", "elsewhere", "IX-correct horse", &keys.prepared));
+        assert!(!has_key("alice", "castway", "IX-correct horse", &TurnKeys { md5: [0; 16], sha256: [0; 32] }));
+    }
+
+    #[test]
+    fn an_imported_key_knows_its_password_and_has_no_hash() {
+        let md5 = ImportedKey::Md5(h_a1_md5("alice", "north.example", "correct horse"));
+        let sha256 = ImportedKey::Sha256(h_a1_sha256("alice", "north.example", "correct horse"));
+        for (key, known) in [(md5, KnownKeys::Md5), (sha256, KnownKeys::Sha256)] {
+            let keys = PasswordKeys::imported("north.example", key);
+            assert_eq!((keys.known, &*keys.realm), (known, "north.example"));
+            assert!(has_key("alice", "north.example", "correct horse", &keys.prepared));
+            assert!(!has_key("alice", "north.example", "correct cow", &keys.prepared));
+            assert!(!verify("correct horse", Some(&keys.argon2id)) && !verify("!", Some(&keys.argon2id)));
+            let again = PasswordKeys::imported("north.example", key);
+            assert!(again.prepared != keys.prepared, "the key of the other algorithm is a random one");
+        }
     }
 
     #[test]

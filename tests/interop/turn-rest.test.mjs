@@ -138,8 +138,9 @@ describe('access of everybody, with a static secret', () => {
 
   test('without a username: 400 in the words of the seeds', async () => {
     for (const query of ['', '?username=', '?service=turn']) {
-      const { error, message } = await refused(await turn(server, query), 400);
-      assert.deepEqual({ error, message }, { error: 'AppError', message: 'Must provide username.' });
+      const answer = await turn(server, query);
+      assert.deepEqual([answer.status, answer.headers.get('content-type'), answer.headers.get('cache-control')], [400, 'application/json', 'no-store']);
+      assert.deepEqual(await answer.json(), { error: 'AppError', message: 'Must provide username.' });
     }
   });
 

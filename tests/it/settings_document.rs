@@ -150,7 +150,8 @@ fn cell(text: &str) -> String {
     let words = text.replace('|', "\\|");
     let words = words.split(' ').map(|word| {
         let bare = word.trim_matches([',', ';', ':', '.', '(', ')']);
-        let is_code = !word.contains('`') && (bare.starts_with("CASTWAY_") || bare.contains("://") || bare.contains('*') || bare.contains("[:"));
+        let is_code = !word.contains('`')
+            && (bare.starts_with("CASTWAY_") || bare.contains("://") || bare.contains('*') || bare.contains("[:"));
         let is_ascii = bare.is_ascii() && !bare.is_empty();
         if is_code && is_ascii { word.replacen(bare, &format!("`{bare}`"), 1) } else { word.to_owned() }
     });

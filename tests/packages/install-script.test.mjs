@@ -58,6 +58,8 @@ function prepared({ systemd = true, apt = true } = {}) {
   if (systemd) writeFileSync(debian.path('/usr/bin/systemctl'), SYSTEMCTL, { mode: 0o755 });
   else for (const gone of ['/usr/bin/systemctl', '/run/systemd']) rmSync(debian.path(gone), { recursive: true });
   if (!apt) rmSync(debian.path('/usr/bin/apt-get'));
+  // Nothing here is downloaded, and the script needs no tool for that then.
+  rmSync(debian.path('/usr/bin/curl'));
   mkdirSync(debian.path('/release'));
   for (const name of readdirSync(made.folder)) copyFileSync(join(made.folder, name), debian.path(`/release/${name}`));
   copyFileSync(SCRIPT, debian.path('/install.sh'));

@@ -242,3 +242,59 @@ pub const COTURN_OPTIONS: &[CoturnOption] = &[
     none("prometheus-key", METRICS_PORT),
     none("prometheus-username-labels", "/metrics has no names of users; `castway usage` and /admin show what each user relays."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::*;
+    use crate::config::{Settings, variable_of};
+
+    fn row(option: &CoturnOption) -> String {
+        let becomes = match option.becomes {
+            Counterpart::Setting(variable) => format!("`{variable}`"),
+            Counterpart::ByHand(variable, sentence) => format!("By hand, `{variable}`: {sentence}"),
+            Counterpart::Users(sentence) => sentence.to_owned(),
+            Counterpart::Always(sentence) => format!("Always so: {sentence}"),
+            Counterpart::None(sentence) => format!("None: {sentence}"),
+        };
+        format!("| `{}` | {becomes} |", option.name)
+    }
+
+    /// `BLESS=1` writes the table of the document anew.
+    #[test]
+    fn the_document_has_the_same_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/coturn.md");
+        let text = fs::read_to_string(path).unwrap();
+        let (before, rest) = text.split_once("<!-- options -->").unwrap();
+        let (_, after) = rest.split_once("<!-- end of options -->").unwrap();
+        let mut options: Vec<&CoturnOption> = COTURN_OPTIONS.iter().collect();
+        options.sort_by_key(|option| option.name.to_lowercase());
+        let rows: Vec<String> = options.into_iter().map(row).collect();
+        let table = format!("\n\n| Option of turnserver | Here |\n|---|---|\n{}\n\n", rows.join("\n"));
+        let expected = format!("{before}<!-- options -->{table}<!-- end of options -->{after}");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(path, &expected).unwrap();
+        }
+        assert_eq!(expected, fs::read_to_string(path).unwrap());
+    }
+
+    #[test]
+    fn every_option_stands_once_and_names_a_setting() {
+        let names: BTreeSet<&str> = COTURN_OPTIONS.iter().map(|option| option.name).collect();
+        assert_eq!(names.len(), COTURN_OPTIONS.len());
+        let fields = serde_json::to_value(Settings::default()).unwrap();
+        let known: BTreeSet<String> = fields.as_object().unwrap().keys().map(|field| variable_of(field)).collect();
+        for option in COTURN_OPTIONS {
+            let words = match option.becomes {
+                Counterpart::Setting(words) => words.to_owned(),
+                Counterpart::ByHand(variable, sentence) => format!("{variable} {sentence}"),
+                Counterpart::Users(sentence) | Counterpart::Always(sentence) | Counterpart::None(sentence) => sentence.to_owned(),
+            };
+            let is_part = |character: char| character.is_ascii_uppercase() || character == '_' || character.is_ascii_digit();
+            let variables = words.split(|character| !is_part(character)).filter(|word| word.starts_with("CASTWAY_"));
+            variables.for_each(|variable| assert!(known.contains(variable), "{}: {variable}", option.name));
+        }
+    }
+}

@@ -201,7 +201,8 @@ fn a_command_is_given_only_where_it_is_certain_to_help() {
 fn the_document_explains_every_verdict() {
     let document = std::fs::read_to_string("docs/troubleshooting.md").unwrap();
     let is_code = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let code = |row: &'_ str| row.strip_prefix("| `").and_then(|rest| rest.split_once("` |")).is_some_and(|(code, _)| is_code(code));
+    let code =
+        |row: &'_ str| row.strip_prefix("| `").and_then(|rest| rest.split_once("` |")).is_some_and(|(code, _)| is_code(code));
     let rows: Vec<&str> = document.lines().filter(|line| code(line)).collect();
     let others = [Verdict::Fine, Verdict::Unknown, Verdict::NotTested(NotTested::DeniedPeer)];
     let verdicts: Vec<Verdict> = findings().into_iter().map(Verdict::Fault).chain(others).collect();

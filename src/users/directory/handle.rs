@@ -14,7 +14,7 @@ use crate::config::CredentialsConfig;
 use crate::limits::bans::BannedAddresses;
 use crate::turn::Scope;
 use crate::users::credentials::{self, Credentials};
-use crate::users::password;
+use crate::users::password::{self, TurnKeys};
 use crate::users::store::{Store, StoreError};
 
 /// Without a successful poll for this time, the snapshot no longer counts as current.
@@ -157,7 +157,7 @@ impl Directory {
     pub fn is_banned_with_password(&self, name: &str, password: &str) -> bool {
         let snapshot = self.0.snapshot.load();
         let user = snapshot.users.get(name).filter(|_| snapshot.is_banned(name));
-        user.is_some_and(|user| password::has_key(name, &user.realm, password, &user.prepared.sha256))
+        user.is_some_and(|user| password::has_key(name, &user.realm, password, &user.prepared))
     }
 
     /// The scope of credentials for `name` that a trusted caller gets: that of the user, or anyone where there is no user of this name.
@@ -174,7 +174,8 @@ impl Directory {
         let snapshot = self.0.snapshot.load();
         let user = snapshot.users.get(name);
         let realm = user.map_or(&*snapshot.usual_realm, |user| &user.realm);
-        let right = password::has_key(name, realm, password, &user.map_or([0; 32], |user| user.prepared.sha256));
+        let nobodys = TurnKeys { md5: [0; 16], sha256: [0; 32] };
+        let right = password::has_key(name, realm, password, user.map_or(&nobodys, |user| &user.prepared));
         user.filter(|user| right && user.enabled).map(|user| user.scope)
     }
 

@@ -10,6 +10,10 @@ pub enum StoreError {
     OperatorExists(String),
     #[error("{0:?} is an operator, who has no credentials for the relay and is no administrator of RTCMultiConnection")]
     IsOperator(String),
+    #[error(
+        "{0:?} was imported with a key, and this server does not know the password that an administrator needs: set it first"
+    )]
+    NoPassword(String),
     #[error("there is no user {0:?}")]
     NoUser(String),
     #[error("there are {MAX_BANS} bans already; end some of them first")]

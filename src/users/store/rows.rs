@@ -8,7 +8,7 @@ use sqlx::{FromRow, Row as _};
 use crate::config::secret::Secret;
 use crate::turn::Scope;
 use crate::users::credentials::unix_seconds;
-use crate::users::password::TurnKeys;
+use crate::users::password::{ImportedKey, KnownKeys, TurnKeys};
 use crate::users::scope::{self, scope_named};
 
 /// A user as `castway user list` shows it, without hash and keys.
@@ -25,6 +25,8 @@ pub struct UserInfo {
     /// Whether the key of the password as it was typed is stored. Without it, a password that SASLprep changes works on the relay only
     /// in its SASLprep form, which no usual client sends.
     pub has_typed_key: bool,
+    /// Which keys are known: all, or the one that was imported from another server.
+    pub known_keys: KnownKeys,
     /// UTC, as `2025-01-31T23:59:59Z`.
     pub created: String,
 }
@@ -50,6 +52,7 @@ impl FromRow<'_, SqliteRow> for UserInfo {
             scope: scope(row.try_get("scope")?)?,
             realm: row.try_get("realm")?,
             has_typed_key: row.try_get("has_typed_key")?,
+            known_keys: known_keys(&row.try_get::<String, _>("known_keys")?)?,
             created: row.try_get("created")?,
         })
     }
@@ -138,6 +141,20 @@ impl std::fmt::Debug for SnapshotUser {
     }
 }
 
+impl SnapshotUser {
+    /// Whether the user has these keys: after an import, they are those of the other server.
+    #[must_use]
+    pub fn has_imported(&self, realm: &str, key: ImportedKey) -> bool {
+        let same = match key {
+            ImportedKey::Md5(md5) => self.prepared.md5 == md5 || self.typed.is_some_and(|typed| typed.md5 == md5),
+            ImportedKey::Sha256(sha256) => {
+                self.prepared.sha256 == sha256 || self.typed.is_some_and(|typed| typed.sha256 == sha256)
+            }
+        };
+        self.realm == realm && same
+    }
+}
+
 /// A user's name, and what a server needs to know of the user.
 pub(super) fn named_user(row: &SqliteRow) -> sqlx::Result<(String, SnapshotUser)> {
     let typed = match (row.try_get::<Option<Vec<u8>>, _>("typed_h_a1_md5")?, row.try_get("typed_h_a1_sha256")?) {
@@ -161,6 +178,10 @@ fn turn_keys(md5: Vec<u8>, sha256: Vec<u8>) -> sqlx::Result<TurnKeys> {
 
 pub(super) fn scope(name: String) -> Result<Scope, sqlx::Error> {
     scope_named(&name).ok_or_else(|| sqlx::Error::Decode(format!("an unknown scope, {name:?}").into()))
+}
+
+fn known_keys(name: &str) -> Result<KnownKeys, sqlx::Error> {
+    KnownKeys::named(name).ok_or_else(|| sqlx::Error::Decode(format!("unknown keys, {name:?}").into()))
 }
 
 pub(super) fn fixed<const N: usize>(value: Vec<u8>) -> Result<[u8; N], sqlx::Error> {

@@ -4,7 +4,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Number, name and SQL of each step, in order. A step that has been released never changes: databases remember its checksum.
-const STEPS: [(i64, &str, &str); 8] = [
+const STEPS: [(i64, &str, &str); 9] = [
     (1, "users", include_str!("../../../migrations/0001_users.sql")),
     (2, "admins", include_str!("../../../migrations/0002_admins.sql")),
     (3, "server", include_str!("../../../migrations/0003_server.sql")),
@@ -13,6 +13,7 @@ const STEPS: [(i64, &str, &str); 8] = [
     (6, "checks", include_str!("../../../migrations/0006_checks.sql")),
     (7, "operators", include_str!("../../../migrations/0007_operators.sql")),
     (8, "usage", include_str!("../../../migrations/0008_usage.sql")),
+    (9, "known_keys", include_str!("../../../migrations/0009_known_keys.sql")),
 ];
 
 /// Runs the steps that a database does not have yet.

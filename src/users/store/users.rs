@@ -11,7 +11,7 @@ use super::rows::{UserInfo, before, seconds};
 use crate::turn::Scope;
 use crate::users::credentials::CLOCK_SLACK;
 use crate::users::name::UserName;
-use crate::users::password::PasswordKeys;
+use crate::users::password::{NO_HASH, PasswordKeys};
 use crate::users::scope::scope_name;
 
 impl Store {
@@ -26,8 +26,8 @@ impl Store {
         }
         let added = sqlx::query(
             "INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, typed_h_a1_md5, typed_h_a1_sha256, created_at,
-                                updated_at, scope)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9) ON CONFLICT (name) DO NOTHING",
+                                updated_at, scope, known_keys)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10) ON CONFLICT (name) DO NOTHING",
         )
         .bind(name.as_str())
         .bind(&keys.argon2id)
@@ -38,6 +38,7 @@ impl Store {
         .bind(&keys.typed.sha256[..])
         .bind(seconds(now))
         .bind(scope_name(scope))
+        .bind(keys.known.name())
         .execute(&mut *transaction)
         .await?;
         if added.rows_affected() == 0 {
@@ -54,7 +55,7 @@ impl Store {
     /// `Database`.
     pub async fn list(&self) -> Result<Vec<UserInfo>, StoreError> {
         let users = sqlx::query_as(
-            "SELECT name, enabled, admin, scope, realm, typed_h_a1_md5 IS NOT NULL AS has_typed_key,
+            "SELECT name, enabled, admin, scope, realm, typed_h_a1_md5 IS NOT NULL AS has_typed_key, known_keys,
                     strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch') AS created
              FROM users ORDER BY name",
         );
@@ -74,8 +75,15 @@ impl Store {
     /// Makes a user an administrator, or an ordinary user again.
     ///
     /// # Errors
-    /// `NoUser`, `Database`.
+    /// `NoUser`, `NoPassword`, `Database`.
     pub async fn set_admin(&self, name: &UserName, admin: bool, now: SystemTime) -> Result<(), StoreError> {
+        let hash: Option<String> = sqlx::query_scalar("SELECT password_hash FROM users WHERE name = ?1")
+            .bind(name.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        if admin && hash.is_some_and(|hash| hash == NO_HASH) {
+            return Err(StoreError::NoPassword(name.to_string()));
+        }
         let update = sqlx::query("UPDATE users SET admin = ?2, updated_at = ?3 WHERE name = ?1");
         let done = update.bind(name.as_str()).bind(admin).bind(seconds(now)).execute(&self.pool).await?;
         found(name, done.rows_affected())
@@ -134,7 +142,7 @@ impl Store {
     pub async fn passwd(&self, name: &UserName, keys: &PasswordKeys, now: SystemTime) -> Result<(), StoreError> {
         let done = sqlx::query(
             "UPDATE users SET password_hash = ?2, realm = ?3, h_a1_md5 = ?4, h_a1_sha256 = ?5, typed_h_a1_md5 = ?6,
-                    typed_h_a1_sha256 = ?7, updated_at = ?8 WHERE name = ?1",
+                    typed_h_a1_sha256 = ?7, updated_at = ?8, known_keys = ?9 WHERE name = ?1",
         )
         .bind(name.as_str())
         .bind(&keys.argon2id)
@@ -144,6 +152,7 @@ impl Store {
         .bind(&keys.typed.md5[..])
         .bind(&keys.typed.sha256[..])
         .bind(seconds(now))
+        .bind(keys.known.name())
         .execute(&self.pool)
         .await?;
         found(name, done.rows_affected())

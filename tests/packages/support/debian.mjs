@@ -1,5 +1,6 @@
 // A Debian of its own in a folder, with a network of its own: packages are installed in it, and programs run in it.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
@@ -10,7 +11,8 @@ import { attempt, root, run } from './run.mjs';
 const SUITE = 'bookworm';
 // What every Debian has that somebody installs a server on.
 const PACKAGES = ['adduser', 'ca-certificates', 'curl', 'init-system-helpers', 'libgcc-s1', 'procps', 'sudo', 'systemd'];
-const archive = join(root, `target/packages/${SUITE}.tar`);
+// Another list makes another archive.
+const archive = join(root, `target/packages/${SUITE}-${createHash('sha256').update(PACKAGES.join()).digest('hex').slice(0, 8)}.tar`);
 // The systemd of the folder does not run: what asks it to do something is kept here. Everything else systemctl reads from files.
 const CALLS = '/var/log/systemctl.log';
 const SYSTEMCTL = `#!/bin/sh

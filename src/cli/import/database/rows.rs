@@ -1,0 +1,107 @@
+//! The rows of coturn's tables, from whatever they are read.
+
+use anyhow::bail;
+
+use crate::cli::import::credential::{self, CoturnUser, Credential};
+use crate::config::secret::Secret;
+
+/// Rows of the largest database that is read, users and others together.
+const MAX_ROWS: usize = 1_000_000;
+/// Bytes of the longest value that coturn's tables hold.
+const MAX_VALUE_BYTES: usize = 512;
+
+/// The columns of coturn's tables in their order, as its schema has them.
+const TABLES: &[(&str, &[&str])] = &[
+    ("turnusers_lt", &["realm", "name", "hmackey"]),
+    ("turn_secret", &["realm", "value"]),
+    ("allowed_peer_ip", &["realm", "ip_range"]),
+    ("denied_peer_ip", &["realm", "ip_range"]),
+    ("turn_realm_option", &["realm", "opt", "value"]),
+    ("turn_origin_to_realm", &["origin", "realm"]),
+    ("oauth_key", &["kid", "ikm_key", "timestamp", "lifetime", "as_rs_alg", "realm"]),
+    ("admin_user", &["name", "realm", "password"]),
+];
+
+/// The columns of one of coturn's tables; `None`: it is none of them.
+pub(super) fn columns(table: &str) -> Option<&'static [&'static str]> {
+    TABLES.iter().find(|(name, _)| *name == table).map(|(_, columns)| *columns)
+}
+
+/// The names of coturn's tables.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|(name, _)| *name)
+}
+
+/// Peers that turnserver may reach, or must not reach.
+pub(in crate::cli::import) struct PeerRow {
+    pub(in crate::cli::import) realm: String,
+    pub(in crate::cli::import) is_allowed: bool,
+    pub(in crate::cli::import) range: String,
+}
+
+/// An option of a realm.
+pub(in crate::cli::import) struct RealmOption {
+    pub(in crate::cli::import) realm: String,
+    pub(in crate::cli::import) name: String,
+    pub(in crate::cli::import) value: String,
+}
+
+/// What a database of coturn has.
+#[derive(Default)]
+pub(in crate::cli::import) struct Rows {
+    pub(in crate::cli::import) users: Vec<CoturnUser>,
+    /// Each with its realm.
+    pub(in crate::cli::import) secrets: Vec<(String, Secret<String>)>,
+    pub(in crate::cli::import) peers: Vec<PeerRow>,
+    pub(in crate::cli::import) realm_options: Vec<RealmOption>,
+    /// Names of administrators.
+    pub(in crate::cli::import) admins: Vec<String>,
+    pub(in crate::cli::import) oauth_keys: usize,
+    pub(in crate::cli::import) origins: usize,
+    /// Users whose key is none.
+    pub(in crate::cli::import) unusable: Vec<String>,
+    count: usize,
+}
+
+impl Rows {
+    /// Adds a row of a table, whose values stand for `columns`. A value that is NULL is empty.
+    pub(super) fn add(&mut self, table: &str, columns: &[impl AsRef<str>], values: &[String]) -> anyhow::Result<()> {
+        let value = |column: &str| {
+            let index = columns.iter().position(|name| name.as_ref() == column);
+            index.and_then(|index| values.get(index)).cloned().unwrap_or_default()
+        };
+        if values.len() != columns.len() || values.iter().any(|value| value.len() > MAX_VALUE_BYTES) {
+            bail!("a row of {table} is not as coturn writes it");
+        }
+        self.count += 1;
+        if self.count > MAX_ROWS {
+            bail!("there are more than {MAX_ROWS} rows");
+        }
+        match table {
+            "turnusers_lt" => self.add_user(&value("realm"), &value("name"), &value("hmackey")),
+            "turn_secret" => self.secrets.push((value("realm"), Secret::new(value("value")))),
+            "allowed_peer_ip" | "denied_peer_ip" => {
+                let is_allowed = table == "allowed_peer_ip";
+                self.peers.push(PeerRow { realm: value("realm"), is_allowed, range: value("ip_range") });
+            }
+            "turn_realm_option" => {
+                self.realm_options.push(RealmOption { realm: value("realm"), name: value("opt"), value: value("value") });
+            }
+            "turn_origin_to_realm" => self.origins += 1,
+            "oauth_key" => self.oauth_keys += 1,
+            "admin_user" => self.admins.push(value("name")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_user(&mut self, realm: &str, name: &str, key: &str) {
+        match credential::key(key.trim().trim_start_matches("0x")) {
+            Some(key) => {
+                let (name, realm) = (name.to_owned(), realm.to_owned());
+                self.users.push(CoturnUser { name, realm, credential: Credential::Key(key) });
+            }
+            None => self.unusable.push(name.to_owned()),
+        }
+    }
+}
