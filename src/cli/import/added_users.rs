@@ -22,8 +22,11 @@ pub(super) struct Added {
     pub(super) refused: Vec<(String, String)>,
 }
 
+/// Users with the names that they get, and names that are refused, with the reason.
+type Sorted = (Vec<(UserName, CoturnUser)>, Vec<(String, NameError)>);
+
 /// Each name once, the last one of it; and the names that users of this server can't have, each with the reason.
-pub(super) fn usable(users: Vec<CoturnUser>) -> (Vec<(UserName, CoturnUser)>, Vec<(String, NameError)>) {
+pub(super) fn usable(users: Vec<CoturnUser>) -> Sorted {
     let last: HashMap<String, usize> = users.iter().enumerate().map(|(index, user)| (user.name.clone(), index)).collect();
     let (mut usable, mut refused) = (Vec::new(), Vec::new());
     for (index, user) in users.into_iter().enumerate() {

@@ -293,11 +293,7 @@ mod tests {
                 let both = if matches!(option.name, "cert" | "pkey") { "cert=/x\npkey=/x\n" } else { "" };
                 let taken = taken(&format!("{both}{}={value}", option.name));
                 let (_, outcome) = taken.translation.outcomes.last().unwrap();
-                match outcome {
-                    Outcome::Set(assignments, _) => assignments[0].variable == variable,
-                    Outcome::Default(assignment, _) => assignment.variable == variable,
-                    _ => false,
-                }
+                outcome.assignments().first().is_some_and(|assignment| assignment.variable == variable)
             };
             assert!(values.iter().any(becomes), "{}", option.name);
             let known = Settings::defaults();

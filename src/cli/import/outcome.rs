@@ -34,10 +34,21 @@ impl Outcome {
         Self::Set(vec![Assignment { variable, value: value.into() }], None)
     }
 
-    pub(super) fn noted(self, sentence: impl Into<String>) -> Self {
-        match self {
-            Self::Set(assignments, _) => Self::Set(assignments, Some(sentence.into())),
-            other => other,
+    pub(super) fn noted(mut self, sentence: impl Into<String>) -> Self {
+        if let Self::Set(_, note) = &mut self {
+            *note = Some(sentence.into());
+        }
+        self
+    }
+
+    /// The settings with their values, also those with the default.
+    pub(super) fn assignments(&self) -> &[Assignment] {
+        if let Self::Set(assignments, _) = self {
+            assignments
+        } else if let Self::Default(assignment, _) = self {
+            std::slice::from_ref(assignment)
+        } else {
+            &[]
         }
     }
 }

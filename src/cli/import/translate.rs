@@ -132,15 +132,8 @@ impl Translation {
 
     /// The value that the options give a setting, also where it is the default.
     pub(super) fn value(&self, variable: &str) -> Option<&str> {
-        self.outcomes
-            .iter()
-            .rev()
-            .find_map(|(_, outcome)| match outcome {
-                Outcome::Set(assignments, _) => assignments.iter().find(|assignment| assignment.variable == variable),
-                Outcome::Default(assignment, _) => Some(assignment).filter(|assignment| assignment.variable == variable),
-                _ => None,
-            })
-            .map(|assignment| assignment.value.as_str())
+        let mut assignments = self.outcomes.iter().rev().flat_map(|(_, outcome)| outcome.assignments());
+        assignments.find(|assignment| assignment.variable == variable).map(|assignment| assignment.value.as_str())
     }
 
     /// What is wrong with the settings together.
