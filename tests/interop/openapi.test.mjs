@@ -106,7 +106,6 @@ describe('errors are problems', () => {
     ['/2010-04-01/Accounts/x/Calls.json', { method: 'POST', body: 'x' }, 404, 'NotFound'],
     ['/api/v1/turn/credentials', {}, 404, 'NotFound'],
     ['/_turn/room', { method: 'PUT' }, 404, 'NotFound'],
-    ['/turn', {}, 400, 'AppError'],
     ['/turn?username=alice', {}, 401, 'Unauthorized'],
     ['/turn?username=alice&ttl=x', {}, 400, 'BadRequest'],
     [`/turn?username=${'x'.repeat(5000)}`, {}, 413, 'TooLarge'],

@@ -319,7 +319,8 @@ async fn commands_bring_an_old_database_up_to_date() {
     ok(castway(&data).args(["user", "add", "alice", "--generate"]));
     let mut connection = raw(&data).connect().await.unwrap();
     let older = "ALTER TABLE users DROP COLUMN typed_h_a1_md5; ALTER TABLE users DROP COLUMN typed_h_a1_sha256;
-         ALTER TABLE users DROP COLUMN scope; ALTER TABLE users DROP COLUMN admin; DROP TABLE server; DROP TABLE revoked; DROP TABLE checks;
+         ALTER TABLE users DROP COLUMN scope; ALTER TABLE users DROP COLUMN admin;
+         ALTER TABLE users DROP COLUMN known_keys; DROP TABLE server; DROP TABLE revoked; DROP TABLE checks;
          DROP TABLE operators; DROP TABLE bans; DROP TABLE usage_days; DROP TABLE usage_months; DROP TABLE quotas;
          CREATE TABLE revoked (name TEXT PRIMARY KEY, revoked_at INTEGER NOT NULL) STRICT; INSERT INTO revoked VALUES ('gone', 1900000000);
          DELETE FROM _sqlx_migrations WHERE version > 1";
