@@ -59,6 +59,27 @@ fn chinese_documents_lead_to_chinese_ones_where_they_exist() {
     assert!(english.is_empty(), "{}", english.join("\n"));
 }
 
+#[test]
+fn both_tables_of_coturns_options_have_the_same_options_and_settings() {
+    let (chinese, english) = (options("docs/zh/coturn.md"), options("docs/coturn.md"));
+    assert!(english.len() > 100, "{english:?}");
+    let different = chinese.iter().zip(&english).find(|(chinese, english)| chinese != english);
+    assert!(chinese == english, "{} and {} options: {different:?}", chinese.len(), english.len());
+}
+
+/// The options of turnserver in a document's table, each with the settings that its row names.
+fn options(file: &str) -> Vec<(String, BTreeSet<String>)> {
+    let text = read(file);
+    let (_, rest) = text.split_once("<!-- options -->").unwrap();
+    let (table, _) = rest.split_once("<!-- end of options -->").unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let settings = |text: &str| {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("CASTWAY_")).map(str::to_owned).collect()
+    };
+    rows.map(|(option, text)| (option.to_owned(), settings(text))).collect()
+}
+
 /// Chinese documents with their English counterparts.
 fn pairs() -> Vec<(String, String)> {
     let mut pairs: Vec<_> = ["README", "docs/tutorials"].map(|name| format!("{name}.zh-CN.md")).to_vec();

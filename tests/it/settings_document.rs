@@ -61,7 +61,7 @@ Castway 不需要任何设置就能运行。每项设置有三种写法，先出
 
 `castway config check` 显示实际生效的值以及每个值的来源，并找出拼错的名字、互相矛盾的设置和不起作用的设置；它不会启动任何东西。密钥可以放在文件里，由 `…_FILE` 指定。
 
-最后一列是 coturn 的 `turnserver` 中用途相同的选项；`castway import coturn` 如何转换 `turnserver.conf`，见[英文文档](../coturn.md)。
+最后一列是 coturn 的 `turnserver` 中用途相同的选项；`castway import coturn` 如何转换 `turnserver.conf`，见[从 coturn 迁移](coturn.md)。
 ",
     columns: ["设置", "值", "默认值", "作用", "coturn"],
     none: "",
