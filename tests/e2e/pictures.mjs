@@ -41,9 +41,15 @@ const LANGUAGES = [
 ];
 
 async function pictures({ locale, suffix, tvName }) {
-  const tv = await open(locale, [960, 540], `${server.url}/tv?name=${encodeURIComponent(tvName)}`);
-  await inState(tv, 'waiting');
-  const code = await tv.evaluate(() => window.castway.code());
+  let tv;
+  let code;
+  // A code may consist of digits only, and the picture shows that letters are usual.
+  do {
+    await tv?.context().close();
+    tv = await open(locale, [960, 540], `${server.url}/tv?name=${encodeURIComponent(tvName)}`);
+    await inState(tv, 'waiting');
+    code = await tv.evaluate(() => window.castway.code());
+  } while (!/[A-Z]/.test(code) || !/\d/.test(code));
   const caster = await open(locale, [480, 540], `${server.url}/cast?code=${code}`);
   await until('the code is ready', () => caster.locator('#code-status').getAttribute('data-code-state'), (state) => state === 'ready');
   const shots = await Promise.all([tv, caster].map(async (page) => (await page.screenshot()).toString('base64')));

@@ -50,7 +50,8 @@ async function help(words) {
 
 // What is wrong with a command within a sentence, such as `castway user add NAME --generate`.
 async function problem(command) {
-  const words = command.split(/\s+/).slice(1);
+  // What follows -- are arguments of another program.
+  const words = command.split(' -- ')[0].split(/\s+/).slice(1);
   const path = [];
   while (/^[a-z][a-z-]*$/.test(words[path.length] ?? '') && (await help([...path, words[path.length]])) !== null) path.push(words[path.length]);
   const text = await help(path);

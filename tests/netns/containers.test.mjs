@@ -120,6 +120,16 @@ test('a port that needs privileges is named in the report, with what to do and w
   await assert.rejects(taken(composed(COMPOSE, { ...DOMAIN, CASTWAY_TCP_PORT: '443' }).environment), /443 needs more privileges.*set CASTWAY_TCP_PORT to a higher port/);
 });
 
+test('SERVER_IMAGE in .env names the released image, which has one name in the documents and in the manifest', () => {
+  const [, image] = /^SERVER_IMAGE=(\S+)$/m.exec(read('docs/containers.md'));
+  assert.equal(composed(COMPOSE, { SERVER_IMAGE: image }).image, image);
+  assert.equal(composed(COMPOSE).image, 'castway');
+  const [, , { spec }] = readYaml('deploy/kubernetes/castway.yaml');
+  assert.equal(spec.template.spec.containers[0].image, image);
+  const [name] = image.split(':');
+  assert.ok(read('docs/containers.md').includes(`\`${name}\` stands for the registry`));
+});
+
 test('the image says the same ports, folder and user', () => {
   const [{ services: { castway } }] = readYaml('compose.yaml');
   const image = read('Dockerfile').split('\nFROM ').at(-1);

@@ -7,6 +7,7 @@ import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { blocks } from '../documents/documents.mjs';
 import { ownAuthority } from '../interop/support/authority.mjs';
 import { TIMEOUT_MS, until } from '../interop/support/wait.mjs';
 import { Debian } from './support/debian.mjs';
@@ -97,6 +98,16 @@ async function typed(debian, args, answers) {
 
 test('shellcheck has nothing to say', () => {
   assert.equal(run('shellcheck', [SCRIPT]), '');
+});
+
+test('docs/install.md has the commands of the script\'s own first lines, and its release has the script', () => {
+  const text = readFileSync(SCRIPT, 'utf8');
+  const [, head] = text.match(/^#\n((?:#   .+\n)+)#\n/m);
+  const commands = head.replaceAll(/^# +/gm, '');
+  assert.equal(blocks('docs/install.md').find((block) => block.text.includes('install.sh')).text, commands);
+  const [, releases] = text.match(/^RELEASES=(.*)$/m);
+  assert.equal(commands.split('\n')[0], `curl -fsSLO ${releases}/latest/download/install.sh`);
+  assert.match(readFileSync(join(root, '.github/workflows/release.yml'), 'utf8'), /^ +cp deploy\/install\.sh release\/$/m);
 });
 
 describe('on Debian', () => {

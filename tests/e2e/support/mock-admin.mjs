@@ -27,7 +27,7 @@ export const FULL = () => ({
     tvs: 12, casts: 3, calls: 2, rooms: 2, allocations: 1204, kbpsRelayed: 48_213, uptime: 1_234_567, version: '0.3.0',
     history: Array.from({ length: 60 }, (_, minute) => Math.round(30_000 + 20_000 * Math.sin(minute / 7) + (minute % 5) * 1500)),
     certificate: { names: ['cast.example.org', 'turn.example.org'], daysLeft: 61, trusted: true, problem: null },
-    lastCheck: { at: now() - 7300, address: '198.51.100.9', verdict: said('Everything works from there', '从那里一切正常'), ok: true },
+    lastCheck: { at: now() - 7300, address: '198.51.100.9', verdict: said('Everything works from there', '从该处检查一切正常'), ok: true },
     warnings: [
       said('The limit of open files (1024) is small: raise it (LimitNOFILE=, ulimit -n).', '打开文件数的上限（1024）太小：请调高（LimitNOFILE=、ulimit -n）。'),
       said('CASTWAY_EXTERNAL_IP is 10.0.0.5, which no device on the internet reaches. Set it to this machine’s public address.', 'CASTWAY_EXTERNAL_IP 是 10.0.0.5，互联网上的设备无法到达。请将其设为此机器的公网地址。'),
@@ -67,7 +67,7 @@ export const FULL = () => ({
     address: `198.51.100.${66 + index}`, kind, wait: 48 + index,
   })),
   checks: [
-    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: verdict('fine', { title: 'Everything works from there', text: 'Each path to the relay works.' }, { title: '从那里一切正常', text: '到中继的每条路径都可用。' }) },
+    { at: now() - 7300, kind: 'check', address: '198.51.100.9', result: verdict('fine', { title: 'Everything works from there', text: 'Each path to the relay works.' }, { title: '从该处检查一切正常', text: '到中继的每条路径都可用。' }) },
     { at: now() - 90_000, kind: 'cast', address: '203.0.113.9', result: verdict('udp_closed', { title: 'UDP does not reach the relay', text: 'Nothing from you reached UDP 3478; TCP did.', fix: 'Open UDP 3478 in the machine’s firewall.' }, { title: 'UDP 无法到达中继', text: '您发往 UDP 3478 的数据都没有到达，TCP 则到达了。', fix: '请在此机器的防火墙中放行 UDP 3478。' }, 'sudo nft insert rule inet filter input udp dport 3478 accept') },
   ],
   log: Array.from({ length: 60 }, (_, index) => ({

@@ -52,14 +52,17 @@ export const percent = (part: number) => `${number(part * 100, part > 0 && part 
 const unit = (value: number, name: 'second' | 'minute' | 'hour' | 'day') =>
   new Intl.NumberFormat(TAG, { style: 'unit', unit: name, unitDisplay: 'short', maximumFractionDigits: 0, useGrouping: false }).format(value);
 
+// Chinese puts no space between units.
+const both = (large: string, small: string) => large + (TAG === 'zh-CN' ? '' : ' ') + small;
+
 /** A length of time in one unit, or in two where the smaller one still matters. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
   const [minutes, hours, days] = [Math.floor(whole / 60), Math.floor(whole / 3600), Math.floor(whole / 86400)];
   if (minutes < 1) return unit(whole, 'second');
   if (hours < 1) return unit(minutes, 'minute');
-  if (days < 1) return minutes % 60 ? `${unit(hours, 'hour')} ${unit(minutes % 60, 'minute')}` : unit(hours, 'hour');
-  return days < 7 && hours % 24 ? `${unit(days, 'day')} ${unit(hours % 24, 'hour')}` : unit(days, 'day');
+  if (days < 1) return minutes % 60 ? both(unit(hours, 'hour'), unit(minutes % 60, 'minute')) : unit(hours, 'hour');
+  return days < 7 && hours % 24 ? both(unit(days, 'day'), unit(hours % 24, 'hour')) : unit(days, 'day');
 }
 
 let skewMs = 0;

@@ -93,7 +93,7 @@ export const en = {
   nowCheckNever: 'Never checked.',
   nowCheckNew: 'Make a key for a check',
   nowWarnings: 'Warnings',
-  nowWarningsNone: 'There is nothing to warn of.',
+  nowWarningsNone: 'No warnings.',
   nowServer: 'Server',
   nowUptime: (time: string) => `running for ${time}`,
 

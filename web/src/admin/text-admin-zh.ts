@@ -76,7 +76,7 @@ export const zh: AdminText = {
   failedServer: (sentence) => `服务器拒绝了操作：${sentence}`,
 
   // Now
-  viewNow: '现在',
+  viewNow: '当前状态',
   nowTvs: '电视',
   nowCasts: '投屏',
   nowCalls: '通话',
