@@ -39,6 +39,7 @@ async function taken(environment, { folder = '', owner = `${NONROOT}:${NONROOT}`
   const user = canChangeUser ? nobody : [];
   const env = { PATH: process.env.PATH, ...environment, CASTWAY_DATA_DIR: join(data, folder) };
   const program = new Program('setpriv', [...user, binary], { cwd: data, env });
+  let seen;
   try {
     await program.ready(async () => /casts? over the relay at once/.test(program.output) && /Data  /.test(program.output));
     // A port from the kernel's range for clients is none that the program listens on.
@@ -46,11 +47,13 @@ async function taken(environment, { folder = '', owner = `${NONROOT}:${NONROOT}`
     const [, open] = /Ports to open\s+(.*)\n/.exec(program.output);
     const health = execFileSync(binary, ['health'], { cwd: data, env, encoding: 'utf8' });
     await look();
-    return { ports, open, health, log: program.output };
+    seen = { ports, open, health };
   } finally {
     await program.close();
     rmSync(data, { recursive: true, force: true });
   }
+  // Its output is complete once it has ended.
+  return { ...seen, log: program.output };
 }
 
 const open = (service) => {
