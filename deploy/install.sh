@@ -131,7 +131,8 @@ fetch() {
         curl -fsSL --proto '=https' --proto-redir '=https' --retry 2 --connect-timeout 30 --speed-limit 1 --speed-time 60 -o "$work/$1" "$place/$1" ||
           give_up "$place/$1 could not be downloaded completely. Nothing has been changed: try again, or download the files and use --from FOLDER"
       elif has wget; then
-        wget -q --https-only -T 60 -t 3 -O "$work/$1" "$place/$1" ||
+        # wget follows redirects to http, and no option forbids that: they lead to a proxy that is not there.
+        wget -q -e use_proxy=on -e http_proxy=http://127.0.0.1:1 -T 60 -t 3 -O "$work/$1" "$place/$1" ||
           give_up "$place/$1 could not be downloaded completely. Nothing has been changed: try again, or download the files and use --from FOLDER"
       else
         give_up "curl or wget is needed to download: install one of them, or download the files and use --from FOLDER"

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -229,14 +230,16 @@ describe('where there is no apt-get', () => {
   });
 });
 
-test('without systemd it installs, starts nothing and says how to', () => {
+test('without systemd it installs, starts nothing and says how to', async () => {
   const debian = prepared({ systemd: false, apt: false });
   const { status, output } = install(debian, '--from', '/release');
   assert.equal(status, 0, output);
   const [, command] = /As root, this starts Castway:\ninstall\.sh: +(cd .*)\n/.exec(output) ?? [];
   assert.ok(command, output);
   assert.match(output, /add a user once it runs/);
-  debian.run('sh', '-c', `(${command}) >/var/log/castway.log 2>&1 & echo $! >/run/castway.pid; for i in $(seq 300); do /usr/local/bin/castway health && exit 0; sleep 0.2; done; cat /var/log/castway.log; exit 1`);
+  debian.run('sh', '-c', `(${command}) >/var/log/castway.log 2>&1 & echo $! >/run/castway.pid`);
+  const health = () => debian.attempt('/usr/local/bin/castway', 'health');
+  await until('castway health succeeds', health, ({ status }) => status === 0, { show: ({ output }) => `${output}\n${debian.text('/var/log/castway.log')}` });
 });
 
 describe('over https', () => {
@@ -245,21 +248,31 @@ describe('over https', () => {
   const server = createServer({ key: readFileSync(authority.key), cert: readFileSync(authority.cert) }, (request, response) => {
     serve(request.url.split('/').at(-1), response);
   });
+  // A redirect to it leads to the same files.
+  const plain = createPlainServer((request, response) => response.end(readFileSync(join(made.folder, request.url.split('/').at(-1)))));
   after(() => {
-    server.closeAllConnections();
-    server.close();
+    for (const each of [server, plain]) {
+      each.closeAllConnections();
+      each.close();
+    }
     authority.close();
   });
+  chmodSync(authority.ca, 0o644);
+  run('chmod', ['755', join(authority.ca, '..')]);
+  // wget takes its authorities from a file of settings.
+  const wgetrc = join(own, 'wgetrc');
+  writeFileSync(wgetrc, `ca_certificate = ${authority.ca}\n`, { mode: 0o644 });
+  const tools = [{ tool: 'curl', env: { CURL_CA_BUNDLE: authority.ca } }, { tool: 'wget', env: { WGETRC: wgetrc } }];
   // As a user without privileges, whose dry run does all but the last step.
-  const download = async (tool, env = { CURL_CA_BUNDLE: authority.ca }) => {
-    if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening');
-    const tools = mkdtempSync(join(own, 'tools-'));
+  const download = async (tool, env) => {
+    for (const each of [server, plain]) if (!each.listening) await once(each.listen(0, '127.0.0.1'), 'listening');
+    const path = mkdtempSync(join(own, 'tools-'));
     for (const name of ['sh', 'env', 'uname', 'id', 'getconf', 'sed', 'sort', 'tail', 'sha256sum', 'mktemp', 'rm', 'chmod', 'basename', 'dirname', 'cp', 'dpkg', 'apt-get', tool]) {
-      run('ln', ['-s', run('sh', ['-c', `command -v ${name}`]).trim(), join(tools, name)]);
+      run('ln', ['-s', run('sh', ['-c', `command -v ${name}`]).trim(), join(path, name)]);
     }
     chmodSync(own, 0o755);
-    chmodSync(tools, 0o755);
-    const child = spawn('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', SCRIPT, '--dry-run', '--from', `https://localhost:${server.address().port}/latest`], { env: { PATH: tools, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    chmodSync(path, 0o755);
+    const child = spawn('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', SCRIPT, '--dry-run', '--from', `https://localhost:${server.address().port}/latest`], { env: { PATH: path, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
     const [status] = await once(child, 'close');
@@ -267,14 +280,9 @@ describe('over https', () => {
   };
 
   test('curl and wget get the files of a server whose certificate they trust', async () => {
-    chmodSync(authority.ca, 0o644);
-    run('chmod', ['755', join(authority.ca, '..')]);
-    // wget takes its authorities from a file of settings.
-    const wgetrc = join(own, 'wgetrc');
-    writeFileSync(wgetrc, `ca_certificate = ${authority.ca}\n`, { mode: 0o644 });
-    for (const [tool, env] of [['curl', undefined], ['wget', { WGETRC: wgetrc }]]) {
+    for (const { tool, env } of tools) {
       const { status, output } = await download(tool, env);
-      assert.equal(status, 0, output);
+      assert.equal(status, 0, `${tool}: ${output}`);
       assert.match(output, /checksum is right/, tool);
       assert.match(output, /nothing has been changed/);
     }
@@ -282,9 +290,11 @@ describe('over https', () => {
 
   test('a stranger\'s certificate, a redirect to http and an interrupted download end it with a sentence', async () => {
     const failed = /could not be downloaded completely\. Nothing has been changed: try again/;
-    const untrusted = await download('curl', {});
-    assert.equal(untrusted.status, 1, untrusted.output);
-    assert.match(untrusted.output, failed);
+    for (const { tool } of tools) {
+      const { status, output } = await download(tool, {});
+      assert.equal(status, 1, `${tool}: ${output}`);
+      assert.match(output, failed, tool);
+    }
     const all = serve;
     const ways = {
       interrupted: (name, response) => {
@@ -293,22 +303,22 @@ describe('over https', () => {
         response.writeHead(200, { 'content-length': whole.length });
         return response.write(whole.subarray(0, whole.length / 2), () => response.destroy());
       },
-      redirected: (name, response) => response.writeHead(302, { location: `http://127.0.0.1:1/${name}` }).end(),
+      redirected: (name, response) => response.writeHead(302, { location: `http://127.0.0.1:${plain.address().port}/${name}` }).end(),
       missing: (name, response) => response.writeHead(404).end('no such file'),
     };
     for (const [name, way] of Object.entries(ways)) {
       serve = way;
-      for (const tool of ['curl']) {
-        const { status, output } = await download(tool);
-        assert.equal(status, 1, `${name}: ${output}`);
-        assert.match(output, failed, name);
+      for (const { tool, env } of tools) {
+        const { status, output } = await download(tool, env);
+        assert.equal(status, 1, `${tool}, ${name}: ${output}`);
+        assert.match(output, failed, `${tool}, ${name}`);
       }
     }
     serve = all;
   });
 });
 
-test('the workflow of releases has the tools of tests/run, and makes the files that this script looks for', () => {
+test('the workflow of releases has the tools of tests/run, tests what it publishes, and makes the files that this script looks for', () => {
   const workflow = readFileSync(join(root, '.github/workflows/release.yml'), 'utf8');
   const tools = [...readFileSync(join(root, 'tests/run'), 'utf8').matchAll(/^ +tool (\S+) (\S+)$/gm)];
   assert.equal(tools.length, 2);
@@ -316,4 +326,5 @@ test('the workflow of releases has the tools of tests/run, and makes the files t
   const targets = [...workflow.matchAll(/\{ target: (\S+),/g)].map(([, target]) => target);
   const wanted = ['x86_64', 'aarch64'].flatMap((arch) => ['gnu', 'musl'].map((libc) => `${arch}-unknown-linux-${libc}`));
   assert.deepEqual(targets.sort(), wanted.sort());
+  assert.match(workflow, /^ +run: CASTWAY_TEST_RELEASE="\$PWD\/release" CASTWAY_TEST_BINARY="\$PWD\/target\/\$TARGET\/release\/castway" tests\/run packages$/m);
 });
