@@ -96,8 +96,13 @@ read_arguments() {
   case $place in
     https://*) ;;
     *://*) give_up "$place is not secure: only https addresses, folders and files are taken" ;;
-    *) [ -e "$place" ] || give_up "there is no folder or file $place" ;;
+    *)
+      [ -e "$place" ] || give_up "there is no folder or file $place"
+      case $place in /*) ;; *) place=$PWD/$place ;; esac
+      ;;
   esac
+  # castway reads .env of the folder that it runs in, and nobody has meant that one.
+  cd /
 }
 
 # What this machine is: the names of its processor in the two kinds of files, and which kind it takes.
@@ -123,6 +128,9 @@ look_around() {
   fi
 }
 
+# BusyBox has a wget that takes every certificate.
+gnu_wget() { case $(wget --version 2>/dev/null) in "GNU Wget "*) ;; *) return 1 ;; esac; }
+
 # fetch NAME: gets a file of the release into the temporary folder.
 fetch() {
   case $place in
@@ -130,11 +138,14 @@ fetch() {
       if has curl; then
         curl -fsSL --proto '=https' --proto-redir '=https' --retry 2 --connect-timeout 30 --speed-limit 1 --speed-time 60 -o "$work/$1" "$place/$1" ||
           give_up "$place/$1 could not be downloaded completely. Nothing has been changed: try again, or download the files and use --from FOLDER"
-      elif has wget; then
-        wget -q --https-only -T 60 -t 3 -O "$work/$1" "$place/$1" ||
+      elif gnu_wget; then
+        wget -q -S -T 60 -t 3 -O "$work/$1" "$place/$1" 2>"$work/answers" ||
           give_up "$place/$1 could not be downloaded completely. Nothing has been changed: try again, or download the files and use --from FOLDER"
+        # wget follows redirects to http, and no option forbids that.
+        [ -z "$(sed -n 'y/ACHILNOPT/achilnopt/; /^ *location: *http:/p' "$work/answers")" ] ||
+          give_up "$place/$1 leads to an address without https, so it is not taken. Nothing has been changed: download the files and use --from FOLDER"
       else
-        give_up "curl or wget is needed to download: install one of them, or download the files and use --from FOLDER"
+        give_up "curl or wget is needed to download, and of wget the one of GNU: install curl, or download the files and use --from FOLDER"
       fi
       ;;
     *)

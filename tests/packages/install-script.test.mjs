@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,6 +162,12 @@ describe('on Debian', () => {
       assert.equal(status, 1, output);
       assert.match(output, /there is no program for the processor riscv64|are for Linux, and this is Darwin/);
     }
+    // BusyBox's wget knows no --version.
+    mkdirSync(debian.path('/tmp/busybox'));
+    writeFileSync(debian.path('/tmp/busybox/wget'), '#!/bin/sh\n[ "$1" != --version ]\n', { mode: 0o755 });
+    const { status, output } = debian.attempt('env', 'PATH=/tmp/busybox:/usr/sbin:/usr/bin:/sbin:/bin', 'sh', '/install.sh', '--from', 'https://127.0.0.1/x');
+    assert.equal(status, 1, output);
+    assert.match(output, /curl or wget is needed to download, and of wget the one of GNU/);
     // A script that has not come completely runs nothing.
     const text = readFileSync(SCRIPT, 'utf8');
     for (const part of [0.2, 0.5, 0.9, 0.99]) {
@@ -225,6 +232,15 @@ describe('where there is no apt-get', () => {
     assert.ok(!debian.systemctl().some((call) => /restart/.test(call)));
   });
 
+  test('it takes a folder by a relative path, and no settings from the folder that it is started in', () => {
+    mkdirSync(debian.path('/clone'));
+    writeFileSync(debian.path('/clone/.env'), 'CASTWAY_DATA_DIR=/clone/data\nCASTWAY_HTTP_ADDR=127.0.0.1:1\nCASTWAY_HTTPS_ADDR=127.0.0.1:1\n');
+    const { status, output } = debian.attempt('env', PATH, 'sh', '-c', 'cd /clone && exec sh /install.sh --from ../release');
+    assert.equal(status, 0, output);
+    assert.match(output, /Castway is installed\./);
+    assert.deepEqual(readdirSync(debian.path('/clone')), ['.env']);
+  });
+
   test('a file that is not of Castway, or does not start, is refused', () => {
     mkdirSync(debian.path('/strange'));
     const folder = mkdtempSync(join(own, 'strange-'));
@@ -240,14 +256,16 @@ describe('where there is no apt-get', () => {
   });
 });
 
-test('without systemd it installs, starts nothing and says how to', () => {
+test('without systemd it installs, starts nothing and says how to', async () => {
   const debian = prepared({ systemd: false, apt: false });
   const { status, output } = install(debian, '--from', '/release');
   assert.equal(status, 0, output);
   const [, command] = /As root, this starts Castway:\ninstall\.sh: +(cd .*)\n/.exec(output) ?? [];
   assert.ok(command, output);
   assert.match(output, /add a user once it runs/);
-  debian.run('sh', '-c', `(${command}) >/var/log/castway.log 2>&1 & echo $! >/run/castway.pid; for i in $(seq 300); do /usr/local/bin/castway health && exit 0; sleep 0.2; done; cat /var/log/castway.log; exit 1`);
+  debian.run('sh', '-c', `(${command}) >/var/log/castway.log 2>&1 & echo $! >/run/castway.pid`);
+  const health = () => debian.attempt('/usr/local/bin/castway', 'health');
+  await until('castway health succeeds', health, ({ status }) => status === 0, { show: ({ output }) => `${output}\n${debian.text('/var/log/castway.log')}` });
 });
 
 describe('over https', () => {
@@ -256,21 +274,31 @@ describe('over https', () => {
   const server = createServer({ key: readFileSync(authority.key), cert: readFileSync(authority.cert) }, (request, response) => {
     serve(request.url.split('/').at(-1), response);
   });
+  // A redirect to it leads to the same files.
+  const plain = createPlainServer((request, response) => response.end(readFileSync(join(made.folder, request.url.split('/').at(-1)))));
   after(() => {
-    server.closeAllConnections();
-    server.close();
+    for (const each of [server, plain]) {
+      each.closeAllConnections();
+      each.close();
+    }
     authority.close();
   });
+  chmodSync(authority.ca, 0o644);
+  run('chmod', ['755', join(authority.ca, '..')]);
+  // wget takes its authorities from a file of settings.
+  const wgetrc = join(own, 'wgetrc');
+  writeFileSync(wgetrc, `ca_certificate = ${authority.ca}\n`, { mode: 0o644 });
+  const tools = [{ tool: 'curl', env: { CURL_CA_BUNDLE: authority.ca } }, { tool: 'wget', env: { WGETRC: wgetrc } }];
   // As a user without privileges, whose dry run does all but the last step.
-  const download = async (tool, env = { CURL_CA_BUNDLE: authority.ca }) => {
-    if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening');
-    const tools = mkdtempSync(join(own, 'tools-'));
+  const download = async (tool, env) => {
+    for (const each of [server, plain]) if (!each.listening) await once(each.listen(0, '127.0.0.1'), 'listening');
+    const path = mkdtempSync(join(own, 'tools-'));
     for (const name of ['sh', 'env', 'uname', 'id', 'getconf', 'sed', 'sort', 'tail', 'sha256sum', 'mktemp', 'rm', 'chmod', 'basename', 'dirname', 'cp', 'dpkg', 'apt-get', tool]) {
-      run('ln', ['-s', run('sh', ['-c', `command -v ${name}`]).trim(), join(tools, name)]);
+      run('ln', ['-s', run('sh', ['-c', `command -v ${name}`]).trim(), join(path, name)]);
     }
     chmodSync(own, 0o755);
-    chmodSync(tools, 0o755);
-    const child = spawn('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', SCRIPT, '--dry-run', '--from', `https://localhost:${server.address().port}/latest`], { env: { PATH: tools, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    chmodSync(path, 0o755);
+    const child = spawn('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', SCRIPT, '--dry-run', '--from', `https://localhost:${server.address().port}/latest`], { env: { PATH: path, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
     const [status] = await once(child, 'close');
@@ -278,14 +306,9 @@ describe('over https', () => {
   };
 
   test('curl and wget get the files of a server whose certificate they trust', async () => {
-    chmodSync(authority.ca, 0o644);
-    run('chmod', ['755', join(authority.ca, '..')]);
-    // wget takes its authorities from a file of settings.
-    const wgetrc = join(own, 'wgetrc');
-    writeFileSync(wgetrc, `ca_certificate = ${authority.ca}\n`, { mode: 0o644 });
-    for (const [tool, env] of [['curl', undefined], ['wget', { WGETRC: wgetrc }]]) {
+    for (const { tool, env } of tools) {
       const { status, output } = await download(tool, env);
-      assert.equal(status, 0, output);
+      assert.equal(status, 0, `${tool}: ${output}`);
       assert.match(output, /checksum is right/, tool);
       assert.match(output, /nothing has been changed/);
     }
@@ -293,9 +316,12 @@ describe('over https', () => {
 
   test('a stranger\'s certificate, a redirect to http and an interrupted download end it with a sentence', async () => {
     const failed = /could not be downloaded completely\. Nothing has been changed: try again/;
-    const untrusted = await download('curl', {});
-    assert.equal(untrusted.status, 1, untrusted.output);
-    assert.match(untrusted.output, failed);
+    const insecure = /leads to an address without https, so it is not taken\. Nothing has been changed/;
+    for (const { tool } of tools) {
+      const { status, output } = await download(tool, {});
+      assert.equal(status, 1, `${tool}: ${output}`);
+      assert.match(output, failed, tool);
+    }
     const all = serve;
     const ways = {
       interrupted: (name, response) => {
@@ -304,22 +330,22 @@ describe('over https', () => {
         response.writeHead(200, { 'content-length': whole.length });
         return response.write(whole.subarray(0, whole.length / 2), () => response.destroy());
       },
-      redirected: (name, response) => response.writeHead(302, { location: `http://127.0.0.1:1/${name}` }).end(),
+      redirected: (name, response) => response.writeHead(302, { location: `http://127.0.0.1:${plain.address().port}/${name}` }).end(),
       missing: (name, response) => response.writeHead(404).end('no such file'),
     };
     for (const [name, way] of Object.entries(ways)) {
       serve = way;
-      for (const tool of ['curl']) {
-        const { status, output } = await download(tool);
-        assert.equal(status, 1, `${name}: ${output}`);
-        assert.match(output, failed, name);
+      for (const { tool, env } of tools) {
+        const { status, output } = await download(tool, env);
+        assert.equal(status, 1, `${tool}, ${name}: ${output}`);
+        assert.match(output, tool === 'wget' && name === 'redirected' ? insecure : failed, `${tool}, ${name}`);
       }
     }
     serve = all;
   });
 });
 
-test('the workflow of releases has the tools of tests/run, and makes the files that this script looks for', () => {
+test('the workflow of releases has the tools of tests/run, tests what it publishes, and makes the files that this script looks for', () => {
   const workflow = readFileSync(join(root, '.github/workflows/release.yml'), 'utf8');
   const tools = [...readFileSync(join(root, 'tests/run'), 'utf8').matchAll(/^ +tool (\S+) (\S+)$/gm)];
   assert.equal(tools.length, 2);
@@ -327,4 +353,5 @@ test('the workflow of releases has the tools of tests/run, and makes the files t
   const targets = [...workflow.matchAll(/\{ target: (\S+),/g)].map(([, target]) => target);
   const wanted = ['x86_64', 'aarch64'].flatMap((arch) => ['gnu', 'musl'].map((libc) => `${arch}-unknown-linux-${libc}`));
   assert.deepEqual(targets.sort(), wanted.sort());
+  assert.match(workflow, /^ +run: CASTWAY_TEST_RELEASE="\$PWD\/release" CASTWAY_TEST_BINARY="\$PWD\/target\/\$TARGET\/release\/castway" tests\/run packages$/m);
 });
