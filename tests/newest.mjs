@@ -1,5 +1,7 @@
 // tests/run --newest: runs the tests with the newest versions in the registries. It works in target/newest, a copy of the repository, and
-// first renews the copy's pinned versions: lock files, package.json, requirements.txt. Versions that pass can be copied back.
+// first renews the copy's pinned versions: lock files, package.json, requirements.txt. Versions that pass can be copied back. What stays old on
+// purpose: engines of browsers, packages that are tested in several versions (isKept, requirements-socketio4.txt), and the Python packages of
+// `clients` (requirements-clients.txt), which are for one version of Python, and without most of what Selkies asks for.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const copy = join(root, 'target/newest');
-// These stay old on purpose: browser engines, and packages that are tested in several versions (a minor version is in their names).
+// A minor version is in the names of packages that are tested in several versions.
 const isKept = (name) => name.startsWith('chrome-aws-lambda') || /-\d+\.\d+$/.test(name);
 
 const execute = (command, args, folder = copy) => execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
@@ -62,8 +64,9 @@ function renewNpm(folder) {
   install();
 }
 
-function renewPython() {
-  const [requirements, venv] = [join(copy, 'tests/interop/requirements.txt'), join(copy, 'tests/.venv-newest')];
+// Complete lists, so what pip resolves is the next list.
+function renewPython(list) {
+  const [requirements, venv] = [join(copy, list), join(copy, 'tests/.venv-newest')];
   const names = readFileSync(requirements, 'utf8').replaceAll(/==\S+/g, '').trim().split('\n');
   execute('python3', ['-m', 'venv', venv]);
   const pip = join(venv, 'bin/pip');
@@ -73,10 +76,11 @@ function renewPython() {
 }
 
 copyFiles();
-for (const folder of ['web', 'tests/interop', 'tests/e2e', 'clients/js']) renewNpm(folder);
-renewPython();
+for (const folder of ['web', 'tests/interop', 'tests/e2e', 'clients/js', 'clients/examples/react']) renewNpm(folder);
+const lists = ['tests/interop/requirements.txt', 'tests/packages/requirements-openapi.txt', 'tests/documents/requirements.txt'];
+for (const list of lists) renewPython(list);
 execute('cargo', ['update']);
-for (const file of ['Cargo.lock', 'web/package-lock.json', 'tests/interop/package.json', 'tests/e2e/package.json', 'tests/interop/requirements.txt']) {
+for (const file of ['Cargo.lock', 'web/package-lock.json', 'tests/interop/package.json', 'tests/e2e/package.json', ...lists]) {
   spawnSync('git', ['--no-pager', 'diff', '--no-index', '--stat', '--', file, join('target/newest', file)], { cwd: root, stdio: 'inherit' });
 }
 // docs/clients.md names the tested versions.

@@ -27,16 +27,19 @@ export function documents(folder = '') {
 // The text of a document with empty lines instead of code blocks.
 export const prose = (path) => read(path).replace(/^( *)(```+)[^\n]*\n[\s\S]*?^\1\2 *$/gm, (block) => block.replace(/[^\n]/g, ''));
 
-// The code blocks of a document, in order: {document, line, language, text, mark, note}. `mark` is `run`, `tested by`, `not run` or nothing, and
-// `note` what follows it.
+// The code blocks of a document, in order: {document, line, heading, language, text, mark, note}. `heading` is the last one above the block, `mark` is
+// `run`, `tested by`, `not run` or nothing, and `note` what follows it.
 export function blocks(path) {
   const found = [];
+  const lines = prose(path).split('\n');
   for (const match of read(path).matchAll(/^( *)(```+)([^\n]*)\n([\s\S]*?)^\1\2 *$/gm)) {
     const [, indent, , language, body] = match;
     const before = match.input.slice(0, match.index);
     const [, mark, note] = before.match(/<!-- (run|tested by|not run)(?:: ?| )?((?:(?!-->)[\s\S])*?) ?-->\s*$/) ?? [];
     const text = body.replace(new RegExp(`^${indent}`, 'gm'), '');
-    found.push({ document: path, line: before.split('\n').length, language: language.trim(), text, mark, note });
+    const line = before.split('\n').length;
+    const heading = lines.slice(0, line).findLast((each) => /^#+ /.test(each))?.replace(/^#+ +/, '');
+    found.push({ document: path, line, heading, language: language.trim(), text, mark, note });
   }
   return found;
 }

@@ -1,6 +1,6 @@
 // The command line as newcomers and log collectors meet it: JSON from the first line on, and a sentence for each thing that goes wrong.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { freePort } from './support/ports.mjs';
-import { binary, withServer } from './support/server.mjs';
+import { run } from './support/process.mjs';
+import { binary, cleanEnv, withServer } from './support/server.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'castway-line-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -22,14 +23,9 @@ function newFolder(files = {}) {
 }
 
 // Runs castway until it ends: {code, stdout, stderr}.
-async function run(args, { cwd = newFolder(), env = {}, within = [] } = {}) {
+function castway(args, { cwd = newFolder(), env = {}, within = [] } = {}) {
   const [command, ...all] = [...within, binary, ...args];
-  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CASTWAY_')));
-  const child = spawn(command, all, { cwd, env: { ...clean, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
-  const said = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr']) child[name].on('data', (chunk) => (said[name] += chunk));
-  const [code] = await once(child, 'close');
-  return { code, ...said };
+  return run(command, all, { cwd, env: { ...cleanEnv(), ...env } });
 }
 
 // What keeps a server from starting, each with the sentence and the exit status.
@@ -58,7 +54,7 @@ const records = (text) => text.split('\n').filter(Boolean).map((line) => JSON.pa
 
 test('with CASTWAY_LOG_FORMAT=json whatever keeps a server from starting is one JSON object a line', async () => {
   for (const [what, { args = [], cwd, env }, code, sentence] of await failures()) {
-    const ended = await run(args, { cwd, env: { ...env, CASTWAY_LOG_FORMAT: 'json' } });
+    const ended = await castway(args, { cwd, env: { ...env, CASTWAY_LOG_FORMAT: 'json' } });
     assert.equal(ended.code, code, `${what}: ${ended.stderr}`);
     const said = records(ended.stdout + ended.stderr);
     assert.ok(said.length > 0, what);
@@ -72,7 +68,7 @@ test('with CASTWAY_LOG_FORMAT=json whatever keeps a server from starting is one 
 
 test('without it each of these is a sentence', async () => {
   for (const [what, { args = [], cwd, env }, code, sentence] of await failures()) {
-    const ended = await run(args, { cwd, env });
+    const ended = await castway(args, { cwd, env });
     assert.equal(ended.code, code, `${what}: ${ended.stderr}`);
     assert.match(ended.stderr, sentence, what);
     assert.ok(!ended.stderr.includes('panicked') && !ended.stderr.startsWith('{'), ended.stderr);
@@ -86,7 +82,7 @@ test('the format can come from a flag, from the environment and from .env', asyn
     [[], { CASTWAY_LOG_FORMAT: 'json' }, ''],
     [[], {}, 'CASTWAY_LOG_FORMAT=json\n'],
   ]) {
-    const ended = await run([...args, '--grace', 'soon'], { env, cwd: newFolder({ '.env': lines }) });
+    const ended = await castway([...args, '--grace', 'soon'], { env, cwd: newFolder({ '.env': lines }) });
     assert.equal(ended.code, 64);
     assert.match(records(ended.stderr)[0].message, /CASTWAY_GRACE/);
   }
@@ -103,20 +99,15 @@ test('a server that runs writes nothing but JSON, from its report to its end', (
   }));
 
 test('commands print text, whatever the format of the log', async () => {
-  const ended = await run(['user', 'list'], { env: { CASTWAY_LOG_FORMAT: 'json' } });
+  const ended = await castway(['user', 'list'], { env: { CASTWAY_LOG_FORMAT: 'json' } });
   assert.equal(ended.code, 1);
   assert.match(ended.stderr, /^castway: there is no castway database in/);
 });
 
 test('without a terminal a password has two other ways', () =>
   withServer({}, async (server) => {
-    const { code, stderr } = await new Promise((resolve) => {
-      // A session of its own has no terminal, even where the test has one.
-      const child = spawn('setsid', ['--wait', binary, 'user', 'add', 'alice'], { cwd: server.dataDir, env: { ...process.env, ...server.settings }, stdio: ['ignore', 'ignore', 'pipe'] });
-      let text = '';
-      child.stderr.on('data', (chunk) => (text += chunk));
-      child.on('close', (status) => resolve({ code: status, stderr: text }));
-    });
+    // A session of its own has no terminal, even where the test has one.
+    const { code, stderr } = await castway(['user', 'add', 'alice'], { cwd: server.dataDir, env: server.settings, within: ['setsid', '--wait'] });
     assert.equal(code, 1);
     assert.match(stderr, /there is no terminal to ask for a password; use --password-stdin or --generate/);
     const short = await server.cli(['user', 'add', 'bob', '--password-stdin'], '123456\n');
@@ -132,12 +123,12 @@ test('a folder without rights and one that can not be written are sentences', { 
   const ports = { CASTWAY_HTTP_ADDR: '127.0.0.1:0', CASTWAY_HTTPS_ADDR: '127.0.0.1:0', CASTWAY_TURN_ADDR: '127.0.0.1:0', CASTWAY_TURNS_ADDR: '127.0.0.1:0' };
   chmodSync(folder, 0o755);
   const cwd = newFolder();
-  const closed = await run([], { cwd, env: ports, within });
+  const closed = await castway([], { cwd, env: ports, within });
   assert.equal(closed.code, 1);
   assert.match(closed.stderr, /data can't be written: .*\. Give the user that runs castway write access/);
   const data = join(cwd, 'data');
   mkdirSync(data, { mode: 0o700 });
-  const foreign = await run(['user', 'list'], { cwd, env: ports, within });
+  const foreign = await castway(['user', 'list'], { cwd, env: ports, within });
   assert.equal(foreign.code, 1);
   assert.match(foreign.stderr, /can't be used: .*\. Run the command as root \(sudo\) or as the user that runs the server/);
 });
@@ -147,7 +138,7 @@ test('a full disk is a sentence', { skip: process.getuid() !== 0 }, async () => 
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=32k,mode=700', 'castway-test', data]);
   try {
     const env = { CASTWAY_DATA_DIR: data, CASTWAY_HTTP_ADDR: '127.0.0.1:0', CASTWAY_HTTPS_ADDR: '127.0.0.1:0', CASTWAY_TURN_ADDR: '127.0.0.1:0', CASTWAY_TURNS_ADDR: '127.0.0.1:0' };
-    const { code, stderr } = await run([], { env });
+    const { code, stderr } = await castway([], { env });
     assert.equal(code, 1);
     assert.match(stderr, /the disk that holds .* is full\. Free some space and start castway again/);
   } finally {
@@ -157,7 +148,7 @@ test('a full disk is a sentence', { skip: process.getuid() !== 0 }, async () => 
 
 test('colors are for terminals, unless a variable forces or forbids them', async () => {
   for (const [env, colored] of [[{}, false], [{ CLICOLOR_FORCE: '1' }, true], [{ CLICOLOR_FORCE: '1', NO_COLOR: '1' }, false]]) {
-    const { stdout } = await run(['-h'], { env });
+    const { stdout } = await castway(['-h'], { env });
     assert.equal(stdout.includes('\x1b['), colored, JSON.stringify(env));
   }
 });
@@ -165,7 +156,7 @@ test('colors are for terminals, unless a variable forces or forbids them', async
 test('usage lines show no setting of the environment or of .env', async () => {
   const cwd = newFolder({ '.env': 'CASTWAY_REALM=of-the-file\n' });
   for (const args of [['user'], ['user', 'add', '-h'], ['-h'], ['--help'], ['backup']]) {
-    const { stdout, stderr } = await run(args, { cwd, env: { CASTWAY_REALM: 'of-the-environment', CASTWAY_STATIC_AUTH_SECRET: 'hunter2-0123456789' } });
+    const { stdout, stderr } = await castway(args, { cwd, env: { CASTWAY_REALM: 'of-the-environment', CASTWAY_STATIC_AUTH_SECRET: 'hunter2-0123456789' } });
     assert.doesNotMatch(stdout + stderr, /of-the-|hunter2/, args.join(' '));
   }
 });
@@ -173,7 +164,7 @@ test('usage lines show no setting of the environment or of .env', async () => {
 test('config check names each problem with its line, hides secrets, and starts and writes nothing', async () => {
   const cwd = newFolder({ '.env': '# settings\nCASTWAY_GRACE=soon\nCASTWAY_REALN=x\nCASTWAY_API_KEYS=hunter2-0123456789\nCASTWAY_CERT=gone.pem\nCASTWAY_PKEY=gone.pem\n' });
   const env = { CASTWAY_TURN_ADDR: '127.0.0.1:8080', CASTWAY_HTTP_ADDR: '127.0.0.1:8080', CASTWAY_STATIC_AUTH_SECRET_FILE: 'none' };
-  const { code, stdout, stderr } = await run(['config', 'check', '--ttl', '60'], { cwd, env });
+  const { code, stdout, stderr } = await castway(['config', 'check', '--ttl', '60'], { cwd, env });
   assert.equal(code, 64, stderr);
   for (const part of [
     /CASTWAY_GRACE="soon": expected .* \(.*\.env, line 2\)/,
@@ -189,7 +180,7 @@ test('config check names each problem with its line, hides secrets, and starts a
   }
   assert.ok(!`${stdout}${stderr}`.includes('hunter2'));
   assert.deepEqual(readdirSync(cwd), ['.env']);
-  const json = JSON.parse((await run(['config', 'check', '--json'], { cwd, env })).stdout);
+  const json = JSON.parse((await castway(['config', 'check', '--json'], { cwd, env })).stdout);
   assert.equal(json.ok, false);
   const grace = json.settings.find(({ name }) => name === 'CASTWAY_GRACE');
   assert.deepEqual([grace.value, grace.origin], ['soon', { place: 'file', file: join(cwd, '.env'), line: 2 }]);
@@ -210,9 +201,9 @@ test('config check compares with the server that runs, and its exit status is 0 
 
 test('completions and man pages are what real shells and man take', async () => {
   const written = newFolder();
-  assert.match((await run(['man', written])).stdout, /^Wrote \d+ man pages/);
+  assert.match((await castway(['man', written])).stdout, /^Wrote \d+ man pages/);
   assert.ok(existsSync(join(written, 'castway-user-add.1')));
-  for (const shell of ['bash', 'zsh', 'fish']) writeFileSync(join(written, shell), (await run(['completions', shell])).stdout);
+  for (const shell of ['bash', 'zsh', 'fish']) writeFileSync(join(written, shell), (await castway(['completions', shell])).stdout);
   execFileSync('bash', ['-n', join(written, 'bash')]);
   const completed = execFileSync('bash', ['-c', `
     source ${join(written, 'bash')}

@@ -10,7 +10,7 @@ import { describe, test } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { freePort, onFreePorts } from './support/ports.mjs';
 import { rawGet, shown } from './support/raw.mjs';
-import { binary, withServer } from './support/server.mjs';
+import { binary, cleanEnv, withServer } from './support/server.mjs';
 import { until } from './support/wait.mjs';
 
 const STRANGER = { 'x-forwarded-for': '192.0.2.9', host: 'cast.example.org:8080' };
@@ -218,14 +218,13 @@ describe('the start', () => {
     silent.bind(0, '127.0.0.1');
     await once(silent, 'listening');
     const dataDir = mkdtempSync(join(tmpdir(), 'castway-start-'));
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CASTWAY_')));
     const asked = once(silent, 'message');
     let child;
     try {
       await onFreePorts(async () => {
         const [http, turn] = [await freePort(), await freePort()];
         const settings = { CASTWAY_DATA_DIR: dataDir, CASTWAY_HTTP_ADDR: `127.0.0.1:${http}`, CASTWAY_TURN_ADDR: `127.0.0.1:${turn}`, CASTWAY_NO_TLS: 'true' };
-        child = spawn(binary, [], { cwd: dataDir, stdio: ['ignore', 'pipe', 'pipe'], env: { ...env, ...settings, CASTWAY_EXTERNAL_IP: 'auto', CASTWAY_STUN_SERVERS: `127.0.0.1:${silent.address().port}` } });
+        child = spawn(binary, [], { cwd: dataDir, stdio: ['ignore', 'pipe', 'pipe'], env: { ...cleanEnv(), ...settings, CASTWAY_EXTERNAL_IP: 'auto', CASTWAY_STUN_SERVERS: `127.0.0.1:${silent.address().port}` } });
         let log = '';
         for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (log += text));
         await Promise.race([asked, once(child, 'exit').then(() => { throw new Error(log); })]);
@@ -257,8 +256,7 @@ describe('the start', () => {
   test('SIGHUP is survived before the settings are read', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'castway-start-'));
     execFileSync('mkfifo', [join(folder, '.env')]);
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CASTWAY_')));
-    const child = spawn(binary, [], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(binary, [], { cwd: folder, env: cleanEnv(), stdio: ['ignore', 'ignore', 'pipe'] });
     let log = '';
     child.stderr.on('data', (text) => (log += text));
     const exited = once(child, 'exit');

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { after, before, describe, test } from 'node:test';
 import twilio from 'twilio';
+import { blocks } from '../documents/documents.mjs';
 import { ownAuthority } from './support/authority.mjs';
 import { NAME } from './support/clients.mjs';
 import { run } from './support/process.mjs';
@@ -304,17 +305,17 @@ describe('Xirsys', () => {
 });
 
 describe('docs/providers.md', () => {
-  const blocks = [...readFileSync(new URL('../../docs/providers.md', import.meta.url), 'utf8').matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block);
+  const commands = blocks('docs/providers.md').filter(({ language }) => language === 'sh').map(({ text }) => text);
 
   test('has a command for each provider', () => {
     for (const path of ['/v1/turn/keys/', '/2010-04-01/', '/api/v1/turn/credential?', '/api/v1/turn/credentials?', '/_turn/']) {
-      assert.ok(blocks.some((block) => block.includes(`$CASTWAY${path}`)), path);
+      assert.ok(commands.some((command) => command.includes(`$CASTWAY${path}`)), path);
     }
   });
 
-  for (const [i, block] of blocks.entries()) {
+  for (const [i, command] of commands.entries()) {
     test(`command ${i + 1} prints credentials that relay`, async () => {
-      const line = `export CASTWAY='https://127.0.0.1:${server.httpsPort}' KEY='${KEY}' CURL_CA_BUNDLE='${authority.ca}'\n${block}`;
+      const line = `export CASTWAY='https://127.0.0.1:${server.httpsPort}' KEY='${KEY}' CURL_CA_BUNDLE='${authority.ca}'\n${command}`;
       const { code, output } = await run('sh', ['-e', '-c', line]);
       assert.equal(code, 0, output);
       const body = JSON.parse(output);

@@ -5,7 +5,6 @@ import { execFileSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run } from '../interop/support/process.mjs';
-import { TIMEOUT_MS } from '../interop/support/wait.mjs';
 import { build, demolish, serve, SERVER } from './networks.mjs';
 
 const script = fileURLToPath(new URL('pupils.mjs', import.meta.url));
@@ -48,7 +47,7 @@ async function lesson(context, work, host = SERVER) {
   const server = await serve(settings(host));
   try {
     const asked = JSON.stringify({ url: server.url, host, port: 3478, tlsPort: 5349, count: PUPILS, ...work });
-    const { code, output } = await run('ip', ['netns', 'exec', 'home1', process.execPath, script, asked], 3 * TIMEOUT_MS);
+    const { code, output } = await run('ip', ['netns', 'exec', 'home1', process.execPath, script, asked]);
     assert.equal(code, 0, output);
     const { again = 0, ...found } = JSON.parse(output.trim().split('\n').at(-1));
     context.diagnostic(JSON.stringify({ again, ...found }));

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { blocks } from '../documents/documents.mjs';
 import { composed, published, readYaml } from '../interop/support/compose.mjs';
 import { Program } from '../interop/support/process.mjs';
 import { binary } from '../interop/support/server.mjs';
@@ -93,8 +94,8 @@ test('an address in .env that the published port contradicts is a problem that n
 
 test('the documents publish port 80, too, and the program takes it', async () => {
   unprivilegedFrom(0);
-  const [, override] = /```yaml\n(services:[^`]*)```/.exec(read('docs/containers.md'));
-  const service = composed(['compose.yaml', override], { ...DOMAIN, CASTWAY_TCP_PORT: '443' });
+  const { text } = blocks('docs/containers.md').find((block) => block.language === 'yaml' && block.text.startsWith('services:'));
+  const service = composed(['compose.yaml', text], { ...DOMAIN, CASTWAY_TCP_PORT: '443' });
   assert.deepEqual(service.ports, ['443:443/tcp', '80:80/tcp', '3478:3478/udp']);
   const { ports, log } = await taken(service.environment);
   assert.deepEqual(ports.filter((port) => port !== '5349/tcp'), ['3478/udp', '443/tcp', '80/tcp'], log);

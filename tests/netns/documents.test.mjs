@@ -15,6 +15,7 @@ import { pair } from '../interop/support/dialects.mjs';
 import { excerpt } from '../interop/support/excerpt.mjs';
 import { Program, run } from '../interop/support/process.mjs';
 import { binary } from '../interop/support/server.mjs';
+import { parseUnit } from '../interop/support/unit.mjs';
 import { TIMEOUT_MS, until } from '../interop/support/wait.mjs';
 
 const ADDRESS = '11.0.0.1';
@@ -60,11 +61,10 @@ const castway = (...args) => run('env', [`PATH=${env().PATH}`, 'castway', ...arg
 
 // Begins the unit's program with the unit's environment, as systemd does, and does not wait for it.
 function startService() {
-  const unit = readFileSync(join(root, 'deploy/castway.service'), 'utf8');
-  const given = [...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
-  const [, file] = unit.match(/^EnvironmentFile=-?(.*)$/m);
-  assert.equal(file, SETTINGS);
-  const written = [...readFileSync(file, 'utf8').matchAll(/^(CASTWAY_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
+  const unit = parseUnit(readFileSync(join(root, 'deploy/castway.service'), 'utf8'));
+  assert.deepEqual(unit.EnvironmentFile.map((file) => file.replace(/^-/, '')), [SETTINGS]);
+  const written = [...readFileSync(SETTINGS, 'utf8').matchAll(/^(CASTWAY_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
+  const given = unit.Environment.map((line) => line.split(/=(.*)/s));
   const { SSL_CERT_FILE, PATH } = env();
   service = Object.assign(new Program(binary, [], { cwd: '/var/lib/castway', env: { PATH, SSL_CERT_FILE, ...Object.fromEntries([...given, ...written]) } }), { url: `http://${ADDRESS}:8080` });
 }

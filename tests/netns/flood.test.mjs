@@ -78,7 +78,7 @@ test(`${PACKETS} forged requests from ${CROWD} beside a stream`, async (context)
   try {
     assert.equal((await a.allocate()) || (await b.allocate()) || (await a.permit(b.relayed)) || (await b.bind(0x4000, a.relayed)), 0);
     const stream = new Stream(a, b);
-    const send = (count) => run('ip', ['netns', 'exec', 'crowd', flood, `${SERVER}:3478`, CROWD, String(count), String(PACKETS_A_SECOND)], 600_000);
+    const send = (count) => run('ip', ['netns', 'exec', 'crowd', flood, `${SERVER}:3478`, CROWD, String(count), String(PACKETS_A_SECOND)], { limit: 600_000 });
     // Any load takes some memory once, for example for full batches. This round takes that memory before the measurement.
     await send(PACKETS / 20);
     const [residentBefore, refusedBefore] = [residentKb(), await refused()];

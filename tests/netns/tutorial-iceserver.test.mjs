@@ -46,7 +46,7 @@ test('4.1 the systemd unit starts castway with the machine and again after a fai
 
 test('4.2 from outside nobody is answered until 3478/udp is open, and then it is enough', async () => {
   const within = ['ip', 'netns', 'exec', 'visitor'];
-  const stun = (limit) => run('ip', [...within.slice(1), 'turnutils_stunclient', '-p', '3478', EXTERNAL], limit);
+  const stun = (limit) => run('ip', [...within.slice(1), 'turnutils_stunclient', '-p', '3478', EXTERNAL], { limit });
   const nft = (...rules) => execFileSync('nft', [rules.map((rule) => `add ${rule}`).join('; ')]);
   const input = 'rule ip firewalld input';
   const credentials = await granted();

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { blocks } from '../documents/documents.mjs';
 import { Channel, checkIce, plain } from '../interop/support/apprtc.mjs';
 import { closeAll, connect } from '../interop/support/clients.mjs';
 import { wholeFlow } from '../interop/support/dialects.mjs';
@@ -64,10 +65,9 @@ export function type(command, folder) {
 
 // The settings that the document tells a tutorial's readers to put into .env.
 function documented(number) {
-  const text = readFileSync(new URL('../../docs/tutorials.md', import.meta.url), 'utf8');
-  const chapter = text.split(/^## /m).find((part) => part.startsWith(`${number}. `));
-  const [, block] = chapter?.match(/```sh\n([\s\S]*?)```/) ?? assert.fail(`docs/tutorials.md has no settings for tutorial ${number}`);
-  return Object.fromEntries([...block.matchAll(/^(CASTWAY_\w+)=(\S*)/gm)].map(([, name, value]) => [name, value]));
+  const ofChapter = ({ heading, language }) => heading?.startsWith(`${number}. `) && language === 'sh';
+  const { text } = blocks('docs/tutorials.md').find(ofChapter) ?? assert.fail(`docs/tutorials.md has no settings for tutorial ${number}`);
+  return Object.fromEntries([...text.matchAll(/^(CASTWAY_\w+)=(\S*)/gm)].map(([, name, value]) => [name, value]));
 }
 
 // Starts Castway with these settings and the defaults. Its PATH is empty, so that it can't run another program of this machine.

@@ -6,8 +6,8 @@ import { delimiter, join, relative } from 'node:path';
 import { after, test } from 'node:test';
 import { freePort } from '../interop/support/ports.mjs';
 import { Program } from '../interop/support/process.mjs';
-import { binary } from '../interop/support/server.mjs';
-import { attempt, root, run, settingsFree } from './support/run.mjs';
+import { binary, cleanEnv } from '../interop/support/server.mjs';
+import { attempt, root, run } from './support/run.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'castway-crate-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -65,7 +65,7 @@ test('cargo installs the crate without Node.js, and the program serves every pag
   const port = await freePort();
   const addresses = ['HTTP', 'HTTPS', 'TURNS', 'TURN'].map((kind) => [`CASTWAY_${kind}_ADDR`, '127.0.0.1:0']);
   const settings = { ...Object.fromEntries(addresses), CASTWAY_HTTP_ADDR: `127.0.0.1:${port}`, CASTWAY_NO_TLS: 'true', CASTWAY_DATA_DIR: join(folder, 'data') };
-  const server = new Program(join(folder, 'root/bin/castway'), [], { cwd: folder, env: { ...settingsFree, ...settings } });
+  const server = new Program(join(folder, 'root/bin/castway'), [], { cwd: folder, env: { ...cleanEnv(), ...settings } });
   after(() => server.close());
   const url = `http://127.0.0.1:${port}`;
   await server.ready(async () => (await fetch(`${url}/healthz`)).ok);

@@ -1,13 +1,15 @@
-// docs/install.md, typed by a newcomer on an empty Debian: the archive, its removal, and the package. The files of the release come from a
-// folder instead of from its web site.
+// docs/install.md, typed by a newcomer on an empty Debian: the archive, its removal, and the package; then the package with README.md's one command.
+// The files of the release come from a folder instead of from its web site.
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync } from 'node:fs';
+import { basename } from 'node:path';
 import { after, test } from 'node:test';
+import { blocks } from '../documents/documents.mjs';
 import { until } from '../interop/support/wait.mjs';
 import { Debian } from './support/debian.mjs';
 import { release } from './support/release.mjs';
-import { root } from './support/run.mjs';
 
+const UNIT = '/usr/lib/systemd/system/castway.service';
 const RELEASES = '/srv/release';
 const built = release();
 const debian = new Debian();
@@ -18,10 +20,8 @@ after(() => service?.stop());
 
 // The shell blocks of a section, as one script. What asks the running server is a script of its own, and so is what deletes the data.
 function section(heading) {
-  const document = readFileSync(`${root}docs/install.md`, 'utf8');
-  const text = document.split(/^## /m).find((part) => part.startsWith(`${heading}\n`));
-  const blocks = [...text.matchAll(/^( *)```sh\n([\s\S]*?)^ *```$/gm)].map(([, indent, body]) => body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''));
-  const lines = blocks.join('').split('\n').map((line) => line.replace(/^releases=.*$/, `releases=file://${RELEASES}`)).filter(Boolean);
+  const texts = blocks('docs/install.md').filter((block) => block.heading === heading && block.language === 'sh').map(({ text }) => text);
+  const lines = texts.join('').split('\n').map((line) => line.replace(/^releases=.*$/, `releases=file://${RELEASES}`)).filter(Boolean);
   const pick = (pattern) => lines.filter((line) => pattern.test(line)).join('\n');
   const running = /^sudo castway /;
   const removal = /^sudo (systemctl disable|rm )/;
@@ -63,12 +63,27 @@ test('the commands for the package install a service that works', async () => {
   // The mirror is needed for nothing, since everything that the package needs is there.
   type(wanted.installs);
   assert.equal(debian.run('systemctl', 'is-enabled', 'castway').trim(), 'enabled');
-  await works('/usr/lib/systemd/system/castway.service', wanted);
+  await works(UNIT, wanted);
+});
+
+test('README.md: its one command installs the package, and the service works', async () => {
+  debian.run('apt-get', 'purge', '--yes', 'castway');
+  debian.systemctl();
+  const { text } = blocks('README.md').find((block) => block.text.includes('.deb'));
+  const [, name] = text.match(/\.\/(\S+\.deb)/);
+  // A release for this machine has a name like it, but for the version and the architecture.
+  const anyOf = (file) => file.replace(/\d+\.\d+\.\d+/, 'VERSION').replace(/_[a-z0-9]+\.deb$/, '_ARCHITECTURE.deb');
+  assert.equal(anyOf(basename(built.path(/\.deb$/))), anyOf(name));
+  cpSync(built.path(/\.deb$/), debian.path(`/root/${name}`));
+  debian.run('sh', '-euc', `cd /root; ${text}`);
+  assert.ok(debian.systemctl().some((call) => /\b(start|restart)\b.*castway/.test(call)), 'the service was not started');
+  service = debian.start(UNIT);
+  await until('castway health succeeds', () => debian.attempt('castway', 'health'), ({ status }) => status === 0);
 });
 
 test('a file that was changed on its way is not taken', () => {
   const { installs } = section('The package for Debian and Ubuntu');
-  const name = built.path(/\.deb$/).split('/').at(-1);
+  const name = basename(built.path(/\.deb$/));
   debian.run('sh', '-c', `printf x >>${RELEASES}/${name}`);
   const { status, output } = debian.attempt('sh', '-euc', `cd /root/try && rm -rf * && ${installs}`);
   assert.notEqual(status, 0);

@@ -1,56 +1,21 @@
 // The descriptions of the APIs by tools of others: schemathesis asks the running server what its description says, and the official JSON schema
-// reads that of the events. Both install what they need once.
+// reads that of the events. tests/run installs both.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { newKey } from '../interop/support/check.mjs';
+import { run } from '../interop/support/process.mjs';
 import { withServer } from '../interop/support/server.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const wanted = here('requirements-openapi.txt');
-const venv = here('../.venv-openapi');
-const python = join(venv, 'bin/python');
-// The newest one with AsyncAPI 3.0 that was tried.
-const ASYNCAPI_SCHEMAS = '@asyncapi/specs@6.11.1';
+const programs = here('../.venv-openapi/bin');
 const LIMIT_MS = 10 * 60_000;
 
-// Not execFileSync: this process has to read the server's log meanwhile.
-function attempt(command, args, options = {}) {
-  return new Promise((resolve) => {
-    execFile(command, args, { timeout: LIMIT_MS, maxBuffer: 64 * 1024 * 1024, ...options }, (error, stdout, stderr) => {
-      resolve({ status: error ? (error.code ?? error.signal) : 0, output: `${stdout}${stderr}` });
-    });
-  });
-}
-
-async function run(command, args, options) {
-  const { status, output } = await attempt(command, args, options);
-  assert.equal(status, 0, `${command} ${args.join(' ')}:\n${output.slice(-8000)}`);
-  return output;
-}
-
-// The list is complete, so pip resolves nothing; and it builds nothing.
-async function prepare() {
-  const installed = join(venv, 'installed');
-  const stamp = (await run('python3', ['--version'])) + readFileSync(wanted, 'utf8');
-  if (existsSync(installed) && readFileSync(installed, 'utf8') === stamp) return;
-  await run('python3', ['-m', 'venv', '--clear', venv]);
-  await run(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '-r', wanted]);
-  writeFileSync(installed, stamp);
-}
-
-let folder;
-before(async () => {
-  await prepare();
-  folder = mkdtempSync(join(tmpdir(), 'castway-openapi-'));
-});
-after(() => {
-  if (folder) rmSync(folder, { recursive: true });
-});
+const folder = mkdtempSync(join(tmpdir(), 'castway-openapi-'));
+after(() => rmSync(folder, { recursive: true }));
 
 const KEY = 'a-key-of-sixteen-or-more';
 const SETTINGS = {
@@ -70,7 +35,7 @@ function schemathesis(server, keyInQuery, ...args) {
     '--config-file', config, 'run', `${server.url}/api/docs/openapi.json`, '--phases', 'examples,coverage,fuzzing',
     '--continue-on-failure', '--seed', '1', '--no-color', ...args,
   ];
-  return attempt(join(venv, 'bin/schemathesis'), all, { cwd: folder });
+  return run(join(programs, 'schemathesis'), all, { cwd: folder, limit: LIMIT_MS });
 }
 
 describe('schemathesis', () => {
@@ -87,8 +52,8 @@ describe('schemathesis', () => {
       await withServer({ ...SETTINGS, CASTWAY_TURN_ACCESS: access, CASTWAY_ICE_ACCESS: access === 'key' ? 'key' : 'open' }, async (server) => {
         await server.addUser('alice');
         assert.ok(await newKey(server));
-        const { status, output } = await schemathesis(server, access === 'key', ...args);
-        assert.equal(status, 0, output.slice(-12_000));
+        const { code, output } = await schemathesis(server, access === 'key', ...args);
+        assert.equal(code, 0, output);
         assert.match(output, /No issues found|passed/);
       });
     });
@@ -100,16 +65,16 @@ describe('schemathesis', () => {
       document.components.schemas.Info.properties.version = { type: 'integer' };
       const changed = join(folder, 'changed.json');
       writeFileSync(changed, JSON.stringify(document));
-      const { status, output } = await attempt(join(venv, 'bin/schemathesis'), ['run', changed, '--url', server.url, '--include-path', '/api/info', '-n', '1', '--no-color'], { cwd: folder });
-      assert.equal(status, 1, output.slice(-4000));
+      const args = ['run', changed, '--url', server.url, '--include-path', '/api/info', '-n', '1', '--no-color'];
+      const { code, output } = await run(join(programs, 'schemathesis'), args, { cwd: folder });
+      assert.equal(code, 1, output);
       assert.match(output, /version|schema/i);
     });
   });
 });
 
 test('the description of the events is AsyncAPI 3.0', async () => {
-  await run('npm', ['install', '--prefix', folder, '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', ASYNCAPI_SCHEMAS]);
-  const schema = join(folder, 'node_modules/@asyncapi/specs/schemas/3.0.0.json');
+  const schema = here('../interop/node_modules/@asyncapi/specs/schemas/3.0.0.json');
   const check = [
     'import json, sys, jsonschema_rs',
     'schema, document = (json.load(open(path)) for path in sys.argv[1:])',
@@ -118,7 +83,9 @@ test('the description of the events is AsyncAPI 3.0', async () => {
     'del document["info"]["title"]',
     'print(validator.is_valid(document))',
   ].join('\n');
-  const [errors, withoutTitle] = (await run(python, ['-c', check, schema, here('../../docs/api/asyncapi.json')])).trim().split('\n');
+  const { code, stdout, stderr } = await run(join(programs, 'python'), ['-c', check, schema, here('../../docs/api/asyncapi.json')]);
+  assert.equal(code, 0, stderr);
+  const [errors, withoutTitle] = stdout.trim().split('\n');
   assert.deepEqual(JSON.parse(errors), []);
   assert.equal(withoutTitle, 'False', 'the schema finds what is missing');
 });

@@ -4,16 +4,21 @@ import { once } from 'node:events';
 import { ends, excerpt } from './excerpt.mjs';
 import { TIMEOUT_MS, until } from './wait.mjs';
 
-// Resolves to {code, output}; `code` is null if the program was killed after `limit` ms. The middle of a long output is left out.
-export async function run(command, args, limit = 3 * TIMEOUT_MS) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  child.stderr.on('data', (chunk) => (output += chunk));
+// Resolves to {code, output, stdout, stderr}; `code` is null if the program was killed after `limit` ms. `output` is both streams together, without
+// the middle if it is long.
+export async function run(command, args, { limit = 3 * TIMEOUT_MS, cwd, env } = {}) {
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const said = { output: '', stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (text) => {
+      said[name] += text;
+      said.output += text;
+    });
+  }
   const timer = setTimeout(() => child.kill('SIGKILL'), limit);
   const [code] = await once(child, 'close');
   clearTimeout(timer);
-  return { code, output: ends(output) };
+  return { code, ...said, output: ends(said.output) };
 }
 
 // A program that serves until it is closed.

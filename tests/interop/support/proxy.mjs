@@ -1,14 +1,14 @@
 // Other proxies with the settings of docs/deploy.md in front of a server.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { blocks } from '../../documents/documents.mjs';
 import { freePort, onFreePorts } from './ports.mjs';
 import { Program } from './process.mjs';
 
-const deploy = readFileSync(new URL('../../../docs/deploy.md', import.meta.url), 'utf8');
 // Debian's haproxy and nginx are in folders that only root has in PATH.
 const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
 
@@ -16,9 +16,9 @@ export const isInstalled = (name) => spawnSync('sh', ['-c', `command -v ${name}`
 
 // All blocks of a language in docs/deploy.md, in order.
 export function deployBlocks(language) {
-  const blocks = [...deploy.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block);
-  assert.ok(blocks.length > 0, `docs/deploy.md has no block of ${language}`);
-  return blocks;
+  const found = blocks('docs/deploy.md').filter((block) => block.language === language).map(({ text }) => text);
+  assert.ok(found.length > 0, `docs/deploy.md has no block of ${language}`);
+  return found;
 }
 
 // HAProxy's settings around a block; Debian's settings have these timeouts, too.

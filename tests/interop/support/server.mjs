@@ -15,9 +15,7 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 export const binary = process.env.CASTWAY_TEST_BINARY ?? join(root, 'target/release/castway');
 
 // A developer's own CASTWAY_* settings must not leak into a test.
-function cleanEnv() {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CASTWAY_')));
-}
+export const cleanEnv = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CASTWAY_')));
 
 class Server {
   #child = null;

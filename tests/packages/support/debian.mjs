@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { parseUnit } from '../../interop/support/unit.mjs';
 import { attempt, root, run } from './run.mjs';
 
 const SUITE = 'bookworm';
@@ -115,8 +116,8 @@ export class Debian {
 
   // Starts what a unit starts: as its user, in its folder, with its variables, its capabilities and the privileges it leaves.
   start(unit) {
-    const lines = this.text(unit).split('\n').map((line) => /^(\w+)=(.*)$/.exec(line)).filter(Boolean);
-    const values = (name) => lines.filter(([, key]) => key === name).map(([, , value]) => value);
+    const given = parseUnit(this.text(unit));
+    const values = (name) => given[name] ?? [];
     const one = (name) => {
       const found = values(name);
       if (found.length !== 1) throw new Error(`${unit} should have one ${name}=, and has ${found.length}`);

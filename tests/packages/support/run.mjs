@@ -1,17 +1,15 @@
 // Runs a program until it ends.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { cleanEnv } from '../../interop/support/server.mjs';
 
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
 const LIMIT_MS = 30 * 60_000;
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
-// A developer's own CASTWAY_* settings must not leak into a test.
-export const settingsFree = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CASTWAY_')));
-
 // Returns {status, output} of standard output and standard error together.
 export function attempt(command, args, { env = {}, cwd = root } = {}) {
-  const options = { env: { ...settingsFree, ...env }, cwd, encoding: 'utf8', timeout: LIMIT_MS, maxBuffer: MAX_OUTPUT_BYTES };
+  const options = { env: { ...cleanEnv(), ...env }, cwd, encoding: 'utf8', timeout: LIMIT_MS, maxBuffer: MAX_OUTPUT_BYTES };
   const { status, stdout, stderr, error } = spawnSync(command, args, options);
   return { status, output: `${stdout ?? ''}${stderr ?? ''}${error ?? ''}` };
 }
