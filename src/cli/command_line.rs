@@ -45,7 +45,7 @@ pub(super) enum Command {
     Secret(secret::Command),
     /// Ask the server on this machine whether it is ready
     ///
-    /// It asks the server that runs with these settings.
+    /// It asks the server that runs with these settings. The exit status is 0 if it is ready, and 1 if it is not.
     Health,
     /// Say why casts don't work and what to do
     ///
@@ -129,6 +129,7 @@ impl CommandLine {
             flags,
             sources,
             asks_for_health: matches!(self.command, Some(Command::Health)),
+            checks_settings: matches!(self.command, Some(Command::Config(_))),
         }
     }
 

@@ -5,19 +5,21 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::trusted_file;
-use crate::config::Settings;
+use crate::config::{Settings, VARIABLE_PREFIX};
 
 /// In the working folder.
 pub(super) const FILE_NAME: &str = ".env";
 
-/// The variables of the file at `path`. Those that are not set yet are set in this process, too: not all of them are settings.
-///
-/// # Errors
-/// A sentence that names the line, never its value: that may be a secret.
-pub(super) fn load(path: &Path) -> Result<Vec<Variable>, String> {
-    let content = content(path)?;
-    dotenvy::from_read(&*content).map_err(|_| describe(path, &String::from_utf8_lossy(&content)))?;
-    variables(path, &content)
+/// Malformed lines that are named; the others are counted.
+const MAX_NAMED: usize = 20;
+
+/// What a file of settings has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct EnvFile {
+    /// The first one of a name counts.
+    pub(super) variables: Vec<Variable>,
+    /// What can't be parsed. The variables are those of the other lines.
+    pub(super) malformed: Vec<Malformed>,
 }
 
 /// A variable of a file of settings.
@@ -29,27 +31,92 @@ pub(super) struct Variable {
     pub(super) line: usize,
 }
 
-/// The variables of the file at `path`, of which the first one of a name counts; a missing file has none.
+/// A line that can't be parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Malformed {
+    /// The setting that it is about; `None`: it looks like none.
+    pub(super) name: Option<String>,
+    /// A sentence that names the line, never its value: that may be a secret.
+    pub(super) sentence: String,
+}
+
+/// Reads the file at `path`, and sets those variables in this process that are not set yet: not all of them are settings.
+///
+/// # Errors
+/// A sentence on why the file can't be read.
+pub(super) fn load(path: &Path) -> Result<EnvFile, String> {
+    let parts = Parts::read(path)?;
+    dotenvy::from_read(parts.usable.as_bytes()).map_err(|_| cannot_be_parsed(path))?;
+    parts.file(path)
+}
+
+/// Reads the file at `path`. A missing file has no variables.
 ///
 /// # Errors
 /// As [`load`].
-pub(super) fn read(path: &Path) -> Result<Vec<Variable>, String> {
-    variables(path, &content(path)?)
-}
-
-fn variables(path: &Path, content: &[u8]) -> Result<Vec<Variable>, String> {
-    let read: Result<Vec<_>, _> = dotenvy::from_read_iter(content).collect();
-    let text = String::from_utf8_lossy(content);
-    let read = read.map_err(|_| describe(path, &text))?;
-    let lines: Vec<_> = text.lines().collect();
-    let entries = entries(&lines).filter(|entry| parsed(&lines[entry.clone()]).is_some_and(|variables| variables > 0));
-    let starts = entries.map(|entry| entry.start + 1).chain(std::iter::repeat(lines.len()));
-    Ok(read.into_iter().zip(starts).map(|((name, value), line)| Variable { name, value, line }).collect())
+pub(super) fn read(path: &Path) -> Result<EnvFile, String> {
+    Parts::read(path)?.file(path)
 }
 
 /// The settings among the variables, of which the first one of a name counts.
 pub(super) fn settings(variables: &[Variable]) -> Settings {
     Settings::from_variables(variables.iter().rev().map(|variable| (variable.name.as_str(), variable.value.as_str())))
+}
+
+/// A file, taken apart.
+struct Parts {
+    /// The file with an empty line in the place of each malformed one.
+    usable: String,
+    /// The line where each variable begins, from 1.
+    starts: Vec<usize>,
+    malformed: Vec<Malformed>,
+}
+
+impl Parts {
+    fn read(path: &Path) -> Result<Self, String> {
+        let content = content(path)?;
+        let raw: Vec<_> = content.split_inclusive(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).ok()).collect();
+        let lines: Vec<_> = raw.iter().map(|line| line.map(|line| line.trim_end_matches(['\n', '\r']))).collect();
+        let mut parts = Self { usable: String::with_capacity(content.len() + 1), starts: Vec::new(), malformed: Vec::new() };
+        let (mut is_open, mut unnamed) = (false, 0);
+        for entry in entries(&lines) {
+            let start = entry.lines.start;
+            if let Some(variables) = entry.variables {
+                raw[entry.lines].iter().flatten().for_each(|line| parts.usable.push_str(line));
+                parts.starts.extend(std::iter::repeat_n(start + 1, variables));
+                is_open &= variables == 0;
+                continue;
+            }
+            parts.usable.push('\n');
+            let line = lines[start].unwrap_or_default();
+            let name = name(line);
+            // The lines behind a quote without a partner are a part of its value.
+            if is_open && name.is_none() {
+                continue;
+            }
+            is_open = opens_a_quote(line);
+            if parts.malformed.len() < MAX_NAMED {
+                let sentence = sentence(path, start + 1, name.as_deref());
+                parts.malformed.push(Malformed { name, sentence });
+            } else {
+                unnamed += 1;
+            }
+        }
+        // Blanks at the end of the last line are an error where nothing ends it.
+        parts.usable.push('\n');
+        if unnamed > 0 {
+            let sentence = format!("{}: {unnamed} more lines are not NAME=value", path.display());
+            parts.malformed.push(Malformed { name: None, sentence });
+        }
+        Ok(parts)
+    }
+
+    fn file(self, path: &Path) -> Result<EnvFile, String> {
+        let read: Result<Vec<_>, _> = dotenvy::from_read_iter(self.usable.as_bytes()).collect();
+        let read = read.map_err(|_| cannot_be_parsed(path))?;
+        let variables = read.into_iter().zip(self.starts).map(|((name, value), line)| Variable { name, value, line });
+        Ok(EnvFile { variables: variables.collect(), malformed: self.malformed })
+    }
 }
 
 fn content(path: &Path) -> Result<Vec<u8>, String> {
@@ -61,87 +128,146 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-fn describe(path: &Path, content: &str) -> String {
-    let lines: Vec<_> = content.lines().collect();
-    let line = malformed(&lines);
-    let name = lines.get(line).and_then(|line| line.split_once('=')).map(|(name, _)| name.trim().trim_start_matches("export "));
-    let plain = |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let of = name.filter(plain).map(|name| format!(" (the value of {name})")).unwrap_or_default();
+fn cannot_be_parsed(path: &Path) -> String {
+    format!("{} can't be parsed", path.display())
+}
+
+fn sentence(path: &Path, line: usize, name: Option<&str>) -> String {
+    let of = name.map(|name| format!(" (the value of {name})")).unwrap_or_default();
     format!(
-        "{}, line {}{of}: expected NAME=value. A value with spaces, quotes, #, $ or \\ goes in single quotes, and each quote \
+        "{}, line {line}{of}: expected NAME=value. A value with spaces, quotes, #, $ or \\ goes in single quotes, and each quote \
          needs its partner",
-        path.display(),
-        line + 1
+        path.display()
     )
 }
 
-/// The index of the line where the first entry begins that can't be parsed, however many lines it may span.
-fn malformed(lines: &[&str]) -> usize {
-    entries(lines).last().map_or(0, |entry| entry.end)
+/// The setting that a malformed line is about. Other words at its beginning may be a part of a secret.
+fn name(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    let end = line.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_')).unwrap_or(line.len());
+    let name = &line[..end];
+    (name.starts_with(VARIABLE_PREFIX) && name != VARIABLE_PREFIX).then(|| name.to_owned())
 }
 
-/// The lines of each entry that can be parsed; ends at the first one that can't.
-fn entries<'a>(lines: &'a [&'a str]) -> impl Iterator<Item = Range<usize>> + 'a {
+/// Lines that belong together, such as those of a value with the end of a line in it.
+struct Entry {
+    lines: Range<usize>,
+    /// How many it has: none where it is a comment; `None`: it can't be parsed.
+    variables: Option<usize>,
+}
+
+/// The entries of `lines`, in which what can't be parsed is an entry of one line. A line that is no text is `None`.
+fn entries<'a>(lines: &'a [Option<&'a str>]) -> impl Iterator<Item = Entry> + 'a {
     let mut start = 0;
     std::iter::from_fn(move || {
-        let end = (start + 1..=lines.len()).find(|end| parsed(&lines[start..*end]).is_some())?;
-        let entry = start..end;
-        start = end;
+        let first = *lines.get(start)?;
+        let mut entry = Entry { lines: start..start + 1, variables: first.and_then(|line| parsed(&format!("{line}\n"))) };
+        if let Some(first) = first.filter(|line| entry.variables.is_none() && opens_a_quote(line)) {
+            entry = closed(first, start, lines).unwrap_or(entry);
+        }
+        start = entry.lines.end;
         Some(entry)
     })
 }
 
+/// The entry whose first line opens a quote, up to the line that closes it.
+fn closed(first: &str, start: usize, lines: &[Option<&str>]) -> Option<Entry> {
+    let mut text = format!("{first}\n");
+    for (index, line) in lines.iter().enumerate().skip(start + 1) {
+        let line = (*line)?;
+        text.push_str(line);
+        text.push('\n');
+        if line.contains(['\'', '"'])
+            && let Some(variables) = parsed(&text)
+        {
+            return Some(Entry { lines: start..index + 1, variables: Some(variables) });
+        }
+    }
+    None
+}
+
+/// Whether a line lacks nothing but the end of a quote.
+fn opens_a_quote(line: &str) -> bool {
+    ["'", "\""].iter().any(|quote| line.contains(quote) && parsed(&format!("{line}\n{quote}\n")).is_some())
+}
+
 /// How many variables the lines have; `None`: they can't be parsed.
-fn parsed(entry: &[&str]) -> Option<usize> {
-    dotenvy::from_read_iter(entry.join("\n").as_bytes())
-        .map(Result::ok)
-        .collect::<Option<Vec<_>>>()
-        .map(|variables| variables.len())
+fn parsed(lines: &str) -> Option<usize> {
+    dotenvy::from_read_iter(lines.as_bytes()).map(Result::ok).collect::<Option<Vec<_>>>().map(|variables| variables.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fails(content: &str) -> String {
+    fn file(content: impl AsRef<[u8]>) -> EnvFile {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         std::fs::write(&path, content).unwrap();
-        let message = load(&path).unwrap_err();
-        assert_eq!(read(&path), Err(message.clone()));
-        message
+        read(&path).unwrap()
+    }
+
+    fn malformed(content: impl AsRef<[u8]>) -> Vec<String> {
+        file(content).malformed.into_iter().map(|line| line.sentence).collect()
     }
 
     #[test]
     fn a_missing_file_is_fine() {
-        assert_eq!(load(Path::new("/nonexistent/.env")), Ok(Vec::new()));
-        assert_eq!(read(Path::new("/nonexistent/.env")), Ok(Vec::new()));
+        assert_eq!(load(Path::new("/nonexistent/.env")), Ok(EnvFile::default()));
+        assert_eq!(read(Path::new("/nonexistent/.env")), Ok(EnvFile::default()));
     }
 
     #[test]
     fn each_variable_has_the_line_where_it_begins() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(".env");
-        std::fs::write(
-            &path,
-            "\u{feff}# comment\n\nexport CASTWAY_A=1\nCASTWAY_B='2\n3'\nCASTWAY_C=${CASTWAY_A} # x\nCASTWAY_A=4\n",
-        )
-        .unwrap();
-        let read: Vec<_> = read(&path).unwrap().into_iter().map(|found| (found.name, found.value, found.line)).collect();
-        let expected = [("A", "1", 3), ("B", "2\n3", 4), ("C", "1", 6), ("A", "4", 7)];
-        assert_eq!(read, expected.map(|(name, value, line)| (format!("CASTWAY_{name}"), value.to_owned(), line)));
+        let read = file(
+            "\u{feff}# comment\n\nexport CASTWAY_A=1 \nCASTWAY_B='2\n3'\nCASTWAY_C=${CASTWAY_A} # x\nCASTWAY_A=4\r\nCASTWAY_D=5 ",
+        );
+        let found: Vec<_> = read.variables.into_iter().map(|found| (found.name, found.value, found.line)).collect();
+        let expected = [("A", "1", 3), ("B", "2\n3", 4), ("C", "1", 6), ("A", "4", 7), ("D", "5", 8)];
+        assert_eq!(found, expected.map(|(name, value, line)| (format!("CASTWAY_{name}"), value.to_owned(), line)));
+        assert_eq!(read.malformed, []);
     }
 
     #[test]
     fn a_malformed_line_is_named_without_its_value() {
-        let message = fails("# comment\n\nCASTWAY_TEST_SECRET=two words\n");
-        assert!(message.contains(".env, line 3 (the value of CASTWAY_TEST_SECRET): expected NAME=value"), "{message}");
-        assert!(!message.contains("two"), "{message}");
-        let message = fails("# a b\nCASTWAY_TEST_A='1\n2'\nCASTWAY_TEST_B=a b\nCASTWAY_TEST_C=3\n");
-        assert!(message.contains("line 4 (the value of CASTWAY_TEST_B)"), "{message}");
-        let message = fails("hunter2\n");
-        assert!(message.contains("line 1: expected") && !message.contains("hunter2"), "{message}");
-        let message = fails("CASTWAY_TEST_A=1\nCASTWAY_TEST_B='open\nand on\n");
-        assert!(message.contains("line 2 (the value of CASTWAY_TEST_B)"), "{message}");
+        for (content, expected) in [
+            (
+                "# comment\n\nCASTWAY_TEST_SECRET=hunter2 words\n",
+                ".env, line 3 (the value of CASTWAY_TEST_SECRET): expected NAME=value",
+            ),
+            (
+                "# a b\nCASTWAY_TEST_A='1\n2'\nCASTWAY_TEST_B=a hunter2\nCASTWAY_TEST_C=3\n",
+                "line 4 (the value of CASTWAY_TEST_B)",
+            ),
+            ("hunter2\n", "line 1: expected"),
+            ("hunter2 = x y\n", "line 1: expected"),
+            ("CASTWAY_TEST_A hunter2\n", "line 1 (the value of CASTWAY_TEST_A)"),
+            ("CASTWAY_TEST_A=1\nCASTWAY_TEST_B='open\nand hunter2\n", "line 2 (the value of CASTWAY_TEST_B)"),
+        ] {
+            let malformed = malformed(content);
+            assert_eq!(malformed.len(), 1, "{content}: {malformed:?}");
+            assert!(malformed[0].contains(expected) && !malformed[0].contains("hunter2"), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_line_hides_no_other_line() {
+        let read = file(
+            b"CASTWAY_TEST_A=a b\nCASTWAY_TEST_B='open\nof the same\nCASTWAY_TEST_C=1\nbad line\nCASTWAY_TEST_D=\xff\nCASTWAY_TEST_E='2\n3'\nCASTWAY_TEST_C=4\n",
+        );
+        let names: Vec<_> = read.malformed.iter().map(|line| line.name.as_deref()).collect();
+        assert_eq!(names, [Some("CASTWAY_TEST_A"), Some("CASTWAY_TEST_B"), None, None]);
+        assert!(read.malformed[2].sentence.contains("line 5: expected"), "{read:?}");
+        let variable =
+            |name: &str, value: &str, line| Variable { name: format!("CASTWAY_TEST_{name}"), value: value.to_owned(), line };
+        assert_eq!(read.variables, [variable("C", "1", 4), variable("E", "2\n3", 7), variable("C", "4", 9)]);
+    }
+
+    #[test]
+    fn so_many_malformed_lines_are_named_and_the_others_are_counted() {
+        let malformed = malformed("bad line\n".repeat(MAX_NAMED + 3));
+        assert_eq!(malformed.len(), MAX_NAMED + 1);
+        assert!(malformed[MAX_NAMED].ends_with(".env: 3 more lines are not NAME=value"), "{malformed:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use clap::Arg;
 use clap::error::ErrorKind;
 
-use crate::config::{SETTING_GROUPS, SettingGroup, Settings, variable_of};
+use crate::config::{COMPUTED_DEFAULTS, SETTING_GROUPS, SettingGroup, Settings, variable_of};
 
 /// Commands that belong together, in the help.
 pub(super) struct CommandKind {
@@ -47,15 +47,27 @@ const LONG_NOTE: &str = "\
 Without a command, castway runs the server: open /tv on the receiving screen and /cast on the sharing one.
 
 Each setting can come from its flag, from the environment or from a file .env in the current folder; the first of these that \
-has it wins. `castway config check` shows the values in force, and where each comes from. .env.example lists all settings.";
+has it wins. `castway config check` shows the values in force, and where each comes from; `castway config check --all` lists all settings.";
 
-/// Below the help of each subcommand.
-const SUBCOMMAND_NOTE: &str = "\
-The settings that `castway --help` lists can be given here too, for example --data-dir.
-
+/// Below the help of each command that reads settings.
+const SETTINGS_NOTE: &str = "The settings that `castway --help` lists can be given here too, for example --data-dir.";
+const FOLDER_NOTE: &str = "\
 Without a data folder the command takes ./data of the current folder or that of the service (/etc/castway/castway.env, \
-/var/lib/castway), whichever is there. Realm, secrets and the other settings come from what the server there was last started \
-with. castway health asks the address that flags, the environment, .env or the settings of the service name.";
+/var/lib/castway), whichever exists.";
+const RECORD_NOTE: &str = "Realm, secrets and the other settings come from what the server there was last started with.";
+const ADDRESS_NOTE: &str = "The command asks the address that flags, the environment, .env or the settings of the service name.";
+/// Commands that follow what the server recorded of its settings.
+const RECORD_COMMANDS: [&str; 8] = ["doctor", "user", "credentials", "secret", "usage", "block", "unblock", "blocks"];
+
+/// Below the help of a command and its subcommands; `None`: it reads no settings.
+fn note(command: &str) -> Option<String> {
+    Some(match command {
+        "completions" | "man" => return None,
+        "health" => format!("{SETTINGS_NOTE}\n\n{ADDRESS_NOTE}"),
+        _ if RECORD_COMMANDS.contains(&command) => format!("{SETTINGS_NOTE}\n\n{FOLDER_NOTE} {RECORD_NOTE}"),
+        _ => format!("{SETTINGS_NOTE}\n\n{FOLDER_NOTE}"),
+    })
+}
 
 static DEFAULTS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| Settings::defaults().set_fields().collect());
 
@@ -64,8 +76,11 @@ static DEFAULTS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| Settings::de
 pub(super) fn describe(flag: Arg) -> Arg {
     let field = flag.get_id().to_string();
     let text = flag.get_help().map(ToString::to_string).unwrap_or_default();
-    let default = DEFAULTS.iter().find(|(name, _)| *name == field);
-    let default = default.map(|(_, default)| format!("[default: {default}] ")).unwrap_or_default();
+    let default = DEFAULTS.iter().find(|(name, _)| *name == field).map(|(_, default)| format!("[default: {default}] "));
+    // In a line of its own, so that the name of the variable is never broken.
+    let computed = COMPUTED_DEFAULTS.iter().find(|computed| computed.field == field);
+    let computed = computed.map(|computed| format!("[default: {}]\n", computed.text));
+    let default = default.or(computed).unwrap_or_default();
     let long = format!("{text}\n{default}[env: {}]", variable_of(&field));
     let (group, order) = position(&field);
     let flag = flag.long_help(long).help_heading(group.heading).display_order(order);
@@ -91,7 +106,7 @@ pub(super) fn instead_of(error: clap::Error, args: &[OsString], command: &clap::
     let form = match command_in(args, command).as_deref() {
         None | Some("run") if args.iter().any(|arg| arg == "-h") => short(all),
         None | Some("run") => with_kinds(all).after_help(LONG_NOTE),
-        Some(_) => with_note(all.mut_args(|arg| arg.hide(true))),
+        Some(_) => with_notes(all.mut_args(|arg| arg.hide(true))),
     };
     form.try_get_matches_from(args).err().unwrap_or(error)
 }
@@ -156,15 +171,21 @@ fn kinds(command: &clap::Command) -> String {
     text
 }
 
-/// Adds a note about the omitted settings below the help of each subcommand, at any depth.
-fn with_note(command: clap::Command) -> clap::Command {
+/// Adds a note about the omitted settings below the help of each command that reads some.
+fn with_notes(command: clap::Command) -> clap::Command {
     let names: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    names.into_iter().fold(command, |command, name| {
-        command.mut_subcommand(name, |command| {
-            let own = command.get_after_help().map(|own| format!("{own}\n\n")).unwrap_or_default();
-            with_note(command.after_help(format!("{own}{SUBCOMMAND_NOTE}")))
-        })
+    names.into_iter().fold(command, |all, name| match note(&name) {
+        Some(note) => all.mut_subcommand(name, |command| with_note(command, &note)),
+        None => all,
     })
+}
+
+/// Adds the note to a command and its subcommands, at any depth.
+fn with_note(command: clap::Command, note: &str) -> clap::Command {
+    let own = command.get_after_help().map(|own| format!("{own}\n\n")).unwrap_or_default();
+    let names: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let command = command.after_help(format!("{own}{note}"));
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |command| with_note(command, note)))
 }
 
 #[cfg(test)]
@@ -220,6 +241,7 @@ mod tests {
             }
         }
         assert!(long.contains("[default: [::]:3478] [env: CASTWAY_TURN_ADDR]"), "{long}");
+        assert!(long.contains("[default: the number of processor cores, 4 at most]\n"), "{long}");
         assert!(long.contains("  doctor       Say why"), "{long}");
         assert_eq!(help("castway help"), long);
     }
@@ -234,10 +256,34 @@ mod tests {
             "castway --data-dir x user add -h",
         ] {
             let help = help(line);
-            let after = SUBCOMMAND_NOTE.lines().next().unwrap();
-            assert!(!help.contains("HTTP_ADDR") && !help.contains("--http-addr") && help.contains(after), "{line}: {help}");
+            assert!(!help.contains("HTTP_ADDR") && !help.contains("--http-addr"), "{line}: {help}");
+            assert!(help.contains(SETTINGS_NOTE), "{line}: {help}");
         }
         assert!(help("castway user add --help").contains("--generate"));
         assert!(help("castway run --help").contains("--http-addr"));
+    }
+
+    #[test]
+    fn a_commands_help_says_what_is_true_of_that_command() {
+        // What clap has wrapped is compared in one line.
+        let help = |line: &str| help(line).split_whitespace().collect::<Vec<_>>().join(" ");
+        for (line, notes) in [
+            ("castway user add --help", &[SETTINGS_NOTE, FOLDER_NOTE, RECORD_NOTE][..]),
+            ("castway doctor --help", &[SETTINGS_NOTE, FOLDER_NOTE, RECORD_NOTE]),
+            ("castway config check --help", &[SETTINGS_NOTE, FOLDER_NOTE]),
+            ("castway backup --help", &[SETTINGS_NOTE, FOLDER_NOTE]),
+            ("castway health --help", &[SETTINGS_NOTE, ADDRESS_NOTE]),
+            ("castway completions --help", &[]),
+            ("castway man --help", &[]),
+        ] {
+            let help = help(line);
+            for note in [SETTINGS_NOTE, FOLDER_NOTE, RECORD_NOTE, ADDRESS_NOTE] {
+                assert_eq!(help.contains(note), notes.contains(&note), "{line}: {help}");
+            }
+        }
+        assert!(help("castway health --help").contains("The exit status is 0 if it is ready, and 1 if it is not"));
+        assert!(
+            command().get_subcommands().all(|command| !RECORD_COMMANDS.contains(&command.get_name()) || !command.is_hide_set())
+        );
     }
 }

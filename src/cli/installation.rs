@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
+use super::env_file::{self, EnvFile, Malformed};
 use super::error::CliError;
 use super::output::print_error;
 use super::shared_settings::{self, SharedSetting};
 use super::sources::Source;
-use super::{env_file, systemd_env_file, trusted_file};
+use super::{systemd_env_file, trusted_file};
 use crate::config::{Config, Settings};
 use crate::users::{DATABASE_FILE_NAME, Store};
 
@@ -66,6 +67,8 @@ pub(super) struct Given {
     pub(super) sources: Vec<String>,
     /// Whether the command is `castway health`, which needs a server's address and no data folder.
     pub(super) asks_for_health: bool,
+    /// Whether the command is `castway config check`, which goes on where a line can't be parsed.
+    pub(super) checks_settings: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,8 @@ pub(super) struct Installation {
     sources: Vec<String>,
     /// The names of the variables in the `.env` that counts.
     names: Vec<String>,
+    /// What can't be parsed in the `.env` of the working folder, for `castway config check`.
+    malformed: Vec<Malformed>,
     /// Where all of its settings come from; the first one that has a setting counts.
     places: Vec<Source>,
     server_folder: PathBuf,
@@ -99,24 +104,17 @@ impl Installation {
     /// Two installations exist and none is named, or the service's settings can't be read.
     pub(super) fn find(paths: &StandardPaths, given: &Given) -> Result<Self, CliError> {
         let env_file = paths.working_dir.join(env_file::FILE_NAME);
-        let variables = env_file::read(&env_file).map_err(CliError::Usage)?;
+        let EnvFile { variables, malformed } = env_file::read(&env_file).map_err(CliError::Usage)?;
+        let sentences = || malformed.iter().map(|line| line.sentence.as_str()).collect::<Vec<_>>().join("\n");
+        if !malformed.is_empty() && !given.checks_settings {
+            return Err(CliError::Usage(sentences()));
+        }
         let in_file = env_file::settings(&variables);
         let both = given.settings.or(&in_file);
-        // Somebody who names the server's address has named the server.
-        let named = given.asks_for_health && [&both.tcp_port, &both.http_addr, &both.domain].into_iter().any(Option::is_some);
-        let found = match &both.data_dir {
-            Some(chosen) => {
-                let data_dir = paths.working_dir.join(chosen.trim());
-                // The service's settings are optional here, because the server has recorded its own in the data folder.
-                let service = read_service(paths).ok().filter(|(theirs, _)| is_same_folder(&data_dir, theirs));
-                match service.filter(|_| given.settings.data_dir.is_some()) {
-                    Some((_, service)) => Found::Services(data_dir, service),
-                    None => Found::Own(data_dir),
-                }
-            }
-            None if named => Found::Own(paths.working_dir.join("data")),
-            None => search(paths, if given.asks_for_health { NAME_ADDRESS } else { NAME_FOLDER })?,
-        };
+        let found = find_folder(paths, given, &both).map_err(|error| match error {
+            CliError::Usage(why) if !malformed.is_empty() => CliError::Usage(format!("{}\n{why}", sentences())),
+            other => other,
+        })?;
         let (flags, mut sources) = (given.flags.clone(), given.sources.clone());
         Ok(match found {
             Found::Own(data_dir) => {
@@ -127,14 +125,14 @@ impl Installation {
                 let mut places = given.places.clone();
                 places.push(Source::file(env_file, in_file, &variables));
                 let server_folder = paths.working_dir.clone();
-                Self { data_dir, given: both, flags, service: None, sources, names, places, server_folder }
+                Self { data_dir, given: both, flags, service: None, sources, names, malformed, places, server_folder }
             }
             // The .env of the working folder is for a server of that folder.
             Found::Services(data_dir, service) => {
                 let places = given.places.iter().chain(service.as_ref().map(|service| &service.source)).cloned().collect();
                 let given = given.settings.clone();
                 let server_folder = paths.service_data.clone();
-                Self { data_dir, given, flags, service, sources, names: Vec::new(), places, server_folder }
+                Self { data_dir, given, flags, service, sources, names: Vec::new(), malformed, places, server_folder }
             }
         })
     }
@@ -142,6 +140,11 @@ impl Installation {
     /// The names of the variables in the `.env` that counts.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+
+    /// What can't be parsed in the `.env` of the working folder.
+    pub(super) fn malformed(&self) -> &[Malformed] {
+        &self.malformed
     }
 
     pub(super) fn data_dir(&self) -> &Path {
@@ -234,18 +237,39 @@ impl Installation {
 
     /// Where the settings come from.
     pub(super) fn settings_in_words(&self, recorded: bool) -> String {
+        self.sources_in_words(recorded)
+            .map_or_else(|| "the default settings".to_owned(), |sources| format!("the settings of {sources}"))
+    }
+
+    /// The places that the settings come from; `None`: there is none.
+    pub(super) fn sources_in_words(&self, recorded: bool) -> Option<String> {
         let mut sources = self.sources.clone();
         sources.extend(self.service.as_ref().map(|service| service.file.display().to_string()));
         if recorded {
             sources.push("the server's last start".to_owned());
         }
-        let Some(last) = sources.pop() else { return "the default settings".to_owned() };
-        if sources.is_empty() {
-            format!("the settings of {last}")
-        } else {
-            format!("the settings of {} and {last}", sources.join(", "))
-        }
+        let last = sources.pop()?;
+        Some(if sources.is_empty() { last } else { format!("{} and {last}", sources.join(", ")) })
     }
+}
+
+/// The folder that `given` or `both`, with what `.env` adds to it, names, or else the one that is found.
+fn find_folder(paths: &StandardPaths, given: &Given, both: &Settings) -> Result<Found, CliError> {
+    // Somebody who names the server's address has named the server.
+    let named = given.asks_for_health && [&both.tcp_port, &both.http_addr, &both.domain].into_iter().any(Option::is_some);
+    Ok(match &both.data_dir {
+        Some(chosen) => {
+            let data_dir = paths.working_dir.join(chosen.trim());
+            // The service's settings are optional here, because the server has recorded its own in the data folder.
+            let service = read_service(paths).ok().filter(|(theirs, _)| is_same_folder(&data_dir, theirs));
+            match service.filter(|_| given.settings.data_dir.is_some()) {
+                Some((_, service)) => Found::Services(data_dir, service),
+                None => Found::Own(data_dir),
+            }
+        }
+        None if named => Found::Own(paths.working_dir.join("data")),
+        None => search(paths, if given.asks_for_health { NAME_ADDRESS } else { NAME_FOLDER })?,
+    })
 }
 
 /// Warns where the file of the secrets was written after the start of the server, which reads it only then.
@@ -443,6 +467,20 @@ mod tests {
         assert!(refusal.contains("sudo") && refusal.contains("--data-dir"), "{refusal}");
         machine.has_data("here/data");
         assert!(machine.refusal(LIST).contains("there are two installations here"));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_parsed_stops_all_commands_but_the_check_of_settings() {
+        let machine = Machine::new();
+        fs::write(machine.paths.working_dir.join(".env"), "CASTWAY_REALM=two words\nCASTWAY_TTL=60\nbad line\n").unwrap();
+        let refusal = machine.refusal(LIST);
+        assert!(refusal.contains("line 1 (the value of CASTWAY_REALM)") && refusal.contains("line 3: expected"), "{refusal}");
+        let found = machine.find("castway config check").unwrap();
+        assert_eq!((found.malformed().len(), found.given.ttl.as_deref()), (2, Some("60")));
+        machine.has_data("here/data");
+        machine.has_data("lib");
+        let refusal = machine.refusal("castway config check");
+        assert!(refusal.contains("line 3: expected") && refusal.contains("two installations"), "{refusal}");
     }
 
     #[test]

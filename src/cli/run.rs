@@ -16,7 +16,7 @@ use super::{
     sessions, status, unknown_variables, usage, user,
 };
 use crate::app::signals;
-use crate::config::{Config, Settings, variable_of};
+use crate::config::{Config, Problems, Settings, variable_of};
 
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
@@ -65,11 +65,13 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
         None | Some(Command::Run) => {
             signals::survive_hangup().context("the handler of SIGHUP can't be installed")?;
             let in_file = env_file::load(Path::new(env_file::FILE_NAME)).map_err(CliError::Usage)?;
-            let settings = line.settings.or(&env_file::settings(&in_file));
+            let settings = line.settings.or(&env_file::settings(&in_file.variables));
             print_as_records(is_json(&settings));
             warn_of_unknown([]);
             warn_of_secrets(&line.flags);
-            Ok(serve(Config::read_to_serve(&settings)?)?)
+            let (config, problems) = Config::examine(&settings);
+            let problems: Vec<_> = in_file.malformed.into_iter().map(|line| line.sentence).chain(problems).collect();
+            if problems.is_empty() { Ok(serve(config)?) } else { Err(Problems(problems).into()) }
         }
         // It comes before all that reads settings or looks for folders.
         Some(Command::DataFolder { folder }) => Ok(data_folder::child::run(&folder)?),

@@ -306,8 +306,11 @@ fn weakness(name: &UserName, password: &str) -> Option<String> {
 
 fn ask(name: &UserName) -> anyhow::Result<String> {
     let ask = |prompt: String| {
-        let hint = "there is no terminal to ask for a password; use --password-stdin or --generate";
-        rpassword::prompt_password(prompt).context(hint)
+        rpassword::prompt_password(prompt).map_err(|error| match error.raw_os_error() {
+            // /dev/tty can't be opened.
+            Some(_) => anyhow!("there is no terminal to ask for a password; use --password-stdin or --generate"),
+            None => anyhow!("the terminal gives no password ({error}); use --password-stdin or --generate"),
+        })
     };
     let password = ask(format!("Password for {name}: "))?;
     if ask("Repeat the password: ".to_owned())? != password {

@@ -2,6 +2,41 @@
 
 use super::settings::Settings;
 
+/// A default that the program finds out when it starts, in words.
+#[derive(Debug)]
+pub struct ComputedDefault {
+    /// A field of [`Settings`].
+    pub field: &'static str,
+    pub text: &'static str,
+    pub text_zh: &'static str,
+}
+
+/// The defaults that are not in [`Settings::defaults`].
+pub const COMPUTED_DEFAULTS: [ComputedDefault; 6] = [
+    ComputedDefault {
+        field: "public_url", text: "the address that each client used", text_zh: "客户端访问时所用的地址"
+    },
+    ComputedDefault {
+        field: "cert_trusted",
+        text: "true if the authority is a public one or in this machine's trust store",
+        text_zh: "签发者是公共证书机构或在本机信任库中时为 true",
+    },
+    ComputedDefault { field: "external_ip", text: "the machine's own address", text_zh: "本机地址" },
+    ComputedDefault {
+        field: "relay_ip",
+        text: "those of the default routes, which are followed when they change",
+        text_zh: "默认路由的地址，并随其变化",
+    },
+    ComputedDefault {
+        field: "relay_threads",
+        text: "the number of processor cores, 4 at most",
+        text_zh: "处理器核心数，最多 4 个",
+    },
+    ComputedDefault {
+        field: "static_auth_secret", text: "generated, in the database", text_zh: "自动生成，保存在数据库中"
+    },
+];
+
 impl Settings {
     /// The default of each setting that has a fixed one. The reader falls back to these texts, the help shows them, and a test
     /// compares `.env.example` with them.

@@ -1,7 +1,7 @@
 //! The settings of the address under which the world reaches the relay; `crate::addresses::external` looks the addresses up.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use url::Host;
 
@@ -14,6 +14,8 @@ pub struct ExternalConfig {
     pub addresses: Vec<ExternalAddress>,
     /// For [`Public::Auto`]: they are asked in this order, and the first answer counts.
     pub stun_servers: Vec<StunServer>,
+    /// `CASTWAY_TURN_ADDR`: whom the relay serves at all.
+    pub listening: Option<SocketAddr>,
 }
 
 /// `PUBLIC`, or `PUBLIC/PRIVATE` as coturn writes it.
@@ -45,7 +47,7 @@ const EXPECTED_ADDRESSES: &str = "a public IP address such as 203.0.113.7, a hos
 const STUN_PORT: u16 = 3478;
 
 impl ExternalConfig {
-    pub(super) fn read(reader: &mut Reader) -> Self {
+    pub(super) fn read(reader: &mut Reader, listening: SocketAddr) -> Self {
         let name = "CASTWAY_EXTERNAL_IP";
         let addresses = reader.list(name, EXPECTED_ADDRESSES, external_address);
         let expected = "host names or IP addresses with or without a port, e.g. stun.example.org:3478, separated by commas";
@@ -60,7 +62,7 @@ impl ExternalConfig {
                 kept.push(address);
             }
         }
-        Self { addresses: kept, stun_servers }
+        Self { addresses: kept, stun_servers, listening: Some(listening) }
     }
 }
 

@@ -62,6 +62,7 @@ pub use apprtc::AppRtcConfig;
 pub use base_path::BasePath;
 pub use cast::{CastAccess, CastConfig};
 pub use credentials::{CredentialsConfig, IceAccess, IceConfig, LONGEST_TTL, TurnAccess};
+pub use defaults::{COMPUTED_DEFAULTS, ComputedDefault};
 pub use external::{ExternalAddress, ExternalConfig, Public, StunServer};
 pub use frame_ancestors::FrameAncestors;
 pub use hooks::{AskedSeats, AuthorizeConfig, HookUrl, HooksConfig, may_connect};

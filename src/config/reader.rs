@@ -62,13 +62,22 @@ impl Reader {
         }
     }
 
+    /// A line for each problem.
+    pub(super) fn problems(self) -> Vec<String> {
+        self.problems
+    }
+
     /// `value`, unless there was a problem.
     pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
         if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
     }
 
+    /// `value`: empty where it is missing.
     pub(super) fn problem(&mut self, name: &str, value: &str, expected: &str) {
-        self.problems.push(format!("{name}={value:?}: expected {expected}"));
+        self.problems.push(match value.is_empty() {
+            true => format!("{name} is not set: expected {expected}"),
+            false => format!("{name}={value:?}: expected {expected}"),
+        });
     }
 
     /// For settings whose value must not be printed.

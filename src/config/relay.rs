@@ -136,7 +136,7 @@ impl RelayConfig {
         Self {
             addr,
             alternate_port: alternate_port(reader, addr.port(), &services),
-            external: ExternalConfig::read(reader),
+            external: ExternalConfig::read(reader, addr),
             relay_ips: relay_ips(reader),
             default_family: default_family(reader),
             ports: ports(reader),

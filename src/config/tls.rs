@@ -217,7 +217,11 @@ mod tests {
     #[test]
     fn a_certificate_has_one_complete_source() {
         let half = Settings { cert: some("x.pem"), ..Settings::default() };
-        assert!(read(half).unwrap_err().contains("CASTWAY_PKEY"));
+        assert!(
+            read(half).unwrap_err().contains("CASTWAY_PKEY is not set: expected the file with the private key of CASTWAY_CERT")
+        );
+        let half = Settings { pkey: some("x.key"), ..Settings::default() };
+        assert!(read(half).unwrap_err().contains("CASTWAY_CERT is not set: expected the file with the certificate chain"));
         let both = Settings { cert: some("x.pem"), pkey: some("x.key"), domain: some("a.org"), ..Settings::default() };
         assert!(read(both).unwrap_err().contains("CASTWAY_DOMAIN"));
         for bad in ["localhost", "192.0.2.1", "a_b.org", "https://a.org"] {

@@ -57,11 +57,18 @@ impl Config {
     /// # Errors
     /// [`Problems`] with one line for each setting that can't be used.
     pub fn read_to_serve(settings: &Settings) -> Result<Self, Problems> {
+        let (config, problems) = Self::examine(settings);
+        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+    }
+
+    /// What a server would read, in which a setting that can't be used has its default, and a line for each such setting.
+    #[must_use]
+    pub fn examine(settings: &Settings) -> (Self, Vec<String>) {
         let mut reader = Reader::new(settings);
         let config = Self::read_topics(settings, &mut reader);
         config.required_ports().report(&mut reader);
         report_one_port(&mut reader);
-        reader.finish(config)
+        (config, reader.problems())
     }
 
     fn read_topics(settings: &Settings, reader: &mut Reader) -> Self {

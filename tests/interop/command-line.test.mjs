@@ -109,7 +109,7 @@ test('without a terminal a password has two other ways', () =>
     // A session of its own has no terminal, even where the test has one.
     const { code, stderr } = await castway(['user', 'add', 'alice'], { cwd: server.dataDir, env: server.settings, within: ['setsid', '--wait'] });
     assert.equal(code, 1);
-    assert.match(stderr, /there is no terminal to ask for a password; use --password-stdin or --generate/);
+    assert.match(stderr, /there is no terminal to ask for a password; use --password-stdin or --generate$/m);
     const short = await server.cli(['user', 'add', 'bob', '--password-stdin'], '123456\n');
     assert.equal(short.code, 0);
     assert.match(short.stderr, /warning: the password of bob is accepted, but shorter than 8 characters/);
@@ -171,7 +171,7 @@ test('config check names each problem with its line, hides secrets, and starts a
     /did you mean CASTWAY_REALM\? \(.*\.env, line 3\)/,
     /CASTWAY_STATIC_AUTH_SECRET_FILE="none": expected .*there is no such file.*\(environment\)/,
     /CASTWAY_TURN_ADDR="127\.0\.0\.1:8080": expected another TCP port than that of CASTWAY_HTTP_ADDR/,
-    /CASTWAY_CERT="gone\.pem": expected a file that can be read, but No such file/,
+    /CASTWAY_CERT="gone\.pem" can't be read: No such file or directory \(.*\.env, line 5\)/,
     /CASTWAY_API_KEYS +\(not shown\) +.*\.env, line 4/,
     /CASTWAY_TTL +60 +--ttl/,
     /The settings can't be used\./,
@@ -185,6 +185,45 @@ test('config check names each problem with its line, hides secrets, and starts a
   const grace = json.settings.find(({ name }) => name === 'CASTWAY_GRACE');
   assert.deepEqual([grace.value, grace.origin], ['soon', { place: 'file', file: join(cwd, '.env'), line: 2 }]);
   assert.ok(!JSON.stringify(json).includes('hunter2'));
+});
+
+test('config check names lines that can not be parsed together with every other problem, and shows what has no effect beside them', async () => {
+  const cwd = newFolder({ '.env': 'CASTWAY_GRACE=soon\n\nCASTWAY_REALM=hunter2 words\nCASTWAY_TTL=x\nbad line\nCASTWAY_MIN_PORT=70000\nCASTWAY_WEBHOOK_SECRET=hunter2-0123456789\n' });
+  const problems = [
+    /CASTWAY_GRACE="soon": expected a whole number/,
+    /\.env, line 3 \(the value of CASTWAY_REALM\): expected NAME=value/,
+    /CASTWAY_TTL="x": expected a whole number/,
+    /\.env, line 5: expected NAME=value/,
+    /CASTWAY_MIN_PORT="70000": expected/,
+  ];
+  const { code, stdout, stderr } = await run(['config', 'check'], { cwd });
+  assert.equal(code, 64, stderr);
+  for (const part of [...problems, /CASTWAY_WEBHOOK_SECRET has no effect: neither CASTWAY_WEBHOOK_URL nor/]) assert.match(stdout, part);
+  const json = JSON.parse((await run(['config', 'check', '--json'], { cwd })).stdout);
+  assert.deepEqual([json.ok, json.problems.length, json.warnings.length], [false, 5, 1]);
+  // The server that does not start says the same.
+  const server = await run([], { cwd });
+  assert.equal(server.code, 64);
+  for (const part of [...problems, /^castway: 5 settings can't be used:$/m]) assert.match(server.stderr, part);
+  // Another command does not know for which data folder it is.
+  const command = await run(['user', 'list'], { cwd });
+  assert.equal(command.code, 64);
+  for (const part of [problems[1], problems[3]]) assert.match(command.stderr, part);
+  for (const said of [stdout, JSON.stringify(json), server.stderr, command.stderr]) assert.ok(!said.includes('hunter2'), said);
+});
+
+test('config check does not warn of what a setting that can not be used may change', async () => {
+  const env = { CASTWAY_WEBHOOK_URL: 'ftp://example.org', CASTWAY_WEBHOOK_SECRET: '0123456789abcdef' };
+  const { code, stdout } = await run(['config', 'check'], { env });
+  assert.equal(code, 64);
+  assert.match(stdout, /CASTWAY_WEBHOOK_URL.*: expected/);
+  assert.doesNotMatch(stdout, /has no effect/);
+});
+
+test('half of a certificate is named with what is missing', async () => {
+  const { code, stdout } = await run(['config', 'check', '--cert', 'chain.pem'], { cwd: newFolder({ 'chain.pem': '' }) });
+  assert.equal(code, 64);
+  assert.match(stdout, /^ {2}CASTWAY_PKEY is not set: expected the file with the private key of CASTWAY_CERT$/m);
 });
 
 test('config check compares with the server that runs, and its exit status is 0 where all can be used', () =>

@@ -28,6 +28,7 @@ fn external(public: Public, stun_server: Option<SocketAddr>) -> ExternalAddresse
     let config = ExternalConfig {
         addresses: vec![ExternalAddress { public, private: None }],
         stun_servers: stun_servers.into_iter().collect(),
+        ..ExternalConfig::default()
     };
     ExternalAddresses::new(&config, [Some(LOCALHOST), None], None)
 }

@@ -6,14 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use castway::cli::{COTURN_OPTIONS, Counterpart, SettingHelp, setting_help, variables};
-use castway::config::{SETTING_GROUPS, SettingGroup, Settings, variable_of};
+use castway::config::{COMPUTED_DEFAULTS, ComputedDefault, SETTING_GROUPS, SettingGroup, Settings, variable_of};
 
 /// The sentences around the tables.
 struct Language {
     file: &'static str,
     introduction: &'static str,
     columns: [&'static str; 5],
-    none: &'static str,
+    computed: fn(&ComputedDefault) -> &'static str,
     heading: fn(&SettingGroup) -> &'static str,
 }
 
@@ -24,7 +24,7 @@ const ENGLISH: Language = Language {
 
 <!-- Made from the code: UPDATE_DOCS=1 cargo test --test it settings_document -->
 
-Castway runs without any setting. Each setting has three forms, of which the first one that is there counts:
+Castway runs without any setting. Each setting has three forms; the first of these that is set wins:
 
 1. a flag: `castway --turn-addr 0.0.0.0:3478`; a setting that is true or false needs no value: `castway --no-tls`
 2. a variable of the environment: `CASTWAY_TURN_ADDR=0.0.0.0:3478`
@@ -40,7 +40,7 @@ The last column is the option of coturn's `turnserver` with the same purpose; [F
 translates a `turnserver.conf`.
 ",
     columns: ["Setting", "Value", "Default", "What it does", "coturn"],
-    none: "",
+    computed: |default| default.text,
     heading: |group| group.heading,
 };
 
@@ -51,7 +51,7 @@ const CHINESE: Language = Language {
 
 <!-- Made from the code: UPDATE_DOCS=1 cargo test --test it settings_document -->
 
-Castway 不需要任何设置就能运行。每项设置有三种写法，先出现的优先：
+Castway 不需要任何设置就能运行。每项设置有三种写法，同时存在时，排在前面的优先：
 
 1. 命令行参数：`castway --turn-addr 0.0.0.0:3478`；取值为 true 或 false 的参数可以省略值：`castway --no-tls`
 2. 环境变量：`CASTWAY_TURN_ADDR=0.0.0.0:3478`
@@ -64,7 +64,7 @@ Castway 不需要任何设置就能运行。每项设置有三种写法，先出
 最后一列是 coturn 的 `turnserver` 中用途相同的选项；`castway import coturn` 如何转换 `turnserver.conf`，见[从 coturn 迁移](coturn.md)。
 ",
     columns: ["设置", "值", "默认值", "作用", "coturn"],
-    none: "",
+    computed: |default| default.text_zh,
     heading: |group| group.heading_zh,
 };
 
@@ -122,7 +122,9 @@ fn document(language: &Language, texts: &BTreeMap<String, String>) -> String {
         );
         for field in group.fields {
             let variable = variable_of(field);
-            let default = defaults.get(*field).map_or_else(|| language.none.to_owned(), |default| format!("`{default}`"));
+            let computed = COMPUTED_DEFAULTS.iter().find(|computed| computed.field == *field).map(language.computed);
+            let default = defaults.get(*field).map(|default| format!("`{default}`"));
+            let default = default.or(computed.map(str::to_owned)).unwrap_or_default();
             let text = cell(texts.get(&variable).map(String::as_str).unwrap_or_default());
             let SettingHelp { value, .. } = &help[*field];
             let value = if value == "BOOL" { "true, false".to_owned() } else { value.to_lowercase() };

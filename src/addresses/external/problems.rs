@@ -1,6 +1,6 @@
 //! Finds advertised addresses that can't be right, and says for each what to set. PURE.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::state::{ExternalState, LookupResults, is_unicast};
 use crate::addresses::interfaces::is_private;
@@ -8,6 +8,8 @@ use crate::config::{ExternalAddress, Public};
 use crate::sentence::Sentence;
 use crate::turn::RelayedIp;
 
+/// The port of STUN and TURN (RFC 8489 §8).
+const STANDARD_PORT: u16 = 3478;
 /// Ends of names that only their own network knows (RFC 6762, RFC 8375 and common use).
 const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 
@@ -27,7 +29,8 @@ pub(super) fn problems(external: &ExternalState, found: &LookupResults) -> Vec<S
         // A second family that nobody has set is optional.
         *index == 0 || external.advertised_ip(found, ip.bound).is_some()
     });
-    let reach: Vec<Sentence> = own.filter_map(|(_, ip)| reach_problem(ip.advertised, pages_domain)).collect();
+    let listening = external.config.listening;
+    let reach: Vec<Sentence> = own.filter_map(|(_, ip)| reach_problem(*ip, listening, pages_domain)).collect();
     let reachable = reach.is_empty();
     problems.extend(reach);
     problems.extend(pages_domain.filter(|_| reachable).and_then(|domain| pages_domain_problem(domain, &relayed, found)));
@@ -136,7 +139,31 @@ fn is_other_family(ip: IpAddr, relayed: &[RelayedIp]) -> bool {
     relayed.iter().all(|own| own.bound.is_ipv4() != ip.is_ipv4())
 }
 
-fn reach_problem(advertised: IpAddr, pages_domain: Option<&str>) -> Option<Sentence> {
+/// No advertised address leads others to sockets that are bound to loopback.
+fn bound_to_loopback(bound: IpAddr, listening: Option<SocketAddr>) -> Sentence {
+    let Some(listening) = listening.filter(|listening| listening.ip().is_loopback()) else {
+        return Sentence::new(
+            format!(
+                "Relayed sockets are bound to {bound}, which other machines can't reach: remove {bound} from CASTWAY_RELAY_IP, or set an \
+                 address of a network there"
+            ),
+            format!(
+                "中继套接字绑定在 {bound}，其他机器无法到达：请从 CASTWAY_RELAY_IP 中删除 {bound}，或改为此机器在网络中的地址"
+            ),
+        );
+    };
+    let (ip, port) = (listening.ip(), if listening.port() == 0 { STANDARD_PORT } else { listening.port() });
+    Sentence::new(
+        format!("The relay listens on {ip} only: set CASTWAY_TURN_ADDR=[::]:{port} if other devices should use it"),
+        format!("中继只监听 {ip}：要让其他设备使用，请设置 CASTWAY_TURN_ADDR=[::]:{port}"),
+    )
+}
+
+fn reach_problem(ip: RelayedIp, listening: Option<SocketAddr>, pages_domain: Option<&str>) -> Option<Sentence> {
+    let advertised = ip.advertised;
+    if advertised.is_loopback() && ip.bound.is_loopback() {
+        return Some(bound_to_loopback(ip.bound, listening));
+    }
     if advertised.is_loopback() {
         return Some(Sentence::new(
             format!(

@@ -182,6 +182,37 @@ async fn each_wrong_address_gives_one_sentence_that_says_what_to_set() {
     }
 }
 
+#[test]
+fn a_relay_on_loopback_is_told_where_to_listen() {
+    let problems = |turn_addr: &str, relay_ip: &str, external_ip: &str, bound: &str| {
+        let some = |text: &str| Some(text.to_owned());
+        let settings = Settings {
+            turn_addr: some(turn_addr),
+            relay_ip: some(relay_ip),
+            external_ip: some(external_ip),
+            ..Settings::default()
+        };
+        let bound = bound.parse::<IpAddr>().unwrap();
+        let both = if bound.is_ipv4() { [Some(bound), None] } else { [None, Some(bound)] };
+        let problems = ExternalAddresses::new(&Config::read(&settings).unwrap().relay.external, both, None).problems();
+        problems.into_iter().map(|problem| problem.en).collect::<Vec<_>>()
+    };
+    let listens = |ip: &str, port: u16| {
+        [format!("The relay listens on {ip} only: set CASTWAY_TURN_ADDR=[::]:{port} if other devices should use it")]
+    };
+    assert_eq!(problems("127.0.0.1:3478", "", "", "127.0.0.1"), listens("127.0.0.1", 3478));
+    assert_eq!(problems("[::1]:5000", "", "", "::1"), listens("::1", 5000));
+    assert_eq!(problems("127.0.0.1:0", "", "127.0.0.1", "127.0.0.1"), listens("127.0.0.1", 3478));
+    for (turn_addr, relay_ip, external_ip, bound, setting) in [
+        ("[::]:3478", "127.0.0.1", "", "127.0.0.1", "from CASTWAY_RELAY_IP"),
+        ("[::]:3478", "", "127.0.0.1", "10.0.0.5", "set CASTWAY_EXTERNAL_IP"),
+    ] {
+        let problems = problems(turn_addr, relay_ip, external_ip, bound);
+        assert!(problems.len() == 1 && problems[0].contains(setting), "{problems:?}");
+        assert!(!problems[0].contains("CASTWAY_TURN_ADDR"), "{problems:?}");
+    }
+}
+
 #[tokio::test]
 async fn correct_settings_report_no_problem() {
     let cases = [

@@ -16,12 +16,18 @@ pub(super) fn problems(settings: &Settings, installation: &Installation) -> Vec<
     let fields = settings.set_fields().filter(|(field, _)| FILES.contains(&field.as_str()));
     let unreadable = fields.filter_map(|(field, path)| {
         let error = readable(&folder.join(&path)).err()?;
-        Some(format!("{}={path:?}: expected a file that can be read, but {error}", variable_of(&field)))
+        Some(format!("{}={path:?} can't be read: {}", variable_of(&field), without_number(&error)))
     });
     let data_dir = installation.data_dir();
     let is_other = fs::metadata(data_dir).is_ok_and(|found| !found.is_dir());
     let data = is_other.then(|| format!("CASTWAY_DATA_DIR={data_dir:?}: expected a folder, and this is a file"));
     unreadable.chain(data).collect()
+}
+
+/// The system's words without the number of its error.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn readable(path: &Path) -> io::Result<()> {
@@ -39,6 +45,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         assert_eq!(readable(&pipe).unwrap_err().to_string(), "it is no file");
-        assert!(readable(&folder.path().join("gone")).is_err());
+        let gone = readable(&folder.path().join("gone")).unwrap_err();
+        assert_eq!(without_number(&gone), "No such file or directory");
     }
 }

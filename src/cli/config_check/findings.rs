@@ -11,7 +11,7 @@ use crate::cli::data_folder::{DataFolder, NoAnswer};
 use crate::cli::installation::Installation;
 use crate::cli::sources::{Origin, Source};
 use crate::cli::unknown_variables;
-use crate::config::{Config, SETTING_GROUPS, SettingRow, Settings, variable_of};
+use crate::config::{Config, SETTING_GROUPS, SettingRow, Settings, VARIABLE_PREFIX, variable_of};
 
 /// What the settings of an installation are, and what is wrong with them.
 #[derive(Debug, Default, Serialize)]
@@ -71,18 +71,18 @@ pub(super) struct Difference {
 impl Findings {
     pub(super) fn of(installation: &Installation) -> Self {
         let (settings, places) = (installation.settings(), installation.places());
-        let origin = |field: &str| places.iter().find_map(|place| place.origin(field));
-        let read = Config::read_to_serve(&settings);
-        let mut problems: Vec<_> = read.as_ref().err().into_iter().flat_map(|problems| &problems.0).cloned().collect();
+        let (config, of_values) = Config::examine(&settings);
+        let malformed = installation.malformed();
+        let mut problems: Vec<_> = malformed.iter().map(|line| line.sentence.clone()).collect();
+        problems.extend(of_values);
         problems.extend(files::problems(&settings, installation));
+        let unusable: Vec<_> = malformed
+            .iter()
+            .filter_map(|line| line.name.clone())
+            .chain(problems.iter().filter_map(|problem| setting_of(problem)))
+            .collect();
         let mut warnings = unknown(places);
-        if let Ok(config) = &read {
-            warnings.extend(config.warnings().into_iter().map(|sentence| about(sentence.en, places)));
-            warnings.extend(config.without_effect().into_iter().map(|(field, because)| Finding {
-                text: format!("{} has no effect: {because}", variable_of(&field)),
-                origin: origin(&field),
-            }));
-        }
+        warnings.extend(of_config(&config, &unusable, places));
         warnings.extend(repeated(places));
         Self {
             ok: problems.is_empty(),
@@ -99,6 +99,15 @@ impl Findings {
     pub(super) fn only(problem: String) -> Self {
         Self { problems: vec![Finding { text: problem, origin: None }], ..Self::default() }
     }
+}
+
+/// What is allowed and probably not meant. What a setting among the `unusable` ones would change is unknown.
+fn of_config(config: &Config, unusable: &[String], places: &[Source]) -> Vec<Finding> {
+    let is_certain = |text: &str| !unusable.iter().any(|name| text.contains(name.as_str()));
+    let odd = config.warnings().into_iter().filter(|sentence| is_certain(&sentence.en));
+    let idle = config.without_effect().into_iter().filter(|(_, because)| is_certain(because));
+    let idle = idle.map(|(field, because)| format!("{} has no effect: {because}", variable_of(&field)));
+    odd.map(|sentence| sentence.en).chain(idle).map(|text| about(text, places)).collect()
 }
 
 /// The settings in the order of the help.
@@ -119,11 +128,15 @@ fn variables() -> Vec<String> {
     Settings::default().rows().into_iter().map(|row| row.name).collect()
 }
 
-/// A sentence that begins with the name of its setting, as those of [`Problems`](crate::config::Problems) do.
-fn about(text: String, places: &[Source]) -> Finding {
-    let known = variables();
+/// The variable of the setting with whose name a sentence begins, as those of [`Problems`](crate::config::Problems) do.
+fn setting_of(text: &str) -> Option<String> {
     let name = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
-    let field = known.iter().find(|known| *known == name).map(|name| name["CASTWAY_".len()..].to_ascii_lowercase());
+    variables().into_iter().find(|known| known == name)
+}
+
+/// A sentence with the place of its setting.
+fn about(text: String, places: &[Source]) -> Finding {
+    let field = setting_of(&text).map(|name| name[VARIABLE_PREFIX.len()..].to_ascii_lowercase());
     let origin = field.and_then(|field| places.iter().find_map(|place| place.origin(&field)));
     Finding { text, origin }
 }
@@ -231,6 +244,23 @@ mod tests {
         assert_eq!((of("CASTWAY_REALM").row.value.as_deref(), of("CASTWAY_REALM").origin.clone()), (None, None));
         assert!(!format!("{found:?}").contains("hunter2"), "secrets are not shown");
         assert_eq!(found.len(), super::variables().len());
+    }
+
+    #[test]
+    fn a_warning_that_depends_on_an_unusable_setting_is_left_out() {
+        let warnings = |variables: &[(&str, &str)]| {
+            let (config, problems) = Config::examine(&settings(variables));
+            let unusable: Vec<_> = problems.iter().filter_map(|problem| setting_of(problem)).collect();
+            let found = of_config(&config, &unusable, &[]);
+            (problems.len(), found.into_iter().map(|found| found.text).collect::<Vec<_>>())
+        };
+        let secret = ("CASTWAY_WEBHOOK_SECRET", "0123456789abcdef");
+        let no_effect = "CASTWAY_WEBHOOK_SECRET has no effect: neither CASTWAY_WEBHOOK_URL nor CASTWAY_AUTHORIZE_URL is set";
+        assert_eq!(warnings(&[secret, ("CASTWAY_GRACE", "soon")]), (1, vec![no_effect.to_owned()]));
+        assert_eq!(warnings(&[secret, ("CASTWAY_WEBHOOK_URL", "ftp://example.org")]), (1, Vec::new()));
+        let shared = ("CASTWAY_STATIC_AUTH_SECRET", "0123456789abcdef");
+        assert_eq!(warnings(&[shared, ("CASTWAY_TURN_ACCESS", "everyone")]), (1, Vec::new()));
+        assert_eq!(warnings(&[shared, ("CASTWAY_TURN_ACCESS", "open")]).1.len(), 1);
     }
 
     #[test]

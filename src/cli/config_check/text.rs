@@ -9,7 +9,7 @@ use crate::cli::table::{Column, fitted_table};
 /// The text, without its last line end.
 pub(super) fn of(findings: &Findings, all: bool, width: usize) -> String {
     let mut text = format!("Checked {}.\nThe data folder is {}.\n", findings.from, findings.data_dir.display());
-    list(&mut text, "Problems, with which no server starts", &findings.problems);
+    list(&mut text, "Problems that keep a server from starting", &findings.problems);
     list(&mut text, "Warnings", &findings.warnings);
     settings(&mut text, &findings.settings, all, width);
     server(&mut text, findings, width);

@@ -27,7 +27,7 @@ pub(super) fn look(inputs: &Inputs) -> Vec<Line> {
         Some(program) => vec![Line::ok(Topic::Clock, format!("kept by {program}"))],
         None => vec![Line::unknown(
             Topic::Clock,
-            "nothing here says that a time server keeps it right; in a container the host does. Logins fail where it is off",
+            "found no time service; in a container the host keeps the clock. Logins fail if it is wrong",
         )],
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, 
             None
         }
     };
-    let from = installation.settings_in_words(record.is_some());
+    let from = installation.sources_in_words(record.is_some()).unwrap_or_else(|| "defaults".to_owned());
     let data = installation.data_dir().display();
     if let Some(facts) = &facts {
         let text = format!("{from}; data folder {data}; server {} runs (process {})", facts.version, facts.pid);

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::bail;
 
 use super::credential::{CoturnUser, Credential};
+use crate::cli::escape::printable_part;
 use crate::turn::Scope;
 use crate::users::credentials::h_a1_md5;
 use crate::users::{ImportedKey, NameError, PasswordKeys, Snapshot, Store, UserName};
@@ -47,8 +48,9 @@ pub(super) async fn add(store: &Store, users: Vec<CoturnUser>, realm: &str, serv
     let has_key = |(_, user): &(UserName, CoturnUser)| matches!(user.credential, Credential::Key(_));
     if realm != server_realm && users.iter().any(has_key) {
         bail!(
-            "the keys of these users hold in the realm {realm:?} alone, and the server has the realm {server_realm:?}: set CASTWAY_REALM={realm}, \
-             restart the server, and run the command again"
+            "the keys of these users hold in the realm {realm:?} alone, and the server has the realm {server_realm:?}: set CASTWAY_REALM={}, \
+             restart the server, and run the command again",
+            printable_part(realm)
         );
     }
     let snapshot = store.snapshot().await?;

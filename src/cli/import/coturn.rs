@@ -13,6 +13,7 @@ use super::taken_rows::{self, shown};
 use super::translate::Translation;
 use crate::cli::database::{block_on, with_store};
 use crate::cli::error::CliError;
+use crate::cli::escape::printable_part;
 use crate::cli::installation::Installation;
 use crate::cli::output::print;
 use crate::cli::shared_settings::SharedSetting;
@@ -111,7 +112,7 @@ impl Taken {
     /// What becomes of everything, in lines.
     fn text(&self) -> String {
         let options = self.translation.outcomes.iter().map(|(option, outcome)| (report::source(option), outcome));
-        let rows = self.of_database.iter().map(|(source, outcome)| (format!("database: {source}"), outcome));
+        let rows = self.of_database.iter().map(|(source, outcome)| (printable_part(&format!("database: {source}")), outcome));
         let mut lines: Vec<String> =
             options.chain(rows).map(|(source, outcome)| format!("{source} → {}", report::outcome(outcome))).collect();
         let settings = &self.translation.settings;
@@ -120,7 +121,7 @@ impl Taken {
             false => format!("\nSettings:\n{}", report::settings(settings)),
         });
         let problems = self.translation.problems().into_iter();
-        lines.extend(problems.map(|problem| format!("The settings can't be used together: {problem}")));
+        lines.extend(problems.map(|problem| printable_part(&format!("The settings can't be used together: {problem}"))));
         lines.push("\nWhat else is different:".to_owned());
         lines.extend(differences(&self.facts, &self.translation).iter().map(|sentence| format!("- {sentence}")));
         lines.join("\n")
@@ -154,7 +155,7 @@ fn realm(named: Option<&str>, rows: Option<&Rows>, given: Option<&str>) -> Resul
             let names: Vec<&str> = realms.iter().copied().take(20).collect();
             Err(CliError::Usage(format!(
                 "the database has several realms, and the server has one: choose it with --realm ({})",
-                names.join(", ")
+                printable_part(&names.join(", "))
             )))
         }
     }
@@ -327,6 +328,52 @@ mod tests {
             assert_eq!(names, ["O'Neil", "alice"], "{name}");
             assert!(ours.text().contains("1 user (carol) → nothing: Their keys hold in the realm"), "{}", ours.text());
         }
+    }
+
+    /// Each text of a database, with the end of a line and what steers a terminal in it.
+    #[test]
+    fn hostile_names_make_no_line_of_the_output() {
+        const FORGED: &str = "x\nSettings:\r\x1b[2J\u{202e}";
+        let key = || super::super::credential::key("bc807ee29df3c9ffa736523fb2c4e8ee").unwrap();
+        let forged = |prefix: &str| format!("{prefix}{FORGED}");
+        let user = |realm: &str| super::super::credential::CoturnUser {
+            name: forged("user "),
+            realm: realm.to_owned(),
+            credential: super::super::credential::Credential::Key(key()),
+        };
+        let rows = || {
+            let mut rows = Rows::default();
+            rows.users = vec![user(&forged("north ")), user(&forged("south "))];
+            rows.secrets.push((forged("north "), crate::config::secret::Secret::new(forged("a secret "))));
+            rows.peers.push(database::PeerRow { realm: String::new(), is_allowed: true, range: forged("8.8.8.8") });
+            rows.peers.push(database::PeerRow { realm: forged("north "), is_allowed: false, range: forged("range ") });
+            for value in ["10", FORGED] {
+                let option =
+                    database::RealmOption { realm: forged("north "), name: "max-bps".to_owned(), value: value.to_owned() };
+                rows.realm_options.push(option);
+            }
+            rows.realm_options.push(database::RealmOption {
+                realm: String::new(),
+                name: forged("option "),
+                value: String::new(),
+            });
+            rows.admins.push(forged("admin "));
+            rows.unusable.push(forged("no key "));
+            rows
+        };
+        let is_clean =
+            |text: &str| !text.contains(['\r', '\x1b', '\u{202e}']) && !text.lines().any(|line| line.starts_with("Settings:"));
+        let Err(CliError::Usage(several)) = Taken::new(Vec::new(), Some(rows()), None) else { panic!("two realms") };
+        assert!(is_clean(&several) && several.lines().count() == 1, "{several}");
+        let taken = Taken::new(Vec::new(), Some(rows()), Some(&forged("north "))).unwrap();
+        let lines = taken.text();
+        // The line of the heading is the command's own.
+        let (of_rows, _) = lines.split_once("\n\nSettings:\n").unwrap();
+        assert!(is_clean(of_rows) && of_rows.lines().count() == 10, "{of_rows}");
+        assert!(!lines.contains(['\r', '\x1b', '\u{202e}']) && lines.matches("\nSettings:").count() == 1, "{lines}");
+        assert!(is_clean(&taken.users()), "{}", taken.users());
+        let names = shown("user", [forged("a").as_str(), "b"].into_iter());
+        assert!(is_clean(&names) && names.lines().count() == 1, "{names}");
     }
 
     #[test]

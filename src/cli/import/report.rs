@@ -86,7 +86,7 @@ pub(super) fn settings(settings: &BTreeMap<&'static str, String>) -> String {
 
 /// Writes the settings with the secrets to a new file that only its owner reads.
 pub(super) fn write(path: &Path, settings: &BTreeMap<&'static str, String>) -> anyhow::Result<()> {
-    let mut text = "# Made by `castway import coturn`. .env.example describes each setting.\n".to_owned();
+    let mut text = "# Made by `castway import coturn`. `castway --help` describes each setting.\n".to_owned();
     for (variable, value) in settings {
         let _ = writeln!(text, "{variable}={}", quoted(value));
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 
 use super::config_file::GivenOption;
@@ -195,11 +196,16 @@ fn file(value: &str, variable: &'static str, facts: &Facts) -> Outcome {
     if !(facts.has("cert") && facts.has("pkey")) {
         return Outcome::Nothing("cert and pkey belong together, and the other one is missing.".to_owned());
     }
-    let set = Outcome::set(variable, value);
-    match value.starts_with('/') {
-        true => set,
-        false => set.noted("The path begins at the folder that the server is started in."),
+    let mut notes = Vec::new();
+    if !value.starts_with('/') {
+        notes.push("The path begins at the folder that the server is started in.");
     }
+    // certbot writes both, and the former has no intermediate certificates.
+    if variable == "CASTWAY_CERT" && Path::new(value).file_name().is_some_and(|name| name == "cert.pem") {
+        notes.push("If certbot wrote this file, it lacks the chain: use fullchain.pem of the same folder.");
+    }
+    let set = Outcome::set(variable, value);
+    if notes.is_empty() { set } else { set.noted(notes.join(" ")) }
 }
 
 fn alternate(text: &str, variable: &'static str, facts: &Facts) -> Result<Outcome, Expected> {

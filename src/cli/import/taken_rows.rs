@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::outcome::Outcome;
 use super::setting_values::{of_realm_option, peers};
 use super::translate::Translation;
+use crate::cli::escape::printable_part;
 
 /// Users of other realms whose names are shown.
 const MAX_SHOWN: usize = 20;
@@ -131,5 +132,5 @@ pub(super) fn shown<'a>(kind: &str, names: impl ExactSizeIterator<Item = &'a str
     let some: Vec<&str> = names.take(MAX_SHOWN).collect();
     let plural = if count == 1 { "" } else { "s" };
     let more = if count > some.len() { format!(" and {} more", count - some.len()) } else { String::new() };
-    format!("{count} {kind}{plural} ({}{more})", some.join(", "))
+    printable_part(&format!("{count} {kind}{plural} ({}{more})", some.join(", ")))
 }

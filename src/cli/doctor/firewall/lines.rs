@@ -9,7 +9,7 @@ use crate::cli::doctor::line::{Line, State, Topic};
 use crate::control::facts::{Service, Transport};
 
 /// Firewalls that nobody can see from the machine behind them.
-const BEFORE: &str = "Firewalls before this machine, as the security group of a cloud, can't be seen from here.";
+const BEFORE: &str = "Firewalls in front of this machine, such as a cloud's security group, can't be seen from here.";
 
 pub(super) fn needed(inputs: &Inputs) -> Vec<Needed> {
     let ports = inputs.ports();

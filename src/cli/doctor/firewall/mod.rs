@@ -6,7 +6,7 @@
 //! - Invariant: ports are reported as closed only where every rule on the way is understood; otherwise nobody can tell, and it says why.
 //!
 //! `programs` runs what lists the rules; `nft` and `iptables` read the lists into a `ruleset`; `evaluate` follows a `packet` through it;
-//! `check` asks for each needed port, `advice` writes the command, and `lines` knows what is needed and how to say it. Firewalls before this machine, as the security groups of a cloud,
+//! `check` asks for each needed port, `advice` writes the command, and `lines` knows what is needed and how to say it. Firewalls in front of this machine, such as a cloud's security group,
 //! can't be seen from here.
 
 mod advice;

@@ -12,6 +12,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 pub(super) use rows::Rows;
+#[cfg(test)]
+pub(super) use rows::{PeerRow, RealmOption};
 
 use redis_dump::RedisDump;
 use sql_dump::SqlDump;
@@ -77,6 +79,12 @@ mod tests {
         std::fs::write(&path, content).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         format!("{:#}", runtime.block_on(read(&path)).err().unwrap())
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_read_to_a_limit() {
+        let error = read_dump(BufReader::new(std::io::repeat(b'x'))).err().unwrap();
+        assert_eq!(error.to_string(), format!("line 1 has more than {MAX_LINE_BYTES} bytes"));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use crate::cli::import::credential::{self, CoturnUser, Credential};
 use crate::config::secret::Secret;
 
 /// Rows of the largest database that is read, users and others together.
-const MAX_ROWS: usize = 1_000_000;
+pub(super) const MAX_ROWS: usize = 1_000_000;
 /// Bytes of the longest value that coturn's tables hold.
-const MAX_VALUE_BYTES: usize = 512;
+pub(super) const MAX_VALUE_BYTES: usize = 512;
 
 /// The columns of coturn's tables in their order, as its schema has them.
 const TABLES: &[(&str, &[&str])] = &[
@@ -60,7 +60,8 @@ pub(in crate::cli::import) struct Rows {
     pub(in crate::cli::import) origins: usize,
     /// Users whose key is none.
     pub(in crate::cli::import) unusable: Vec<String>,
-    count: usize,
+    /// Rows that have been read; the fields above have fewer.
+    pub(super) count: usize,
 }
 
 impl Rows {
@@ -103,5 +104,28 @@ impl Rows {
             }
             None => self.unusable.push(name.to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_rows_are_read_and_no_more() {
+        let mut rows = Rows { count: MAX_ROWS - 1, ..Rows::default() };
+        let mut add = || rows.add("turn_origin_to_realm", &["origin", "realm"], &["a".to_owned(), "b".to_owned()]);
+        add().unwrap();
+        assert_eq!(add().unwrap_err().to_string(), "there are more than 1000000 rows");
+        assert_eq!(rows.origins, 1);
+    }
+
+    #[test]
+    fn a_value_is_as_long_as_a_column_of_coturn() {
+        let mut rows = Rows::default();
+        let mut add = |bytes: usize| rows.add("turn_secret", &["realm", "value"], &[String::new(), "x".repeat(bytes)]);
+        add(MAX_VALUE_BYTES).unwrap();
+        assert_eq!(add(MAX_VALUE_BYTES + 1).unwrap_err().to_string(), "a row of turn_secret is not as coturn writes it");
+        assert_eq!(rows.secrets.len(), 1);
     }
 }

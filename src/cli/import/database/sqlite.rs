@@ -3,22 +3,23 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-use super::rows::{Rows, columns, tables};
+use super::rows::{MAX_VALUE_BYTES, Rows, columns, tables};
 
 pub(super) async fn read(path: &Path) -> anyhow::Result<Rows> {
     let shown = path.display();
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let mut connection = options.connect().await.with_context(|| format!("{shown} can't be opened"))?;
-    let rows = read_tables(&mut connection).await.with_context(|| format!("{shown} can't be read"));
+    let mut rows = Rows::default();
+    let done = read_tables(&mut connection, &mut rows).await.with_context(|| format!("{shown} can't be read"));
     let _ = connection.close().await;
-    rows
+    done.map(|()| rows)
 }
 
-async fn read_tables(connection: &mut SqliteConnection) -> anyhow::Result<Rows> {
-    let mut rows = Rows::default();
+async fn read_tables(connection: &mut SqliteConnection, rows: &mut Rows) -> anyhow::Result<()> {
     let mut found = 0;
     for table in tables() {
         let wanted = columns(table).unwrap_or_default();
@@ -38,11 +39,13 @@ async fn read_tables(connection: &mut SqliteConnection) -> anyhow::Result<Rows> 
             continue;
         }
         found += 1;
-        let list: Vec<String> = present.iter().map(|column| format!("CAST({column} AS TEXT)")).collect();
+        // What is longer than a value of coturn is refused; so much of it shows that.
+        let list: Vec<String> =
+            present.iter().map(|column| format!("substr(CAST({column} AS TEXT), 1, {})", MAX_VALUE_BYTES + 1)).collect();
         // The names of tables and columns are constants.
         let select = AssertSqlSafe(format!("SELECT {} FROM {table}", list.join(", ")));
-        let selected: Vec<SqliteRow> = sqlx::query(select).fetch_all(&mut *connection).await?;
-        for row in selected {
+        let mut selected = sqlx::query(select).fetch(&mut *connection);
+        while let Some(row) = selected.try_next().await? {
             let values: Result<Vec<String>, sqlx::Error> =
                 (0..present.len()).map(|index| Ok(row.try_get::<Option<String>, _>(index)?.unwrap_or_default())).collect();
             rows.add(table, &present, &values?)?;
@@ -51,5 +54,41 @@ async fn read_tables(connection: &mut SqliteConnection) -> anyhow::Result<Rows> 
     if found == 0 {
         bail!("it has none of coturn's tables");
     }
-    Ok(rows)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::import::database::rows::MAX_ROWS;
+
+    /// Reads the tables of a database that `definition` makes, after so many rows.
+    async fn read(definition: &'static str, count: usize) -> (Rows, anyhow::Result<()>) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(folder.path().join("turndb")).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(definition).execute(&mut connection).await.unwrap();
+        let mut rows = Rows { count, ..Rows::default() };
+        let done = read_tables(&mut connection, &mut rows).await;
+        connection.close().await.unwrap();
+        (rows, done)
+    }
+
+    /// Whoever takes all rows before counting them never ends.
+    #[tokio::test]
+    async fn rows_without_end_are_counted_one_by_one() {
+        let endless = "CREATE VIEW turn_secret AS WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers) \
+                       SELECT 'north' AS realm, 'secret ' || number AS value FROM numbers";
+        let (rows, done) = read(endless, MAX_ROWS - 2).await;
+        assert_eq!(done.unwrap_err().to_string(), "there are more than 1000000 rows");
+        assert_eq!(rows.secrets.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_long_value_is_refused_and_not_taken_whole() {
+        let long = "CREATE VIEW turn_secret AS SELECT 'north' AS realm, hex(zeroblob(10000000)) AS value";
+        let (rows, done) = read(long, 0).await;
+        assert_eq!(done.unwrap_err().to_string(), "a row of turn_secret is not as coturn writes it");
+        assert_eq!(rows.secrets.len(), 0);
+    }
 }
