@@ -111,9 +111,14 @@ impl Installation {
         }
         let in_file = env_file::settings(&variables);
         let both = given.settings.or(&in_file);
-        let found = find_folder(paths, given, &both).map_err(|error| match error {
-            CliError::Usage(why) if !malformed.is_empty() => CliError::Usage(format!("{}\n{why}", sentences())),
-            other => other,
+        let found = find_folder(paths, given, &both).map_err(|error| {
+            if let CliError::Usage(why) = &error
+                && !malformed.is_empty()
+            {
+                CliError::Usage(format!("{}\n{why}", sentences()))
+            } else {
+                error
+            }
         })?;
         let (flags, mut sources) = (given.flags.clone(), given.sources.clone());
         Ok(match found {
