@@ -196,17 +196,17 @@ test('config check names lines that can not be parsed together with every other 
     /\.env, line 5: expected NAME=value/,
     /CASTWAY_MIN_PORT="70000": expected/,
   ];
-  const { code, stdout, stderr } = await run(['config', 'check'], { cwd });
+  const { code, stdout, stderr } = await castway(['config', 'check'], { cwd });
   assert.equal(code, 64, stderr);
   for (const part of [...problems, /CASTWAY_WEBHOOK_SECRET has no effect: neither CASTWAY_WEBHOOK_URL nor/]) assert.match(stdout, part);
-  const json = JSON.parse((await run(['config', 'check', '--json'], { cwd })).stdout);
+  const json = JSON.parse((await castway(['config', 'check', '--json'], { cwd })).stdout);
   assert.deepEqual([json.ok, json.problems.length, json.warnings.length], [false, 5, 1]);
   // The server that does not start says the same.
-  const server = await run([], { cwd });
+  const server = await castway([], { cwd });
   assert.equal(server.code, 64);
   for (const part of [...problems, /^castway: 5 settings can't be used:$/m]) assert.match(server.stderr, part);
   // Another command does not know for which data folder it is.
-  const command = await run(['user', 'list'], { cwd });
+  const command = await castway(['user', 'list'], { cwd });
   assert.equal(command.code, 64);
   for (const part of [problems[1], problems[3]]) assert.match(command.stderr, part);
   for (const said of [stdout, JSON.stringify(json), server.stderr, command.stderr]) assert.ok(!said.includes('hunter2'), said);
@@ -214,14 +214,14 @@ test('config check names lines that can not be parsed together with every other 
 
 test('config check does not warn of what a setting that can not be used may change', async () => {
   const env = { CASTWAY_WEBHOOK_URL: 'ftp://example.org', CASTWAY_WEBHOOK_SECRET: '0123456789abcdef' };
-  const { code, stdout } = await run(['config', 'check'], { env });
+  const { code, stdout } = await castway(['config', 'check'], { env });
   assert.equal(code, 64);
   assert.match(stdout, /CASTWAY_WEBHOOK_URL.*: expected/);
   assert.doesNotMatch(stdout, /has no effect/);
 });
 
 test('half of a certificate is named with what is missing', async () => {
-  const { code, stdout } = await run(['config', 'check', '--cert', 'chain.pem'], { cwd: newFolder({ 'chain.pem': '' }) });
+  const { code, stdout } = await castway(['config', 'check', '--cert', 'chain.pem'], { cwd: newFolder({ 'chain.pem': '' }) });
   assert.equal(code, 64);
   assert.match(stdout, /^ {2}CASTWAY_PKEY is not set: expected the file with the private key of CASTWAY_CERT$/m);
 });
