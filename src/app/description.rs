@@ -12,6 +12,7 @@ use crate::apprtc::room_server;
 use crate::check;
 use crate::config::{BasePath, ProviderApis};
 use crate::http::problem::{CodedProblem, PROBLEM_JSON, Problem};
+use crate::http::redirect::NEVER_REDIRECTED;
 
 /// AsyncAPI 3 of the events.
 const ASYNCAPI: &str = include_str!("../../docs/api/asyncapi.json");
@@ -33,9 +34,6 @@ const TAGS: [(&str, &str); 6] = [
          of the layers in front of all routes are problems here, too.",
     ),
 ];
-
-/// Paths that monitors request over HTTP, whatever the certificate is.
-const NEVER_REDIRECTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// What `/api/docs` serves.
 pub(super) fn descriptions(base: &BasePath, providers: ProviderApis) -> Descriptions {

@@ -30,7 +30,8 @@ use crate::http::problem::Problem;
 use crate::limits::log_interval::LogInterval;
 use crate::tls::Certificates;
 
-const NEVER_REDIRECTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Paths that monitors request over HTTP, whatever the certificate is.
+pub const NEVER_REDIRECTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 const ACME_CHALLENGES: &str = "/.well-known/acme-challenge/";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// How often the log says that a proxy on this machine may be unknown.

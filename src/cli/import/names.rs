@@ -14,24 +14,8 @@ pub(super) fn closest(name: &str) -> Option<&'static str> {
         return None;
     }
     let most = MAX_DISTANCE.min(name.chars().count() / 3);
-    let distances = COTURN_OPTIONS.iter().map(|option| (distance(&name, &option.name.to_lowercase()), option.name));
+    let distances = COTURN_OPTIONS.iter().map(|option| (strsim::levenshtein(&name, &option.name.to_lowercase()), option.name));
     distances.min().filter(|(distance, _)| *distance <= most).map(|(_, name)| name)
-}
-
-/// How many letters are to be added, removed or replaced.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, other) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
