@@ -169,7 +169,8 @@ describe('a connection that fails', { concurrency: BROWSER_TESTS_AT_A_TIME }, ()
       assert.equal(last.route, 'relay');
       assert.match(last.protocol, /^(udp|tcp)$/);
       assert.ok(last.bytes > 0 && last.rttMs >= 0 && last.seconds > 0 && last.checks.answered > 0, JSON.stringify(last));
-      assert.ok(last.servers.length > 0 && last.servers.every(({ candidates, code }) => candidates > 0 && code === null), JSON.stringify(last.servers));
+      // A browser asks the other servers no more once one path works: a server may stay without a candidate, and none has an error.
+      assert.ok(last.servers.some(({ candidates }) => candidates > 0) && last.servers.every(({ code }) => code === null), JSON.stringify(last.servers));
       assert.ok(last.local.relay > 0 && last.remote.relay > 0 && last.local.host === 0, JSON.stringify(last));
       assert.doesNotMatch(JSON.stringify(list), /credential|username|ufrag|candidate:|v=0/);
       assert.ok(JSON.stringify(last).length < 16 * 1024);
