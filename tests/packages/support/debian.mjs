@@ -1,19 +1,16 @@
 // A Debian of its own in a folder, with a network of its own: packages are installed in it, and programs run in it.
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { parseUnit } from '../../interop/support/unit.mjs';
-import { attempt, root, run } from './run.mjs';
+import { archiveOf } from './archive.mjs';
+import { attempt, run } from './run.mjs';
 
-const SUITE = 'bookworm';
 // What every Debian has that somebody installs a server on.
 const PACKAGES = ['adduser', 'ca-certificates', 'curl', 'init-system-helpers', 'libgcc-s1', 'procps', 'sudo', 'systemd'];
-// Another list makes another archive.
-const archive = join(root, `target/packages/${SUITE}-${createHash('sha256').update(PACKAGES.join()).digest('hex').slice(0, 8)}.tar`);
 // The systemd of the folder does not run: what asks it to do something is kept here. Everything else systemctl reads from files.
 const CALLS = '/var/log/systemctl.log';
 const SYSTEMCTL = `#!/bin/sh
@@ -33,17 +30,6 @@ done
 SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@"
 `;
 
-// The archive is made once, and needs Debian's mirror for that.
-function unpacked(into) {
-  if (!existsSync(archive)) {
-    mkdirSync(join(root, 'target/packages'), { recursive: true });
-    const made = `${archive}.${process.pid}.tar`;
-    run('mmdebstrap', ['--quiet', '--variant=minbase', `--include=${PACKAGES.join(',')}`, SUITE, made]);
-    renameSync(made, archive);
-  }
-  run('tar', ['--extract', '--numeric-owner', '--file', archive, '--directory', into]);
-}
-
 let made = 0;
 
 export class Debian {
@@ -51,7 +37,7 @@ export class Debian {
     this.folder = mkdtempSync(join(tmpdir(), 'castway-debian-'));
     this.network = `castway-${process.pid}-${(made += 1)}`;
     after(() => this.#end());
-    unpacked(this.folder);
+    run('tar', ['--extract', '--numeric-owner', '--file', archiveOf('minbase', PACKAGES), '--directory', this.folder]);
     run('ip', ['netns', 'add', this.network]);
     // An address that other machines could reach; without one a server is not ready.
     const links = [['link', 'set', 'lo', 'up'], ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1'], ['addr', 'add', '192.0.2.10/24', 'dev', 'eth0']];

@@ -1,10 +1,11 @@
 // Builds the image with Podman and runs it: a real container, in the networks that the test file has to itself. The registries' base images
 // are replaced by Debian's packages of the same kind, since nothing here reaches a registry.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { composed } from '../../interop/support/compose.mjs';
+import { archiveOf } from './archive.mjs';
 import { attempt, root, run } from './run.mjs';
 
 const kept = join(root, 'target/packages');
@@ -29,18 +30,6 @@ export const tryPodman = (...args) => attempt('podman', [...STORE, ...args], { e
 const outside = [`--net=/proc/${process.ppid}/ns/net`];
 const build = (...args) => run('nsenter', [...outside, 'podman', ...STORE, 'build', '--quiet', '--pull=never', '--format=docker', '--isolation=chroot', '--network=host', ...LIMITS, ...args]);
 
-function archiveOf(name) {
-  const { variant, packages } = BASES[name];
-  const archive = join(kept, `image-${name}.tar`);
-  if (!existsSync(archive)) {
-    mkdirSync(kept, { recursive: true });
-    const made = `${archive}.${process.pid}.tar`;
-    run('nsenter', [...outside, 'mmdebstrap', '--quiet', `--variant=${variant}`, `--include=${packages.join(',')}`, 'bookworm', made]);
-    renameSync(made, archive);
-  }
-  return archive;
-}
-
 // The base images of the Dockerfile, which it names as it likes: a name that nothing here makes is a failure of the build.
 function bases() {
   const context = join(kept, 'bases');
@@ -48,7 +37,8 @@ function bases() {
   const of = (name, lines, files = {}) => {
     for (const [file, text] of Object.entries(files)) writeFileSync(join(context, file), text);
     rmSync(join(context, 'root.tar'), { force: true });
-    execFileSync('ln', [archiveOf(name), join(context, 'root.tar')]);
+    const { variant, packages } = BASES[name];
+    execFileSync('ln', [archiveOf(variant, packages, ['nsenter', ...outside]), join(context, 'root.tar')]);
     writeFileSync(join(context, 'Dockerfile'), ['FROM scratch', 'ADD root.tar /', ...lines].join('\n'));
     build('--tag', BASES[name].tag, context);
   };
