@@ -13,6 +13,7 @@ use anyhow::{Context as _, anyhow};
 use super::data_folder::DataFolder;
 use super::error::CliError;
 use super::installation::Installation;
+use super::new_name;
 use super::output::print;
 
 const BACKUP_NOTE: &str = "\
@@ -48,22 +49,36 @@ pub(super) fn backup(arguments: &Backup, installation: &Installation) -> Result<
     let mut part = file.clone().into_os_string();
     part.push(".part");
     let part = PathBuf::from(part);
-    let written = write(&mut folder, &part).and_then(|()| Ok(fs::rename(&part, file)?));
-    if written.is_err() {
-        fs::remove_file(&part).ok();
-    }
+    let made = make(&part).with_context(|| format!("{} can't be made", part.display()));
+    let written = made.and_then(|mut made| {
+        let written = write(&mut folder, &mut made).and_then(|()| put(&part, file));
+        if written.is_err() {
+            fs::remove_file(&part).ok();
+        }
+        written
+    });
     written.with_context(|| format!("{} can't be written", file.display()))?;
     let (shown, data) = (file.display(), installation.data_dir().display());
     print(format_args!("Wrote {shown} ({} KiB): the users, secrets, usage and certificates of {data}.", bytes.div_ceil(1024)))
 }
 
-fn write(folder: &mut DataFolder, path: &Path) -> anyhow::Result<()> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = made.with_context(|| format!("{} can't be made", path.display()))?;
+/// A new file: one that is there is somebody else's.
+fn make(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn write(folder: &mut DataFolder, file: &mut File) -> anyhow::Result<()> {
     while let Some(part) = folder.next_part()? {
         file.write_all(&part)?;
     }
     Ok(file.sync_all()?)
+}
+
+/// Gives the file its name, which stays where the power fails.
+fn put(part: &Path, file: &Path) -> anyhow::Result<()> {
+    new_name::rename(part, file)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(File::open(folder)?.sync_all()?)
 }
 
 pub(super) fn restore(arguments: &Restore, installation: &Installation) -> Result<(), CliError> {

@@ -174,6 +174,7 @@ mod tests {
 
     use super::super::base_path::{EXPECTED_CHARACTERS, EXPECTED_FOREIGN};
     use super::super::listen::on_this_machine;
+    use super::super::userinfo;
     use super::*;
     use crate::config::{Config, Settings};
 
@@ -206,7 +207,8 @@ mod tests {
             ("https://x.org/r/", EXPECTED_FOREIGN),
         ] {
             let problems = read(value).expect_err(value);
-            assert!(problems.contains(&format!("{PUBLIC_URL}={value:?}: expected {expected}")), "{problems}");
+            let shown = userinfo::hidden(value);
+            assert!(problems.contains(&format!("{PUBLIC_URL}={shown:?}: expected {expected}")), "{problems}");
         }
     }
 

@@ -7,8 +7,8 @@
 //! - Invariants: reading binds nothing, and opens no files but those with secrets. Each default stands once, in [`Settings::defaults`]. No secret is printed.
 //!
 //! A setting goes through `settings` (its text, flag, variable, help and default), `reader` (text to value) and the file of its topic
-//! (which values are good together). `quotes` finds values with quotes around them, and `secret_file` reads the files that `…_FILE`
-//! settings name. `sources` merges the settings of several places, and `server_record` is what a server keeps
+//! (which values are good together). `quotes` finds values with quotes around them, `userinfo` hides the passwords of URLs,
+//! and `secret_file` reads the files that `…_FILE` settings name. `sources` merges the settings of several places, and `server_record` is what a server keeps
 //! of its settings for the commands beside it.
 //!
 //! ```
@@ -54,6 +54,7 @@ mod sources;
 mod tls;
 mod topics;
 mod usage;
+mod userinfo;
 mod without_effect;
 
 pub use admin::AdminConfig;

@@ -171,7 +171,7 @@ fn serialized(item: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Settings};
+    use crate::config::{Config, Settings, userinfo};
 
     fn read(value: &str) -> Result<CorsOrigins, String> {
         let settings = Settings { cors_origins: Some(value.into()), ..Settings::default() };
@@ -334,7 +334,8 @@ mod tests {
             ("*", EXPECTED_ALONE),
         ] {
             let problems = read(&format!("https://good.example,{item}")).expect_err(item);
-            assert!(problems.contains(&format!("{SETTING}={item:?}: expected {expected}")), "{item}: {problems}");
+            let shown = userinfo::hidden(item);
+            assert!(problems.contains(&format!("{SETTING}={shown:?}: expected {expected}")), "{item}: {problems}");
             assert_eq!(problems.matches(SETTING).count(), 1, "{problems}");
         }
     }

@@ -27,6 +27,11 @@ pub(super) fn without(field: &str, text: &str) -> Option<String> {
     has_quotes.then(|| bare.join(","))
 }
 
+/// Whether values of the field are any text or paths, and so no URLs.
+pub(super) fn is_text_or_path(field: &str) -> bool {
+    TEXTS.contains(&field) || PATHS.contains(&field)
+}
+
 /// Whether `text` begins and ends with a quote.
 pub(super) fn enclose(text: &str) -> bool {
     text.chars().nth(1).is_some() && text.starts_with(QUOTES) && text.ends_with(QUOTES)

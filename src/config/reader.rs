@@ -22,6 +22,7 @@ use super::secret::Secret;
 use super::secret_file::{SECRET_FILE, SecretFile};
 use super::secrets::Secrets;
 use super::settings::Settings;
+use super::userinfo;
 use crate::sentence::Sentence;
 
 /// The beginning of every variable's name; the rest is the name of the field in [`Settings`], in capitals.
@@ -54,9 +55,9 @@ impl Reader {
         for (field, given) in &mut self.given {
             let Some(text) = given else { continue };
             let Some(bare) = quotes::without(field, text) else { continue };
-            let name = variable_of(field);
+            let (name, text_shown, bare_shown) = (variable_of(field), userinfo::hidden(text), userinfo::hidden(&bare));
             self.problems.push(format!(
-                "{name}={text} has quotes in its value: write {name}={bare}. `docker run --env-file` keeps quotes as a part of the value"
+                "{name}={text_shown} has quotes in its value: write {name}={bare_shown}. `docker run --env-file` keeps quotes as a part of the value"
             ));
             *text = bare;
         }
@@ -76,7 +77,7 @@ impl Reader {
     pub(super) fn problem(&mut self, name: &str, value: &str, expected: &str) {
         self.problems.push(match value.is_empty() {
             true => format!("{name} is not set: expected {expected}"),
-            false => format!("{name}={value:?}: expected {expected}"),
+            false => format!("{name}={:?}: expected {expected}", userinfo::hidden(value)),
         });
     }
 

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::quotes;
 use super::reader::variable_of;
 use super::settings::Settings;
+use super::userinfo;
 
-/// A setting and its value, which is hidden if it is a secret or may have one in it.
+/// A setting and its value, which is hidden if it is a secret or may have one in it. A URL is shown without a user and a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SettingRow {
     /// Its variable.
@@ -32,7 +34,11 @@ impl Settings {
             let secret = Self::is_hidden(&field);
             SettingRow {
                 name: variable_of(&field),
-                value: value.map(|value| if secret { "set".to_owned() } else { value }),
+                value: value.map(|value| match secret {
+                    true => "set".to_owned(),
+                    false if quotes::is_text_or_path(&field) => value,
+                    false => userinfo::hidden(&value),
+                }),
                 default: defaults.remove(&field).flatten(),
                 secret,
             }

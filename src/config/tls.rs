@@ -129,10 +129,11 @@ impl CertificateSource {
 
 impl AcmeConfig {
     fn read(reader: &mut Reader) -> Self {
-        let https = |text: &str| Url::parse(text).ok().filter(|url| url.scheme() == "https");
+        let is_plain = |url: &Url| url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
+        let https = |text: &str| Url::parse(text).ok().filter(is_plain);
         Self {
             domains: reader.list(DOMAIN, "host names such as cast.example.org, separated by commas", domain),
-            directory: reader.value("CASTWAY_ACME_DIRECTORY", "an https address", https),
+            directory: reader.value("CASTWAY_ACME_DIRECTORY", "an https address without a user and a password", https),
             email: reader.optional("CASTWAY_ACME_EMAIL", "an e-mail address", email),
             ca: reader.text("CASTWAY_ACME_CA").map(PathBuf::from),
         }

@@ -16,7 +16,9 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 
+use super::acme_folder;
 use super::certificate::{Certificate, CertificateKind};
+use super::kept_names::{ACCOUNT, CERTIFICATE};
 use super::private_file;
 use super::served::{Challenges, ServedCertificate};
 use crate::config::AcmeConfig;
@@ -40,17 +42,25 @@ const MAX_SLEEP: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Acme {
     config: AcmeConfig,
-    /// One folder for each directory, so that accounts and certificates of a test authority are not mixed with real ones.
     folder: PathBuf,
 }
 
 impl Acme {
-    /// `folder`: for the certificates of all sources.
-    pub(super) fn new(config: AcmeConfig, folder: &Path) -> Self {
-        let host = config.directory.host_str().unwrap_or("directory");
-        let port = config.directory.port().map(|port| format!("-{port}")).unwrap_or_default();
-        let folder = folder.join(format!("{host}{port}").replace(['[', ']', ':'], "_"));
+    /// `folders`: for the certificates of all sources.
+    pub(super) fn new(config: AcmeConfig, folders: &Path) -> Self {
+        let folder = acme_folder::of(folders, &config.directory);
         Self { config, folder }
+    }
+
+    /// Takes the account and the certificate that an earlier version has kept under another name.
+    pub(super) fn take_over_former_folder(&self) {
+        let folders = self.folder.parent().unwrap_or(&self.folder);
+        if let Err(error) = acme_folder::take_over(folders, &self.config.directory) {
+            let folder = self.folder.display();
+            tracing::warn!(
+                "the former folder of the certificate can't be renamed to {folder} ({error}), so a new one is ordered"
+            );
+        }
     }
 
     /// The certificate in the data folder, if it has not expired and covers all names. A certificate that is not valid yet means that this
@@ -225,7 +235,8 @@ impl Acme {
             Some(path) => Account::builder_with_root(path).with_context(|| format!("CASTWAY_ACME_CA={}", path.display()))?,
             None => Account::builder()?,
         };
-        if let Some(kept) = fs::read(self.account_file()).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
+        let kept = fs::read(self.account_file()).ok().filter(|json| acme_folder::is_of(json, &self.config.directory));
+        if let Some(kept) = kept.and_then(|json| serde_json::from_slice(&json).ok()) {
             return Ok(builder.from_credentials(kept).await?);
         }
         let contact = self.config.email.as_ref().map(|email| format!("mailto:{email}"));
@@ -241,11 +252,11 @@ impl Acme {
     }
 
     fn account_file(&self) -> PathBuf {
-        self.folder.join("account.json")
+        self.folder.join(ACCOUNT)
     }
 
     pub(super) fn certificate_file(&self) -> PathBuf {
-        self.folder.join("certificate.pem")
+        self.folder.join(CERTIFICATE)
     }
 }
 

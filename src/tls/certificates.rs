@@ -11,14 +11,12 @@ use rustls::sign::CertifiedKey;
 use super::acme::Acme;
 use super::certificate::{Certificate, CertificateKind};
 use super::certificate_files::CertificateFiles;
+use super::kept_names::FOLDER;
 use super::self_signed::SelfSigned;
 use super::served::ServedCertificate;
 use super::server_hosts::ServerHosts;
 use crate::config::{AcmeConfig, CertificateSource};
 use crate::sentence::Sentence;
-
-/// The folder of all certificates, in the data folder.
-const FOLDER: &str = "tls";
 
 /// A handle on the server's certificates; clones share them.
 #[derive(Debug, Clone)]
@@ -45,6 +43,9 @@ impl Certificates {
     /// The files of the settings can't be used, or the data folder is not writable.
     pub fn open(source: &CertificateSource, data_dir: &Path, hosts: ServerHosts) -> anyhow::Result<Self> {
         let source = Source::new(source, data_dir, hosts);
+        if let Source::Acme(acme, _) = &source {
+            acme.take_over_former_folder();
+        }
         let current = match &source {
             Source::SelfSigned(own) => own.load_or_make(SystemTime::now())?,
             Source::Files(files) => files

@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Notify;
 
 use super::certificate::{Certificate, CertificateKind};
+use super::kept_names::SELF_SIGNED;
 use super::private_file;
 use super::served::ServedCertificate;
 use super::server_hosts::ServerHosts;
@@ -79,7 +80,7 @@ fn is_due(certificate: &Certificate, now: SystemTime) -> bool {
 
 impl SelfSigned {
     pub(super) fn new(folder: &Path, hosts: ServerHosts) -> Self {
-        Self { path: folder.join("self-signed.pem"), hosts, made: Mutex::default(), unsaved: Notify::new() }
+        Self { path: folder.join(SELF_SIGNED), hosts, made: Mutex::default(), unsaved: Notify::new() }
     }
 
     /// The local certificate: the kept one if it is not due, else a new one with the same key.

@@ -37,7 +37,8 @@ pub use password_checks::{Busy, PasswordChecks};
 pub use realm_mismatches::RealmMismatches;
 pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
-    BackupRecord, CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, KeptFile, MAX_USAGE_ROWS, OpenError, OperatorInfo,
-    SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, Store, StoreError, UserInfo,
+    BackupError, BackupRecord, CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, KeptFile, KeptFiles, KeptFilesError,
+    MAX_KEPT_FILE_BYTES, MAX_USAGE_ROWS, OpenError, OperatorInfo, SchemaError, SecretInfo, Snapshot, SnapshotOperator,
+    SnapshotUser, Store, StoreError, UserInfo,
 };
 pub use user_passwords::{PasswordRefusal, UserPasswords};

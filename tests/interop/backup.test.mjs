@@ -1,7 +1,7 @@
 // A backup of a live database while other programs write to it, and its way back into a data folder.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -25,6 +25,23 @@ async function refused(server, args, why, expected = 1) {
 
 async function users(server, dataDir) {
   return JSON.parse(await done(server, ['user', 'list', '--json', '--data-dir', dataDir])).map(({ name }) => name);
+}
+
+// A copy of a backup that somebody has changed.
+function changed(backup, name, change) {
+  const file = join(folder, name);
+  writeFileSync(file, readFileSync(backup));
+  change(file);
+  return file;
+}
+
+function sql(...statements) {
+  const script = 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); [d.execute(s) for s in sys.argv[2:]]; d.commit(); d.close()';
+  return (file) => execFileSync('python3', ['-c', script, file, ...statements]);
+}
+
+function bytes(change) {
+  return (file) => writeFileSync(file, change(readFileSync(file)));
 }
 
 test('a backup has the data of one moment, while the server runs and others write', () =>
@@ -96,14 +113,7 @@ test('what is no backup, or one of a newer castway, is refused, and the data sta
     const dataDir = join(folder, 'kept');
     await done(server, ['restore', backup, '--data-dir', dataDir]);
     await done(server, ['user', 'add', 'bob', '--generate', '--data-dir', dataDir]);
-    const copy = (name, change) => {
-      const file = join(folder, name);
-      writeFileSync(file, readFileSync(backup));
-      change(file);
-      return file;
-    };
-    const script = 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute(sys.argv[2]); d.commit(); d.close()';
-    const sql = (statement) => (file) => execFileSync('python3', ['-c', script, file, statement]);
+    const copy = (name, change) => changed(backup, name, change);
     const restoring = (file) => ['restore', file, '--data-dir', dataDir, '--force'];
     const newer = copy('newer.db', sql("INSERT INTO _sqlx_migrations SELECT 9999, 'x', installed_on, success, checksum, 0 FROM _sqlx_migrations LIMIT 1"));
     await refused(server, restoring(newer), /is of a newer castway: it has schema step 9999/);
@@ -125,4 +135,119 @@ test('what is no backup, or one of a newer castway, is refused, and the data sta
     assert.deepEqual(await users(server, dataDir), ['bob']);
     mkdirSync(join(folder, 'empty'));
     await refused(server, ['backup', join(folder, 'y.db'), '--data-dir', join(folder, 'empty')], /there is no castway database/);
+  }));
+
+test('a backup of a stranger that has more than data is refused by name, and nothing of it runs', () =>
+  withServer({}, async (server) => {
+    const backup = join(folder, 'own.db');
+    await done(server, ['backup', backup]);
+    const dataDir = join(folder, 'stays');
+    await done(server, ['restore', backup, '--data-dir', dataDir]);
+    await done(server, ['user', 'add', 'bob', '--generate', '--data-dir', dataDir]);
+    const before = readFileSync(join(dataDir, 'castway.db'));
+    const many = (count, blob) => `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count}) INSERT INTO backup_files SELECT 'tls/a' || i || '/account.json', ${blob} FROM n`;
+    const file = (name, content) => sql(`INSERT INTO backup_files VALUES (${name}, ${content})`);
+    const schema = (set) => sql('PRAGMA writable_schema = ON', `UPDATE sqlite_master SET ${set}`);
+    const header = (at, ...values) => bytes((all) => (all.set(values, at), all));
+    const hostile = {
+      'a trigger': [sql("CREATE TRIGGER spy AFTER UPDATE ON server BEGIN DELETE FROM users; END"), /it has the trigger "spy", which castway does not make/],
+      'a view': [sql('ALTER TABLE users RENAME TO kept', 'CREATE VIEW users AS SELECT * FROM kept'), /it has the view "users"/],
+      'a view of the steps': [sql('ALTER TABLE _sqlx_migrations RENAME TO kept', 'CREATE VIEW _sqlx_migrations AS SELECT * FROM kept'), /it has the view "_sqlx_migrations"/],
+      'a table': [sql('CREATE TABLE more (x)'), /it has the table "more"/],
+      'a virtual table': [sql('CREATE VIRTUAL TABLE words USING fts5(x)'), /it has the table "words/],
+      'an index': [sql('CREATE INDEX fast ON users (created_at)'), /it has the index "fast"/],
+      'a column': [sql('ALTER TABLE users ADD COLUMN spy INTEGER AS (id * 2)'), /its table "users" is not the one that castway makes/],
+      'other conditions': [schema("sql = replace(sql, 'enabled IN (0, 1)', 'enabled') WHERE name = 'users'"), /its table "users" is not the one/],
+      'no table': [sql('DROP TABLE bans'), /it has no table "bans"/],
+      'a gap in the steps': [sql('DELETE FROM _sqlx_migrations WHERE version = 3'), /its schema step 3 is missing/],
+      'another step': [sql("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 3"), /schema step 3 of the backup differs/],
+      'many files': [sql(many(1001, "x'78'")), /more than 1000 files beside the database/],
+      'a long file': [file("'tls/self-signed.pem'", 'zeroblob(1048577)'), /"tls\/self-signed\.pem" has more than 1048576 bytes/, 'DELETE FROM backup_files'],
+      'long files': [sql('DELETE FROM backup_files', many(65, 'zeroblob(1048576)')), /the files beside the database have more than 67108864 bytes/],
+      'a long name': [file("'tls/' || hex(zeroblob(200)) || '/account.json'", "x'78'"), /a name of more than 300 bytes/],
+      'a way out': [file("'tls/../../stolen/account.json'", "x'78'"), /"tls\/\.\.\/\.\.\/stolen\/account\.json", which can't be in a data folder/],
+      'an absolute path': [file("'/tmp/account.json'", "x'78'"), /"\/tmp\/account\.json", which can't be/],
+      'a foreign file': [file("'tls/.bashrc'", "x'78'"), /"tls\/\.bashrc", which can't be/],
+      'a file as folder': [file("'tls/self-signed.pem/account.json'", "x'78'"), /which can't be in a data folder/],
+      'two of a name': [schema("sql = 'CREATE TABLE backup_files (name TEXT, content BLOB NOT NULL) STRICT' WHERE name = 'backup_files'"), /castway does not make|"backup_files" is not the one|damaged/],
+      'no end': [bytes((all) => all.subarray(0, all.length - 4096)), /ends early: it has \d+ bytes, and its header says \d+/],
+      'only a header': [bytes((all) => all.subarray(0, 100)), /ends early: it has 100 bytes/],
+      'half a header': [bytes((all) => all.subarray(0, 60)), /no backup that castway has made/],
+      'more bytes': [bytes((all) => Buffer.concat([all, Buffer.alloc(4096)])), /but its header says \d+: it has been changed/],
+      'another length': [header(28, 0, 0, 0, 1), /but its header says 4096/],
+      'a great length': [header(28, 0xff, 0xff, 0xff, 0xfe), /has 17592186036224 bytes, and the disk of the data folder has \d+ bytes free/],
+      'no length': [header(24, 0, 0, 0, 99), /its header does not say how long it is/],
+      'another beginning': [header(0, 0x58), /no backup that castway has made/],
+    };
+    for (const [name, [change, why, first]] of Object.entries(hostile)) {
+      const file = changed(backup, 'hostile.db', (path) => {
+        if (first) sql(first)(path);
+        change(path);
+      });
+      const { code, stderr } = await server.cli(['restore', file, '--data-dir', dataDir, '--force']);
+      assert.equal(code, 1, `${name}: ${stderr}`);
+      assert.match(stderr, why, name);
+    }
+    assert.deepEqual(readFileSync(join(dataDir, 'castway.db')), before, 'the data stays');
+    assert.deepEqual(readdirSync(dataDir).filter((name) => /part|restore/.test(name)), [], 'nothing is left behind');
+    assert.deepEqual(await users(server, dataDir), ['bob']);
+  }));
+
+test('a backup of an older castway is restored', () =>
+  withServer({}, async (server) => {
+    const backup = join(folder, 'new.db');
+    await done(server, ['backup', backup]);
+    const script = `
+import pathlib, sqlite3, sys
+backup, old, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+new, d = sqlite3.connect(backup), sqlite3.connect(old)
+sql = lambda name: new.execute('SELECT sql FROM sqlite_master WHERE name = ?', (name,)).fetchone()[0]
+d.execute(sql('_sqlx_migrations'))
+for path in sorted(pathlib.Path('migrations').glob('*.sql'))[:last]:
+    d.executescript(path.read_text())
+d.executemany('INSERT INTO _sqlx_migrations VALUES (?, ?, ?, ?, ?, ?)', new.execute('SELECT * FROM _sqlx_migrations WHERE version <= ?', (last,)).fetchall())
+for name in ('backup', 'backup_files'):
+    d.execute(sql(name))
+d.execute("INSERT INTO backup VALUES (1, '0.0.9', 1000000)")
+d.execute("INSERT INTO backup_files VALUES ('tls/ca.example.org/account.json', x'7b7d')")
+d.execute("INSERT INTO users (name, password_hash, realm, h_a1_md5, h_a1_sha256, created_at, updated_at) VALUES ('old', 'x', 'tv', zeroblob(16), zeroblob(32), 0, 0)")
+d.commit()
+`;
+    const root = join(import.meta.dirname, '../..');
+    for (const last of [1, 5, 8]) {
+      const old = join(folder, `old-${last}.db`);
+      execFileSync('python3', ['-c', script, backup, old, String(last)], { cwd: root });
+      const dataDir = join(folder, `from-${last}`);
+      assert.match(await done(server, ['restore', old, '--data-dir', dataDir]), /Restored the backup of .* \(castway 0\.0\.9\)/);
+      assert.deepEqual(await users(server, dataDir), ['old']);
+      assert.equal(readFileSync(join(dataDir, 'tls/ca.example.org/account.json'), 'utf8'), '{}');
+      assert.equal(statSync(join(dataDir, 'tls/ca.example.org/account.json')).mode & 0o777, 0o600);
+    }
+  }));
+
+test('only files of castway are in a backup, and those of somebody else stay where they are', () =>
+  withServer({}, async (server) => {
+    const mine = join(folder, 'mine.db.part');
+    writeFileSync(mine, 'mine');
+    await refused(server, ['backup', join(folder, 'mine.db')], /mine\.db\.part can't be made/);
+    assert.equal(readFileSync(mine, 'utf8'), 'mine');
+
+    writeFileSync(join(server.dataDir, 'tls/other.pem'), 'of the operator');
+    mkdirSync(join(server.dataDir, 'tls/ca.example.org'));
+    symlinkSync('/etc/passwd', join(server.dataDir, 'tls/ca.example.org/account.json'));
+    writeFileSync(join(server.dataDir, 'tls/ca.example.org/certificate.pem'), 'kept');
+    const backup = join(folder, 'files.db');
+    await done(server, ['backup', backup]);
+    const dataDir = join(folder, 'files');
+    mkdirSync(join(dataDir, 'restore.part'), { recursive: true });
+    writeFileSync(join(dataDir, 'restore.part/mine'), 'mine');
+    await done(server, ['restore', backup, '--data-dir', dataDir]);
+    assert.equal(readFileSync(join(dataDir, 'restore.part/mine'), 'utf8'), 'mine');
+    assert.equal(readFileSync(join(dataDir, 'tls/ca.example.org/certificate.pem'), 'utf8'), 'kept');
+    for (const name of ['tls/other.pem', 'tls/ca.example.org/account.json']) assert.ok(!existsSync(join(dataDir, name)), name);
+
+    sql('CREATE VIEW report AS SELECT name FROM users')(join(server.dataDir, 'castway.db'));
+    const unrestorable = join(folder, 'unrestorable.db');
+    await refused(server, ['backup', unrestorable], /it has the view "report", which castway does not make/);
+    assert.ok(!existsSync(unrestorable), 'a backup that can not be restored is not made');
   }));

@@ -187,6 +187,16 @@ test('config check names each problem with its line, hides secrets, and starts a
   assert.ok(!JSON.stringify(json).includes('hunter2'));
 });
 
+test('config check shows no user and no password of a URL', async () => {
+  const env = { CASTWAY_PUBLIC_URL: 'https://user:hunter2@cast.example.org/', CASTWAY_ACME_DIRECTORY: 'https://user:hunter2@ca.example.org/directory' };
+  for (const args of [['config', 'check'], ['config', 'check', '--json'], []]) {
+    const { code, stdout, stderr } = await castway(args, { env });
+    assert.equal(code, 64, stderr);
+    for (const host of ['cast', 'ca']) assert.ok(`${stdout}${stderr}`.includes(`https://(not shown)@${host}.example.org/`), `${stdout}${stderr}`);
+    assert.ok(!`${stdout}${stderr}`.includes('hunter2'), `${stdout}${stderr}`);
+  }
+});
+
 test('config check names lines that can not be parsed together with every other problem, and shows what has no effect beside them', async () => {
   const cwd = newFolder({ '.env': 'CASTWAY_GRACE=soon\n\nCASTWAY_REALM=hunter2 words\nCASTWAY_TTL=x\nbad line\nCASTWAY_MIN_PORT=70000\nCASTWAY_WEBHOOK_SECRET=hunter2-0123456789\n' });
   const problems = [

@@ -1,7 +1,7 @@
 // TLS with other implementations: curl over HTTP/2, coturn's client, aioice and aiortc over TLS, WebSockets, and an ACME server.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
@@ -122,7 +122,10 @@ describe('with a certificate authority', { concurrency: true }, () => {
       assert.equal(first.getPeerCertificate().subjectaltname, `DNS:${domain}`);
       const fingerprint = first.getPeerCertificate().fingerprint256;
       assert.equal((await certificate()).fingerprint, fingerprint);
-      const folder = join(server.dataDir, 'tls', new URL(server.settings.CASTWAY_ACME_DIRECTORY).host.replace(':', '-'));
+      const host = new URL(server.settings.CASTWAY_ACME_DIRECTORY).host.replace(':', '-');
+      const named = readdirSync(join(server.dataDir, 'tls')).filter((name) => name.startsWith(`${host}-`));
+      assert.equal(named.length, 1, 'the directory has a folder');
+      const folder = join(server.dataDir, 'tls', named[0]);
       for (const name of ['account.json', 'certificate.pem']) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
 
       const socket = await webSocket(server.httpsPort, { ca: authority.root, servername: domain, headers: { host: domain } });
@@ -137,9 +140,13 @@ describe('with a certificate authority', { concurrency: true }, () => {
       // HTTP-01 would be used only after a failure.
       assert.deepEqual(server.logged(/no certificate for/), []);
 
-      // The next start serves the stored certificate immediately.
+      // The next start serves the stored certificate immediately, also from the folder where earlier versions kept it.
       const kept = (await certificate()).fingerprint;
-      await server.restart();
+      const account = readFileSync(join(folder, 'account.json'), 'utf8');
+      await server.stop();
+      renameSync(folder, join(server.dataDir, 'tls', host));
+      await server.start();
+      assert.equal(readFileSync(join(folder, 'account.json'), 'utf8'), account, 'the account stays');
       assert.notEqual(server.logged(/cast\.castway\.test/).length, 0, 'the log says so');
       const now = await certificate();
       assert.equal(now.kind, 'acme');

@@ -1,35 +1,25 @@
 //! Copies what a data folder has into one file: the database, and what is beside it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::users::{KeptFile, Store};
+use super::part::{self, Part};
+use crate::tls;
+use crate::users::{KeptFile, KeptFiles, MAX_KEPT_FILE_BYTES, Store};
 
-/// The folder of keys and certificates.
-pub(super) const TLS_FOLDER: &str = "tls";
-/// Bytes of the longest file there: a certificate with its chain and its key.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
-/// Files and folders there at most: one folder for each authority and name.
-const MAX_FILES: usize = 1000;
-/// The age at which a copy is one that a crash has left.
-const LEFT_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-const PREFIX: &str = "backup-";
-const SUFFIX: &str = ".part";
+/// Folders of authorities at most that are looked into.
+const MAX_FOLDERS: usize = 1000;
 
 /// The copy, a file without a name.
 pub(super) fn copy(folder: &Path) -> anyhow::Result<File> {
-    remove_left(folder);
-    let path = folder.join(format!("{PREFIX}{}{SUFFIX}", std::process::id()));
-    let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-    let made = made.context("no copy can be made in the data folder");
-    let done = made.and_then(|_| write(folder, &path)).and_then(|()| Ok(File::open(&path)?));
-    fs::remove_file(&path).ok();
-    done
+    part::remove_left(folder);
+    let copy = Part::file(folder).context("no copy can be made in the data folder")?;
+    write(folder, copy.path())?;
+    Ok(File::open(copy.path())?)
 }
 
 fn write(folder: &Path, path: &Path) -> anyhow::Result<()> {
@@ -43,47 +33,51 @@ fn write(folder: &Path, path: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// The files of keys and certificates.
+/// The files of keys and certificates. What somebody else has put beside them is not read.
 fn kept_files(folder: &Path) -> anyhow::Result<Vec<KeptFile>> {
-    let mut files = Vec::new();
-    let mut folders = vec![TLS_FOLDER.to_owned()];
-    while let Some(name) = folders.pop() {
-        let entries = match fs::read_dir(folder.join(&name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries.with_context(|| format!("the folder {name} can't be read"))?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = format!("{name}/{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                folders.push(name);
-            } else if kind.is_file() && !name.ends_with(SUFFIX) {
-                let mut content = Vec::new();
-                let file = File::open(entry.path()).with_context(|| format!("{name} can't be read"))?;
-                file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
-                if content.len() as u64 > MAX_FILE_BYTES {
-                    return Err(anyhow!("{name} has more than {MAX_FILE_BYTES} bytes, which no certificate has: move it away"));
-                }
-                files.push(KeptFile { name, content });
+    let (mut files, mut sizes) = (Vec::new(), KeptFiles::default());
+    for name in names(folder, tls::FOLDER)? {
+        if folder.join(&name).symlink_metadata()?.is_dir() {
+            for name in names(folder, &name)? {
+                files.extend(kept_file(folder, name, &mut sizes)?);
             }
-            if files.len() + folders.len() > MAX_FILES {
-                return Err(anyhow!("the folder {TLS_FOLDER} has more than {MAX_FILES} files: remove those of former names"));
-            }
+        } else {
+            files.extend(kept_file(folder, name, &mut sizes)?);
         }
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(files)
 }
 
-/// Removes copies that a command has left which was killed.
-fn remove_left(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_copy = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
-        let age = entry.metadata().and_then(|found| found.modified()).map(|made| made.elapsed().unwrap_or_default());
-        if is_copy && age.is_ok_and(|age| age > LEFT_AFTER) {
-            fs::remove_file(entry.path()).ok();
+/// What a folder below the data folder has, by the paths from there.
+fn names(folder: &Path, name: &str) -> anyhow::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("the folder {name} can't be read"))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        // A name that is no UTF-8 is none of ours.
+        if let Ok(entry) = entry?.file_name().into_string() {
+            names.push(format!("{name}/{entry}"));
+        }
+        if names.len() > MAX_FOLDERS {
+            return Err(anyhow!("the folder {name} has more than {MAX_FOLDERS} files and folders: remove those of former names"));
         }
     }
+    Ok(names)
+}
+
+/// `None`: it is no file that castway keeps.
+fn kept_file(folder: &Path, name: String, sizes: &mut KeptFiles) -> anyhow::Result<Option<KeptFile>> {
+    let path = folder.join(&name);
+    if !tls::is_kept(&name) || !path.symlink_metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    let file = File::open(&path).with_context(|| format!("{name} can't be read"))?;
+    file.take(MAX_KEPT_FILE_BYTES + 1).read_to_end(&mut content)?;
+    let added = sizes.add(&name, content.len() as u64);
+    added.context("a backup can't have the keys and certificates: move away what is none")?;
+    Ok(Some(KeptFile { name, content }))
 }

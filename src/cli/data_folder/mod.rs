@@ -7,7 +7,10 @@
 
 mod backup;
 pub(super) mod child;
+mod database_header;
+mod part;
 mod restore;
+mod swap;
 mod transfer;
 mod wire;
 

@@ -1,55 +1,87 @@
 //! Puts a backup in place of what a data folder has.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 
-use super::backup::TLS_FOLDER;
+use super::database_header::{DatabaseHeader, HEADER_BYTES, HeaderError};
+use super::part::{self, Part};
+use super::swap::{Rename, swap};
 use super::wire::Restored;
 use crate::control::client::{self, ANSWER_TIMEOUT, AskError};
+use crate::tls;
 use crate::users::usage::{day_name, day_of};
-use crate::users::{BackupRecord, DATABASE_FILE_NAME, KeptFile, OpenError, Store};
+use crate::users::{BackupError, BackupRecord, DATABASE_FILE_NAME, KeptFile, OpenError, SchemaError, Store};
 
-/// Has the backup until that is checked.
-const FOLDER: &str = "restore.part";
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// A backup that is being taken.
 pub(super) struct Restore {
-    pub(super) file: File,
+    /// Has the backup until that is checked.
+    part: Part,
+    file: File,
+    /// The first bytes, until they are a header.
+    start: Vec<u8>,
+    header: Option<DatabaseHeader>,
+    bytes: u64,
 }
 
 impl Restore {
     pub(super) fn begin(folder: &Path) -> anyhow::Result<Self> {
         refuse_running(folder)?;
-        let part = folder.join(FOLDER);
-        match fs::remove_dir_all(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).context(format!("{FOLDER} is in the way"));
+        part::remove_left(folder);
+        let part = Part::folder(folder).context("the data folder can't be written")?;
+        let file = part::new_file(&part.path().join(DATABASE_FILE_NAME)).context("the data folder can't be written")?;
+        Ok(Self { part, file, start: Vec::new(), header: None, bytes: 0 })
+    }
+
+    /// Takes the next bytes of the backup.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.bytes += bytes.len() as u64;
+        if self.header.is_none() {
+            self.start.extend(bytes.iter().take(HEADER_BYTES - self.start.len()));
+            if self.start.len() == HEADER_BYTES {
+                let header = DatabaseHeader::read(&self.start)?;
+                refuse_full_disk(self.part.path(), header.bytes())?;
+                self.header = Some(header);
             }
-            _ => {}
         }
-        let made = DirBuilder::new().mode(0o700).create(&part).and_then(|()| new_file(&part.join(DATABASE_FILE_NAME)));
-        Ok(Self { file: made.context("the data folder can't be written")? })
+        if let Some(header) = self.header {
+            header.check_so_far(self.bytes)?;
+        }
+        self.file.write_all(bytes).context("the backup can't be written into the data folder")
     }
 
     /// Checks the backup and puts it in place.
     pub(super) fn end(self, folder: &Path, force: bool) -> anyhow::Result<Restored> {
-        let part = folder.join(FOLDER);
-        let done = self.file.sync_all().context("the backup can't be written").and_then(|()| put(folder, &part, force));
-        fs::remove_dir_all(&part).ok();
-        done
+        self.header.ok_or(HeaderError::NotADatabase)?.check_end(self.bytes)?;
+        self.file.sync_all().context("the backup can't be written")?;
+        put(folder, self.part.path(), force)
     }
+}
+
+fn refuse_full_disk(folder: &Path, bytes: u64) -> anyhow::Result<()> {
+    let found = rustix::fs::statvfs(folder)?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    if bytes > free {
+        bail!("the database of the backup has {bytes} bytes, and the disk of the data folder has {free} bytes free");
+    }
+    Ok(())
 }
 
 fn put(folder: &Path, part: &Path, force: bool) -> anyhow::Result<Restored> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let record = runtime.block_on(read(part))?;
+    let record = runtime.block_on(read(part)).map_err(refusal)?;
+    let record = record.ok_or_else(|| anyhow!("the file is a database of castway, but no backup that castway has made"))?;
+    if let Some(KeptFile { name, .. }) = record.files.iter().find(|file| !tls::is_kept(&file.name)) {
+        bail!("the backup has a file {name:?}, which can't be in a data folder");
+    }
+    stage(part, &record.files).context("the files of the backup can't be written into the data folder")?;
     // A server that is started meanwhile waits for this lock.
     let lock = File::open(folder)?;
     lock.lock().ok();
@@ -60,50 +92,71 @@ fn put(folder: &Path, part: &Path, force: bool) -> anyhow::Result<Restored> {
     if !force {
         refuse_newer(folder, &record)?;
     }
-    let aside = move_aside(folder).context("the former data can't be moved aside")?;
-    let placed = place(folder, part, &record).with_context(|| match &aside {
-        Some(aside) => format!("the backup can't be put in place; the former data is in {aside}"),
-        None => "the backup can't be put in place".to_owned(),
-    });
-    placed?;
+    let aside = replace(folder, part).context("the backup can't be put in place")?;
     Ok(Restored { version: record.version, made_at: time(u64::try_from(record.made_at).unwrap_or_default()), aside })
 }
 
 /// Brings the schema of the backup up to date, and takes out of it what only a backup has.
-async fn read(part: &Path) -> anyhow::Result<BackupRecord> {
-    let store = Store::open_existing(part, SystemTime::now()).await.map_err(|error| match error {
-        OpenError::Newer { version, .. } => anyhow!(
-            "the backup is of a newer castway: it has schema step {version}, which this one does not know. Restore it with that version or \
-             a newer one"
-        ),
-        OpenError::Different { version, .. } => {
-            anyhow!("schema step {version} of the backup differs from the one of this castway: restore it with the version that made it")
-        }
-        OpenError::Missing { .. } | OpenError::NotADatabase { .. } => anyhow!("the file is no backup that castway has made"),
-        OpenError::Damaged { cause, .. } => anyhow!("the backup is damaged ({cause}): take another one"),
-        error @ (OpenError::Denied { .. }
-        | OpenError::ReadOnly { .. }
-        | OpenError::Link { .. }
-        | OpenError::NotAFolder { .. }
-        | OpenError::Locked { .. }
-        | OpenError::Full { .. }
-        | OpenError::Disk { .. }
-        | OpenError::Other { .. }) => error.into(),
-    })?;
-    let taken = async {
-        if let Some(damage) = store.damage().await? {
-            bail!("the backup is damaged ({damage}): take another one");
-        }
-        let record = store.take_backup().await?;
-        record.ok_or_else(|| anyhow!("the file is a database of castway, but no backup that castway has made"))
-    };
-    let taken = taken.await;
+async fn read(part: &Path) -> Result<Option<BackupRecord>, BackupError> {
+    Store::check_backup(part).await?;
+    let store = Store::open_existing(part, SystemTime::now()).await?;
+    let record = store.take_backup().await;
     store.close().await;
-    let record = taken?;
-    match record.files.iter().find(|file| below(&file.name).is_none()) {
-        Some(file) => bail!("the backup has a file {:?}, which can't be in a data folder", file.name),
-        None => Ok(record),
+    record
+}
+
+/// A sentence about the file that is restored.
+fn refusal(error: BackupError) -> anyhow::Error {
+    let newer = |step| {
+        anyhow!(
+            "the backup is of a newer castway: it has schema step {step}, which this one does not know. Restore it with that version or \
+             a newer one"
+        )
+    };
+    let damaged = |cause| anyhow!("the backup is damaged ({cause}): take another one");
+    match error {
+        BackupError::Schema(SchemaError::Newer(step)) | BackupError::Open(OpenError::Newer { version: step, .. }) => newer(step),
+        BackupError::Open(OpenError::Different { version, .. }) => {
+            anyhow!(
+                "schema step {version} of the backup differs from the one of this castway: restore it with the version that made it"
+            )
+        }
+        BackupError::Open(OpenError::Missing { .. } | OpenError::NotADatabase { .. }) => HeaderError::NotADatabase.into(),
+        BackupError::Open(OpenError::Damaged { cause, .. }) | BackupError::Damaged(cause) => damaged(cause),
+        BackupError::Open(
+            error @ (OpenError::Denied { .. }
+            | OpenError::ReadOnly { .. }
+            | OpenError::Link { .. }
+            | OpenError::NotAFolder { .. }
+            | OpenError::Locked { .. }
+            | OpenError::Full { .. }
+            | OpenError::Disk { .. }
+            | OpenError::Other { .. }),
+        ) => error.into(),
+        BackupError::Schema(SchemaError::Missing { name, .. }) if name.starts_with("backup") => {
+            anyhow!("the file is a database of castway, but no backup that castway has made")
+        }
+        BackupError::Schema(error) => anyhow!("the file is no backup that castway has made: {error}"),
+        BackupError::Files(error) => anyhow!("the backup has what no data folder has: {error}"),
+        BackupError::Store(error) => error.into(),
     }
+}
+
+/// Writes the files of the backup beside its database.
+fn stage(part: &Path, files: &[KeptFile]) -> io::Result<()> {
+    let mut folders = vec![part.to_owned()];
+    for KeptFile { name, content } in files {
+        let path = part.join(name);
+        let folder = path.parent().unwrap_or(part).to_owned();
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let mut file = part::new_file(&path)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        folders.extend([folder, part.join(tls::FOLDER)]);
+    }
+    folders.sort();
+    folders.dedup();
+    folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 fn refuse_running(folder: &Path) -> anyhow::Result<()> {
@@ -132,45 +185,36 @@ fn refuse_newer(folder: &Path, record: &BackupRecord) -> anyhow::Result<()> {
     }
 }
 
-/// Moves what is there into a folder beside it; `None`: nothing is there.
-fn move_aside(folder: &Path) -> io::Result<Option<String>> {
-    let names: Vec<_> =
-        database_files().chain([TLS_FOLDER.to_owned()]).filter(|name| folder.join(name).symlink_metadata().is_ok()).collect();
-    if names.is_empty() {
-        return Ok(None);
+/// Puts the staged files in place, and what was there into a folder beside it, whose name this returns; `None`: nothing was there. Where
+/// something fails, everything is as it was.
+fn replace(folder: &Path, part: &Path) -> anyhow::Result<Option<String>> {
+    let exists = |path: PathBuf| path.symlink_metadata().is_ok();
+    let former: Vec<_> = database_files().chain([tls::FOLDER.to_owned()]).filter(|name| exists(folder.join(name))).collect();
+    let new = [tls::FOLDER, DATABASE_FILE_NAME].into_iter().filter(|name| exists(part.join(name)));
+    let aside = if former.is_empty() { None } else { Some(make_aside(folder).context("the former data can't be moved aside")?) };
+    let mut renames = Vec::new();
+    for name in &former {
+        let to = folder.join(aside.iter().collect::<PathBuf>()).join(name);
+        renames.push(Rename { from: folder.join(name), to });
     }
+    renames.extend(new.map(|name| Rename { from: part.join(name), to: folder.join(name) }));
+    let aside_path = aside.as_ref().map(|aside| folder.join(aside));
+    let folders: Vec<&Path> = aside_path.as_deref().into_iter().chain([folder]).collect();
+    if let Err(error) = swap(&renames, &folders) {
+        // It is empty, unless something could not be moved back.
+        aside_path.map(fs::remove_dir);
+        return Err(error.into());
+    }
+    Ok(aside)
+}
+
+/// Makes the folder for the former data.
+fn make_aside(folder: &Path) -> io::Result<String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let aside = format!("before-restore-{}", time(now).replace([' ', ':'], "-").trim_end_matches("-UTC"));
     let mut tries = (1..=100).map(|number| if number == 1 { aside.clone() } else { format!("{aside}-{number}") });
     let made = tries.find(|name| DirBuilder::new().mode(0o700).create(folder.join(name)).is_ok());
-    let aside = made.ok_or_else(|| io::Error::other("no folder can be made for it"))?;
-    for name in names {
-        fs::rename(folder.join(&name), folder.join(&aside).join(&name))?;
-    }
-    Ok(Some(aside))
-}
-
-fn place(folder: &Path, part: &Path, record: &BackupRecord) -> anyhow::Result<()> {
-    for KeptFile { name, content } in &record.files {
-        let path = folder.join(below(name).ok_or_else(|| anyhow!("{name:?} leads elsewhere"))?);
-        DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(folder))?;
-        let mut file = new_file(&path)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-    }
-    fs::rename(part.join(DATABASE_FILE_NAME), folder.join(DATABASE_FILE_NAME))?;
-    Ok(File::open(folder)?.sync_all()?)
-}
-
-/// The path of a file that a backup may have; `None`: it leads elsewhere.
-fn below(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(name);
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    (plain && path.starts_with(TLS_FOLDER) && path.components().count() > 1).then_some(path)
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    made.ok_or_else(|| io::Error::other("no folder can be made for it"))
 }
 
 fn database_files() -> impl Iterator<Item = String> {
@@ -188,12 +232,60 @@ fn time(seconds: u64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_backup_writes_below_the_folder_of_certificates_alone() {
-        assert_eq!(below("tls/ca/account.json"), Some("tls/ca/account.json".into()));
-        for wrong in ["tls", "castway.db", "/etc/passwd", "tls/../castway.db", "../x", "", "tls/../../x"] {
-            assert_eq!(below(wrong), None, "{wrong}");
+    fn data(folder: &Path, text: &str) {
+        fs::create_dir(folder.join(tls::FOLDER)).unwrap();
+        for name in [DATABASE_FILE_NAME, "tls/self-signed.pem"] {
+            fs::write(folder.join(name), text).unwrap();
         }
+    }
+
+    fn texts(folder: &Path) -> [String; 2] {
+        [DATABASE_FILE_NAME, "tls/self-signed.pem"].map(|name| fs::read_to_string(folder.join(name)).unwrap())
+    }
+
+    #[test]
+    fn the_former_data_is_aside() {
+        let (folder, part) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        data(part.path(), "first");
+        assert_eq!(replace(folder.path(), part.path()).unwrap(), None, "nothing was there");
+        data(part.path(), "second");
+        let aside = replace(folder.path(), part.path()).unwrap().unwrap();
+        assert_eq!(texts(folder.path()), ["second", "second"]);
+        assert_eq!(texts(&folder.path().join(aside)), ["first", "first"]);
+    }
+
+    #[test]
+    fn the_data_stays_where_the_backup_can_not_be_put_in_place() {
+        let (folder, part) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        data(folder.path(), "former");
+        // The new database goes aside with the former folder, so the last of the renames fails.
+        let inside = folder.path().join(tls::FOLDER).join("x");
+        data(part.path(), "new");
+        fs::create_dir(&inside).unwrap();
+        fs::rename(part.path().join(DATABASE_FILE_NAME), inside.join(DATABASE_FILE_NAME)).unwrap();
+        let error = format!("{:#}", replace(folder.path(), &inside).unwrap_err());
+        assert!(error.contains("castway.db can't be renamed to"), "{error}");
+        assert_eq!(texts(folder.path()), ["former", "former"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no folder is left");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_with_its_first_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut restore = Restore::begin(folder.path()).unwrap();
+        restore.write(&[b'x'; 50]).unwrap();
+        assert!(restore.write(&[b'x'; 50]).unwrap_err().to_string().contains("no backup that castway has made"));
+        drop(restore);
+        assert!(Restore::begin(folder.path()).unwrap().end(folder.path(), true).is_err(), "it is empty");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_database_that_the_disk_can_not_hold_is_refused_before_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = refuse_full_disk(folder.path(), 1 << 62).unwrap_err().to_string();
+        assert!(error.contains("has 4611686018427387904 bytes") && error.ends_with("bytes free"), "{error}");
+        assert!(refuse_full_disk(folder.path(), 4096).is_ok());
     }
 
     #[test]

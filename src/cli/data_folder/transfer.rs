@@ -1,7 +1,7 @@
 //! Parts of a copy on their way between the two processes.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -43,8 +43,11 @@ impl Transfer {
     }
 
     pub(super) fn part(&mut self, data: &str) -> anyhow::Result<()> {
-        let restore = self.restore.as_mut().ok_or_else(|| anyhow!("no backup is being restored"))?;
-        restore.file.write_all(&STANDARD.decode(data)?).context("the backup can't be written into the data folder")
+        let mut restore = self.restore.take().ok_or_else(|| anyhow!("no backup is being restored"))?;
+        // After a refusal the command ends this process, so what was written must be gone before.
+        restore.write(&STANDARD.decode(data)?)?;
+        self.restore = Some(restore);
+        Ok(())
     }
 
     pub(super) fn end_restore(&mut self, folder: &Path, force: bool) -> anyhow::Result<Restored> {

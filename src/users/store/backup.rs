@@ -3,24 +3,23 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::connection::Store;
+use super::database_file::{self, OpenError};
 use super::error::StoreError;
+use super::kept_files::{KeptFile, KeptFiles, KeptFilesError, MAX_NAME_BYTES};
+use super::own_schema::{self, SchemaError};
 use super::rows::seconds;
 
 const TABLES: &str = "\
 CREATE TABLE backup (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL, made_at INTEGER NOT NULL) STRICT;
 CREATE TABLE backup_files (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT;";
 const NO_TABLES: &str = "DROP TABLE IF EXISTS backup; DROP TABLE IF EXISTS backup_files;";
-
-/// A file of the data folder, by its path below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptFile {
-    pub name: String,
-    pub content: Vec<u8>,
-}
+/// What `ANALYZE` leaves, which somebody may have run.
+const NO_STATISTICS: &str = "DROP TABLE IF EXISTS sqlite_stat1; DROP TABLE IF EXISTS sqlite_stat4;";
 
 /// What a backup has beside the tables of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,19 +31,62 @@ pub struct BackupRecord {
     pub files: Vec<KeptFile>,
 }
 
+/// Why a backup is not made, or can't be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the database is not one that castway has made: {0}")]
+    Schema(#[from] SchemaError),
+    /// In SQLite's words.
+    #[error("the database is damaged ({0})")]
+    Damaged(String),
+    #[error(transparent)]
+    Files(#[from] KeptFilesError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for BackupError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl Store {
+    /// Checks the backup in `folder`, of which nothing runs and nothing is believed before this.
+    ///
+    /// # Errors
+    /// It is damaged, or its schema is not the one that castway makes.
+    pub async fn check_backup(folder: &Path) -> Result<(), BackupError> {
+        let (pool, options) = database_file::open_to_look(folder).await?;
+        let checked = async {
+            let mut connection = pool.acquire().await?;
+            own_schema::check(&mut connection, TABLES).await?.map_err(BackupError::Schema)?;
+            let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut *connection).await?;
+            if found == "ok" { Ok(()) } else { Err(BackupError::Damaged(found)) }
+        };
+        let checked = checked.await;
+        pool.close().await;
+        if let Err(BackupError::Store(StoreError::Database(error))) = &checked {
+            return Err(database_file::from_sqlx(options.get_filename(), error).into());
+        }
+        checked
+    }
+
     /// Copies the database, as it is at one moment, into the empty file at `path`, and adds `files`. Other processes may write to the
     /// database meanwhile.
     ///
     /// # Errors
-    /// `Database`.
-    pub async fn back_up(&self, path: &Path, version: &str, files: &[KeptFile], now: SystemTime) -> Result<(), StoreError> {
+    /// `Store`, and `Schema` where the database has what castway does not make: the copy could not be restored.
+    pub async fn back_up(&self, path: &Path, version: &str, files: &[KeptFile], now: SystemTime) -> Result<(), BackupError> {
         sqlx::query("VACUUM INTO ?1").bind(path.to_string_lossy()).execute(&self.pool).await?;
         let options = SqliteConnectOptions::new().filename(path).journal_mode(SqliteJournalMode::Delete);
         let mut copy = options.connect().await?;
         let mut transaction = copy.begin().await?;
         // The database itself may be a copy of a backup.
         sqlx::raw_sql(NO_TABLES).execute(&mut *transaction).await?;
+        sqlx::raw_sql(NO_STATISTICS).execute(&mut *transaction).await?;
         sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
         let record = sqlx::query("INSERT INTO backup (id, version, made_at) VALUES (1, ?1, ?2)");
         record.bind(version).bind(seconds(now)).execute(&mut *transaction).await?;
@@ -53,33 +95,45 @@ impl Store {
             insert.bind(&file.name).bind(&file.content).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
+        own_schema::check(&mut copy, TABLES).await??;
         Ok(copy.close().await?)
     }
 
     /// Takes what only a backup has out of the database; `None`: it is no backup.
     ///
     /// # Errors
-    /// `Database`, also where the file is damaged.
-    pub async fn take_backup(&self) -> Result<Option<BackupRecord>, StoreError> {
+    /// `Store`, also where the file is damaged, and `Files` where the files beside the database are too many or too long.
+    pub async fn take_backup(&self) -> Result<Option<BackupRecord>, BackupError> {
         let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('backup', 'backup_files')";
         if sqlx::query_scalar::<_, i64>(tables).fetch_one(&self.pool).await? != 2 {
             return Ok(None);
         }
         let record = sqlx::query_as::<_, (String, i64)>("SELECT version, made_at FROM backup").fetch_optional(&self.pool).await?;
         let Some((version, made_at)) = record else { return Ok(None) };
+        self.check_files().await?;
         let files = sqlx::query_as::<_, (String, Vec<u8>)>("SELECT name, content FROM backup_files ORDER BY name");
         let files = files.fetch_all(&self.pool).await?.into_iter().map(|(name, content)| KeptFile { name, content }).collect();
         sqlx::raw_sql(NO_TABLES).execute(&self.pool).await?;
         Ok(Some(BackupRecord { version, made_at, files }))
     }
 
-    /// What is damaged in the file, in SQLite's words; `None`: nothing.
-    ///
-    /// # Errors
-    /// `Database`.
-    pub async fn damage(&self) -> Result<Option<String>, StoreError> {
-        let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&self.pool).await?;
-        Ok((found != "ok").then_some(found))
+    /// Counts the files beside the database before one of them is read.
+    async fn check_files(&self) -> Result<(), BackupError> {
+        let name = "SELECT count(*) FROM backup_files WHERE octet_length(name) > ?1";
+        let longest = i64::try_from(MAX_NAME_BYTES).expect("it is small");
+        if sqlx::query_scalar::<_, i64>(name).bind(longest).fetch_one(&self.pool).await? > 0 {
+            return Err(KeptFilesError::Name.into());
+        }
+        let mut found = KeptFiles::default();
+        let sizes = "SELECT name, octet_length(content), typeof(name) = 'text' AND typeof(content) = 'blob' FROM backup_files";
+        let mut rows = sqlx::query_as::<_, (String, i64, bool)>(sizes).fetch(&self.pool);
+        while let Some((name, bytes, is_file)) = rows.try_next().await? {
+            if !is_file {
+                return Err(KeptFilesError::NoFile(name).into());
+            }
+            found.add(&name, u64::try_from(bytes).unwrap_or(u64::MAX))?;
+        }
+        Ok(())
     }
 }
 
@@ -103,8 +157,8 @@ mod tests {
         let key = store.key("k", now).await.unwrap();
         store.close().await;
 
+        Store::check_backup(copy.path()).await.unwrap();
         let restored = Store::open_existing(copy.path(), now).await.unwrap();
-        assert_eq!(restored.damage().await.unwrap(), None);
         let record = restored.take_backup().await.unwrap();
         assert_eq!(record, Some(BackupRecord { version: "1.2.3".to_owned(), made_at: 1_000_000, files: files.to_vec() }));
         assert_eq!(restored.recorded().await.unwrap().unwrap().expose(), "{}");

@@ -107,7 +107,8 @@ pub(super) async fn open(data_dir: &Path, when_missing: WhenMissing) -> Result<(
         .filename(&path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(LOCK_TIMEOUT);
+        .busy_timeout(LOCK_TIMEOUT)
+        .pragma("trusted_schema", "OFF");
     let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_with(options.clone());
     let pool = pool.await.map_err(|error| from_sqlx(&path, &error))?;
     // SQLite follows symbolic links, so check again for one that was made in the meantime.
@@ -129,7 +130,7 @@ pub(super) async fn open_unchanged(data_dir: &Path) -> Result<(SqlitePool, Sqlit
     let path = data_dir.join(DATABASE_FILE_NAME);
     check_existing(data_dir, &path)?;
     refuse_links(&path)?;
-    let options = SqliteConnectOptions::new().filename(&path).busy_timeout(LOCK_TIMEOUT);
+    let options = SqliteConnectOptions::new().filename(&path).busy_timeout(LOCK_TIMEOUT).pragma("trusted_schema", "OFF");
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone());
     let pool = pool.await.map_err(|error| from_sqlx(&path, &error))?;
     match require_schema(&pool, &path).await {
@@ -139,6 +140,20 @@ pub(super) async fn open_unchanged(data_dir: &Path) -> Result<(SqlitePool, Sqlit
             Err(error)
         }
     }
+}
+
+/// Opens a database that anybody may have made: nothing of it runs, and nothing in it can be changed.
+pub(super) async fn open_to_look(folder: &Path) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
+    let path = folder.join(DATABASE_FILE_NAME);
+    check_existing(folder, &path)?;
+    refuse_links(&path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON")
+        .pragma("query_only", "ON");
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone());
+    Ok((pool.await.map_err(|error| from_sqlx(&path, &error))?, options))
 }
 
 /// Whether another connection has the database open: one of a server has it as long as it runs.

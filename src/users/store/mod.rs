@@ -5,7 +5,7 @@
 //! - Outputs: rows, a [`Snapshot`] of everything that a server needs, and a [`ChangeWatcher`] that notices changes.
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
-//! `database_file` creates and opens the file, `schema` has the steps of its schema, `connection` holds it, and `users`, `operators`,
+//! `database_file` creates and opens the file, `schema` has the steps of its schema, `own_schema` compares a file with them, `connection` holds it, and `users`, `operators`,
 //! `bans`, `secrets`, `server`, `checks`, `usage` and `backup` have the statements of their tables. [`OpenError`] says why the file can't be opened
 //! and what to do; [`StoreError`] says why a statement failed.
 
@@ -15,7 +15,9 @@ mod checks;
 mod connection;
 mod database_file;
 mod error;
+mod kept_files;
 mod operators;
+mod own_schema;
 mod rows;
 mod schema;
 mod secrets;
@@ -24,11 +26,13 @@ mod snapshot;
 mod usage;
 mod users;
 
-pub use backup::{BackupRecord, KeptFile};
+pub use backup::{BackupError, BackupRecord};
 pub use checks::{CheckKind, KeptCheck};
 pub use connection::Store;
 pub use database_file::{DATABASE_FILE_NAME, OpenError};
 pub use error::StoreError;
+pub use kept_files::{KeptFile, KeptFiles, KeptFilesError, MAX_KEPT_FILE_BYTES};
+pub use own_schema::SchemaError;
 pub use rows::{KeptBan, OperatorInfo, SecretInfo, Snapshot, SnapshotOperator, SnapshotUser, UserInfo};
 pub(in crate::users) use snapshot::ChangeWatcher;
 pub use usage::MAX_USAGE_ROWS;

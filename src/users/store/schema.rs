@@ -24,6 +24,11 @@ pub(super) fn migrator() -> Migrator {
     Migrator::with_migrations(STEPS.map(migration).into())
 }
 
+/// The number of the last step.
+pub(super) const fn newest() -> i64 {
+    STEPS[STEPS.len() - 1].0
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
