@@ -21,6 +21,8 @@ UNIT=/etc/systemd/system/castway.service
 SETTINGS=/etc/castway/castway.env
 DATA=/var/lib/castway
 MAN=/usr/local/share/man/man1
+# What Debian's packages ask before they start a service.
+POLICY=/usr/sbin/policy-rc.d
 
 usage() {
   cat <<END
@@ -191,9 +193,47 @@ get() {
   say "its checksum is right"
 }
 
+# Has the package not start the service, unless this machine has a rule of its own for that. Whatever becomes of the rule of this script, it
+# counts for castway alone, and while this script runs.
+keep_stopped() {
+  if [ -n "$dry" ]; then
+    say "would keep the package from starting castway: with $POLICY, and without it again at the end"
+    return 0
+  fi
+  # Nothing is written over, and no link is followed.
+  if ! (set -C && : >"$POLICY") 2>/dev/null; then
+    say "$POLICY is there already, and decides whether the package starts castway"
+    return 0
+  fi
+  policy=$POLICY
+  cat >"$POLICY" <<END
+#!/bin/sh
+# Made by install.sh --no-start of Castway (process $$), which removes it when it ends.
+case "\$1 \$2" in
+  castway.service\ *start | castway\ *start) if kill -0 $$ 2>/dev/null; then exit 101; fi ;;
+esac
+exit 0
+END
+  chmod 0755 "$POLICY"
+}
+
+clean_up() {
+  [ -z "$policy" ] || rm -f "$policy"
+  policy=''
+  rm -rf "$work"
+}
+
+# Whether systemd runs the service.
+is_active() { [ -d /run/systemd/system ] && has systemctl && systemctl is-active -q castway; }
+
 install_deb() {
   # _apt reads the file as a user of its own.
   chmod 0755 "$work"
+  former=''
+  if [ -z "$start" ]; then
+    ! is_active || former=yes
+    keep_stopped
+  fi
   change env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --allow-downgrades -o Dpkg::Options::=--force-confold "$work/$wanted" ||
     give_up "apt-get could not install $wanted; what it said is above"
   program=/usr/bin/castway
@@ -246,7 +286,15 @@ nologin() { for shell in /usr/sbin/nologin /sbin/nologin /bin/false; do [ ! -x $
 serve() {
   running=''
   if [ -z "$start" ]; then
-    say "nothing was started: sudo systemctl enable --now castway"
+    if [ $kind = tar ]; then
+      say "nothing was started: sudo systemctl enable --now castway"
+    elif [ -n "$former" ]; then
+      say "nothing was started, and what ran before still runs: sudo systemctl restart castway"
+    elif [ -z "$dry" ] && is_active; then
+      say "the package has started castway, as $POLICY of this machine allows: sudo systemctl stop castway"
+    else
+      say "nothing was started, and castway starts with the machine. To start it now: sudo systemctl start castway"
+    fi
     return 0
   fi
   if [ ! -d /run/systemd/system ] || ! has systemctl; then
@@ -317,7 +365,8 @@ finish() {
 main() {
   read_arguments "$@"
   work=$(mktemp -d "${TMPDIR:-/tmp}/castway-install.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
+  policy=''
+  trap clean_up EXIT
   trap 'exit 130' INT TERM HUP
   look_around
   get

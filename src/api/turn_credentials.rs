@@ -66,13 +66,14 @@ impl<'a> TurnReply<'a> {
 #[expect(dead_code, reason = "it describes what CredentialRequest reads")]
 pub(super) struct CredentialForm {
     /// Whose credentials; the relay counts what they use for this name.
+    /// It may be left out where the query or HTTP Basic has it.
     #[schema(
         example = "alice",
-        min_length = 1,
         max_length = 128,
-        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$"
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$",
+        nullable = false
     )]
-    username: String,
+    username: Option<String>,
     /// The password of this user of the server.
     #[schema(format = Password, nullable = false)]
     password: Option<String>,
@@ -95,13 +96,9 @@ pub(super) struct CredentialForm {
 #[expect(dead_code, reason = "it describes what CredentialRequest reads")]
 pub(super) struct CredentialObject {
     /// Whose credentials; the relay counts what they use for this name.
-    #[schema(
-        example = "alice",
-        min_length = 1,
-        max_length = 128,
-        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$"
-    )]
-    username: String,
+    /// It may be left out where the query or HTTP Basic has it.
+    #[schema(example = "alice", max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$")]
+    username: Option<String>,
     /// The password of this user of the server.
     #[schema(format = Password)]
     password: Option<String>,
@@ -196,7 +193,14 @@ pub(super) async fn get(
     path = "/turn",
     operation_id = "turnCredentialsByForm",
     tag = "credentials",
-    request_body(content((CredentialForm = "application/x-www-form-urlencoded"), (CredentialObject = "application/json")), description = "At most 8 KiB."),
+    params(
+        ("username" = Option<String>, Query, description = "Whose credentials, unless the body or HTTP Basic says it.", max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$", example = "alice"),
+        ("service" = Option<String>, Query, description = "`turn`.", pattern = "^(turn)?$", example = "turn"),
+        ("ttl" = Option<String>, Query, description = "How long the credentials should be valid, in whole seconds.", pattern = "^(-?[0-9]+)?$", example = "3600"),
+        ("key" = Option<String>, Query, description = "An API key. It may come more than once, and as a bearer token."),
+        ("api" = Option<String>, Query, description = "The same as `key`."),
+    ),
+    request_body(content((CredentialForm = "application/x-www-form-urlencoded"), (CredentialObject = "application/json")), description = "At most 8 KiB. It may be left out where the query or HTTP Basic names the user."),
     responses(
         (status = 200, description = "The credentials.", body = TurnReply),
         (status = 400, description = "`AppError`: there is no username. `BadRequest`: the body can not be read, or a field has a wrong value, or comes twice with different ones.", content((Problem = "application/problem+json"), (NoUsername = "application/json"))),

@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::server::App;
 use crate::addresses::interfaces;
 use crate::addresses::on_link;
-use crate::config::without_last_slash;
+use crate::config::{CertificateSource, without_last_slash};
 use crate::limits::descriptors::CastCost;
 use crate::tls::{Certificate, CertificateKind, Certificates};
 
@@ -112,7 +112,16 @@ impl App {
     fn report_certificate(&self, origins: &Origins, report: &mut Report) {
         let Some(current) = &origins.distrusted else { return };
         if current.kind == CertificateKind::SelfSigned {
-            report.line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+            if let CertificateSource::Acme(acme) = &self.config.tls.source {
+                let awaited = acme.domains.join(", ");
+                report.line(
+                    "Certificate",
+                    &format!("not here yet: until the one for {awaited} arrives, a self-signed one answers,"),
+                );
+                report.line("", "of which browsers warn. Its SHA-256 fingerprint is");
+            } else {
+                report.line("Certificate", "made by this server: browsers warn once. Its SHA-256 fingerprint is");
+            }
             self.own_fingerprints(&origins.others).iter().for_each(|fingerprint| report.line("", fingerprint));
         } else {
             report.line("Certificate", "clients don't trust the certificate of CASTWAY_CERT: browsers warn once, HTTP is not");

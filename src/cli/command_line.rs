@@ -129,7 +129,7 @@ impl CommandLine {
             flags,
             sources,
             asks_for_health: matches!(self.command, Some(Command::Health)),
-            checks_settings: matches!(self.command, Some(Command::Config(_))),
+            examines_settings: matches!(self.command, Some(Command::Config(_) | Command::Doctor(_))),
         }
     }
 

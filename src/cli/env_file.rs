@@ -89,7 +89,7 @@ impl Parts {
             }
             parts.usable.push('\n');
             let line = lines[start].unwrap_or_default();
-            let name = name(line);
+            let name = setting_of_line(line);
             // The lines behind a quote without a partner are a part of its value.
             if is_open && name.is_none() {
                 continue;
@@ -142,7 +142,7 @@ fn sentence(path: &Path, line: usize, name: Option<&str>) -> String {
 }
 
 /// The setting that a malformed line is about. Other words at its beginning may be a part of a secret.
-fn name(line: &str) -> Option<String> {
+pub(super) fn setting_of_line(line: &str) -> Option<String> {
     let line = line.trim_start();
     let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
     let end = line.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_')).unwrap_or(line.len());

@@ -53,6 +53,8 @@ struct Service {
     settings: Settings,
     /// The file as a source of settings.
     source: Source,
+    /// What systemd skips of it, or takes otherwise than it was meant.
+    malformed: Vec<Malformed>,
 }
 
 /// What the command line and the environment give to the search.
@@ -67,8 +69,8 @@ pub(super) struct Given {
     pub(super) sources: Vec<String>,
     /// Whether the command is `castway health`, which needs a server's address and no data folder.
     pub(super) asks_for_health: bool,
-    /// Whether the command is `castway config check`, which goes on where a line can't be parsed.
-    pub(super) checks_settings: bool,
+    /// Whether the command is `castway config check` or `castway doctor`, which go on where a line can't be parsed.
+    pub(super) examines_settings: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,7 @@ pub(super) struct Installation {
     sources: Vec<String>,
     /// The names of the variables in the `.env` that counts.
     names: Vec<String>,
-    /// What can't be parsed in the `.env` of the working folder, for `castway config check`.
+    /// What can't be parsed in the `.env` of the working folder, for the commands that examine settings.
     malformed: Vec<Malformed>,
     /// Where all of its settings come from; the first one that has a setting counts.
     places: Vec<Source>,
@@ -106,7 +108,7 @@ impl Installation {
         let env_file = paths.working_dir.join(env_file::FILE_NAME);
         let EnvFile { variables, malformed } = env_file::read(&env_file).map_err(CliError::Usage)?;
         let sentences = || malformed.iter().map(|line| line.sentence.as_str()).collect::<Vec<_>>().join("\n");
-        if !malformed.is_empty() && !given.checks_settings {
+        if !malformed.is_empty() && !given.examines_settings {
             return Err(CliError::Usage(sentences()));
         }
         let in_file = env_file::settings(&variables);
@@ -150,6 +152,11 @@ impl Installation {
     /// What can't be parsed in the `.env` of the working folder.
     pub(super) fn malformed(&self) -> &[Malformed] {
         &self.malformed
+    }
+
+    /// What systemd skips of the service's settings, or takes otherwise than it was meant.
+    pub(super) fn malformed_of_service(&self) -> &[Malformed] {
+        self.service.as_ref().map(|service| service.malformed.as_slice()).unwrap_or_default()
     }
 
     pub(super) fn data_dir(&self) -> &Path {
@@ -292,7 +299,7 @@ fn warn_of_new_secrets(config: &Config, started_at: Option<i64>) {
 fn read_service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Service>>)> {
     let service = match trusted_file::read(&paths.service_settings) {
         Ok(text) => {
-            let variables = systemd_env_file::variables(&String::from_utf8_lossy(&text));
+            let EnvFile { variables, malformed } = systemd_env_file::read(&paths.service_settings, &text);
             let mut settings = env_file::settings(&variables);
             // Paths of the service's settings begin at its working folder.
             let files = [&mut settings.static_auth_secret_file, &mut settings.api_keys_file, &mut settings.webhook_secret_file];
@@ -302,7 +309,7 @@ fn read_service(paths: &StandardPaths) -> io::Result<(PathBuf, Option<Box<Servic
             }
             let file = paths.service_settings.clone();
             let source = Source::file(file.clone(), settings.clone(), &variables);
-            Some(Box::new(Service { file, settings, source }))
+            Some(Box::new(Service { file, settings, source, malformed }))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
         Err(error) => return Err(error),
@@ -475,13 +482,30 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_parsed_stops_all_commands_but_the_check_of_settings() {
+    fn a_malformed_line_of_the_service_stops_no_command() {
+        let machine = Machine::new();
+        machine.has_data("lib");
+        machine.service("CASTWAY_TTL=60\nCASTWAY_REALM two words\n");
+        for line in [LIST, "castway config check", "castway doctor"] {
+            let found = machine.find(line).unwrap();
+            let names: Vec<_> = found.malformed_of_service().iter().map(|line| line.name.as_deref()).collect();
+            assert_eq!(
+                (names, found.settings().ttl.as_deref(), found.malformed()),
+                (vec![Some("CASTWAY_REALM")], Some("60"), &[][..])
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_parsed_stops_all_commands_but_those_that_examine_settings() {
         let machine = Machine::new();
         fs::write(machine.paths.working_dir.join(".env"), "CASTWAY_REALM=two words\nCASTWAY_TTL=60\nbad line\n").unwrap();
         let refusal = machine.refusal(LIST);
         assert!(refusal.contains("line 1 (the value of CASTWAY_REALM)") && refusal.contains("line 3: expected"), "{refusal}");
-        let found = machine.find("castway config check").unwrap();
-        assert_eq!((found.malformed().len(), found.given.ttl.as_deref()), (2, Some("60")));
+        for line in ["castway config check", "castway doctor"] {
+            let found = machine.find(line).unwrap();
+            assert_eq!((found.malformed().len(), found.given.ttl.as_deref()), (2, Some("60")), "{line}");
+        }
         machine.has_data("here/data");
         machine.has_data("lib");
         let refusal = machine.refusal("castway config check");

@@ -200,7 +200,10 @@ describe('answers and events are as they are described', () => {
     await call('GET', '/turn', { query: '?username=alice&ttl=60' });
     await call('POST', '/turn', { body: new URLSearchParams({ username: 'alice' }) });
     await call('POST', '/turn', { body: { username: 'alice', password: 'alice-password-1' } });
+    await call('POST', '/turn', { query: '?username=alice' });
+    await call('POST', '/turn', { query: '?username=alice', body: { password: 'alice-password-1' } });
     await call('POST', '/turn', { body: {}, status: 400 });
+    await call('POST', '/turn', { status: 400 });
     for (const method of ['GET', 'POST']) {
       const { iceServers } = await call(method, '/v1alpha/iceconfig', { query: '?tt=udp' });
       assert.ok(iceServers.length > 0);

@@ -220,7 +220,7 @@ fn a_command_warns_where_the_running_server_signs_with_another_secret() {
 #[test]
 fn what_keeps_doctor_from_its_settings_is_a_finding_too() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(".env"), "CASTWAY_REALM=two words\n").unwrap();
+    fs::create_dir(folder.path().join(".env")).unwrap();
     let run = |arguments: &[&str]| {
         let mut command = castway(folder.path());
         command.env_remove("CASTWAY_DATA_DIR").current_dir(folder.path()).args(["doctor", "--no-wait"]).args(arguments);
@@ -230,7 +230,7 @@ fn what_keeps_doctor_from_its_settings_is_a_finding_too() {
     let (status, report) = run(&["--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((status, &report["ok"], states(&report, "settings")), (Some(1), &Value::Bool(false), vec!["failed"]));
-    assert!(report["lines"].to_string().contains("line 1 (the value of CASTWAY_REALM)"), "{report:#}");
+    assert!(report["lines"].to_string().contains(".env can't be read"), "{report:#}");
     let (status, shown) = run(&[]);
     assert!(status == Some(1) && shown.starts_with("✘ Settings "), "{shown}");
 }
@@ -243,6 +243,24 @@ fn a_newcomer_without_a_server_reads_what_to_do() {
     let said = report["lines"].to_string();
     assert!(said.contains("no server has been started with it yet: start one (castway)"), "{said}");
     assert!(!folder.path().join("data").exists(), "doctor makes nothing");
+}
+
+#[test]
+fn a_malformed_line_of_env_is_a_finding_among_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".env"), "CASTWAY_REALM=two hunter2\nCASTWAY_DATA_DIR=data\nCASTWAY_DOMAIN=cast.invalid\n")
+        .unwrap();
+    let mut command = castway(folder.path());
+    let output = command.env_remove("CASTWAY_DATA_DIR").current_dir(folder.path()).args(["doctor", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines: Vec<_> = report["lines"].as_array().unwrap().iter().map(|line| (line["name"].clone(), line.to_string())).collect();
+    let named =
+        |(name, text): &&(Value, String)| name == "settings" && text.contains(".env, line 1 (the value of CASTWAY_REALM)");
+    assert!(lines.iter().find(named).is_some_and(|(_, text)| text.contains("\"failed\"")), "{lines:#?}");
+    // The domain is in a line behind it.
+    assert!(lines.iter().any(|(name, text)| name == "name" && text.contains("cast.invalid")), "{lines:#?}");
+    assert!(!report.to_string().contains("hunter2"), "{lines:#?}");
 }
 
 #[test]

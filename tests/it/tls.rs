@@ -396,5 +396,12 @@ async fn the_report_names_the_domain_while_its_certificate_has_not_come() {
     let (report, origin) = (&server.greeting, format!("https://cast.example.org:{}", server.https.port()));
     assert!(report.contains(&format!("  On the TV     {origin}/tv\n  To cast       {origin}/cast\n")), "{report}");
     assert!(!report.contains("203.0.113.7:") && !report.contains("CASTWAY_PUBLIC_URL"), "{report}");
+    let certificate =
+        "  Certificate   not here yet: until the one for cast.example.org, b.example.org arrives, a self-signed one answers,\n";
+    assert!(report.contains(certificate) && !report.contains("made by this server"), "{report}");
+    assert!(report.contains("                of which browsers warn. Its SHA-256 fingerprint is\n"), "{report}");
+    server.stop().await;
+    let server = Server::start(settings()).await;
+    assert!(server.greeting.contains("  Certificate   made by this server: browsers warn once."), "{}", server.greeting);
     server.stop().await;
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -34,10 +34,12 @@ function copy(name, change = () => {}) {
 // Everything of a tree that an installation could change.
 const tree = (debian) => debian.run('sh', '-c', "find / -xdev -path /proc -prune -o -path /tmp -prune -o -type f -printf '%p %m %u %g %s %T@\\n' -o -printf '%p %m %u %g\\n'");
 
-// systemd's place is taken by a script that starts the program as the unit's user, so that what waits for the service gets one.
+// systemd's place is taken by a script that starts the unit's program as its user, in its folder and with its variables, so that what waits for
+// the service gets one. The lines of files of settings are NAME=value here.
 const SYSTEMCTL = `#!/bin/sh
 case " $* " in
   *" is-failed "*) exit 1 ;;
+  *" is-active "*) [ -f /run/castway.pid ] && exit 0; exit 3 ;;
   *" daemon-reload "* | *" start "* | *" restart "* | *" try-restart "* | *" stop "*) echo "$*" >>/var/log/systemctl.log ;;
   *) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.real "$@" ;;
 esac
@@ -47,8 +49,17 @@ esac
 case " $* " in
   *"start castway"*)
     if [ ! -f /run/castway.pid ]; then
-      cd /var/lib/castway
-      CASTWAY_DATA_DIR=/var/lib/castway setsid setpriv --reuid castway --regid castway --init-groups "$(PATH=/usr/local/bin:/usr/bin command -v castway)" >/var/log/castway.log 2>&1 </dev/null &
+      for unit in /etc/systemd/system/castway.service /usr/lib/systemd/system/castway.service /lib/systemd/system/castway.service; do [ ! -f "$unit" ] || break; done
+      values() { sed -n "s/^$1=//p" "$unit"; }
+      set --
+      for variable in $(values Environment); do set -- "$@" "$variable"; done
+      for file in $(values EnvironmentFile | sed 's/^-//'); do
+        [ -f "$file" ] || continue
+        while read -r line; do case $line in [A-Z]*=*) set -- "$@" "$line" ;; esac; done <"$file"
+      done
+      user=$(values User)
+      cd "$(values WorkingDirectory)"
+      setsid setpriv --reuid "$user" --regid "$user" --init-groups env -i PATH=/usr/bin:/bin "$@" $(values ExecStart) >/var/log/castway.log 2>&1 </dev/null &
       echo $! >/run/castway.pid
     fi ;;
 esac
@@ -199,6 +210,59 @@ describe('on Debian', () => {
     assert.equal(debian.text(SETTINGS), 'CASTWAY_GRACE=90\n');
     assert.ok(!debian.systemctl().some((call) => /restart/.test(call)));
     assert.match(debian.run('castway', 'user', 'list'), /alice/);
+  });
+});
+
+describe('--no-start on Debian', () => {
+  const POLICY = '/usr/sbin/policy-rc.d';
+  const started = (debian) => debian.systemctl().filter((call) => /start/.test(call));
+  const pid = (debian) => existsSync(debian.path('/run/castway.pid'));
+
+  test('the package is installed and nothing is started, until somebody starts it with the settings of the unit', async () => {
+    const debian = prepared();
+    const dry = install(debian, '--from', '/release', '--no-start', '--dry-run');
+    assert.match(dry.output, /would keep the package from starting castway/);
+    assert.ok(!existsSync(debian.path(POLICY)));
+    const { status, output } = install(debian, '--from', '/release', '--no-start');
+    assert.equal(status, 0, output);
+    assert.match(output, /nothing was started, and castway starts with the machine/);
+    assert.deepEqual(started(debian), [], output);
+    assert.ok(!pid(debian) && !existsSync(debian.path('/var/lib/castway/castway.db')), output);
+    assert.ok(!existsSync(debian.path(POLICY)), 'the rule is gone');
+    assert.equal(debian.run('systemctl', 'is-enabled', 'castway').trim(), 'enabled');
+    // castway health asks at the address of the settings, where only a server is that has read them.
+    writeFileSync(debian.path(SETTINGS), 'CASTWAY_HTTP_ADDR=127.0.0.1:18080\nCASTWAY_NO_TLS=true\n');
+    debian.run('systemctl', 'start', 'castway');
+    const health = () => debian.attempt('castway', 'health');
+    await until('castway health succeeds', health, ({ status: code }) => code === 0, { show: ({ output: said }) => `${said}\n${debian.text('/var/log/castway.log')}` });
+    assert.match(debian.text('/var/log/castway.log'), /:18080/);
+  });
+
+  test('a rule of the machine stays as it is, and what it allows is said', () => {
+    const debian = prepared();
+    const rule = '#!/bin/sh\nexit 0\n';
+    writeFileSync(debian.path(POLICY), rule, { mode: 0o755 });
+    const { status, output } = install(debian, '--from', '/release', '--no-start');
+    assert.equal(status, 0, output);
+    assert.match(output, /policy-rc\.d is there already/);
+    assert.match(output, /the package has started castway, as \/usr\/sbin\/policy-rc\.d of this machine allows/);
+    assert.ok(pid(debian));
+    assert.equal(debian.text(POLICY), rule);
+  });
+
+  test('an interrupted installation leaves no rule behind, and its rule is about castway alone', () => {
+    const debian = prepared();
+    const rule = (unit, action) => `${POLICY} ${unit} ${action}; echo "${unit} ${action} gets $?"`;
+    const asks = [['castway.service', 'start'], ['castway.service', 'restart'], ['castway.service', 'stop'], ['ssh.service', 'start']];
+    const stub = `#!/bin/sh\n${asks.map(([unit, action]) => rule(unit, action)).join('\n')}\ncp ${POLICY} /kept\nkill -TERM $PPID\nexit 1\n`;
+    rmSync(debian.path('/usr/bin/apt-get'));
+    writeFileSync(debian.path('/usr/bin/apt-get'), stub, { mode: 0o755 });
+    const { status, output } = install(debian, '--from', '/release', '--no-start');
+    assert.equal(status, 130, output);
+    assert.deepEqual(output.match(/gets \d+/g), ['gets 101', 'gets 101', 'gets 0', 'gets 0'], output);
+    assert.ok(!existsSync(debian.path(POLICY)));
+    // Where it stays because the machine has lost its power, it decides nothing.
+    assert.equal(debian.attempt('sh', '/kept', 'castway.service', 'start').status, 0);
   });
 });
 

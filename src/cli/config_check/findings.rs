@@ -76,12 +76,15 @@ impl Findings {
         let mut problems: Vec<_> = malformed.iter().map(|line| line.sentence.clone()).collect();
         problems.extend(of_values);
         problems.extend(files::problems(&settings, installation));
+        let of_service = installation.malformed_of_service();
         let unusable: Vec<_> = malformed
             .iter()
+            .chain(of_service)
             .filter_map(|line| line.name.clone())
             .chain(problems.iter().filter_map(|problem| setting_of(problem)))
             .collect();
-        let mut warnings = unknown(places);
+        let mut warnings: Vec<_> = of_service.iter().map(|line| Finding { text: line.sentence.clone(), origin: None }).collect();
+        warnings.extend(unknown(places));
         warnings.extend(of_config(&config, &unusable, places));
         warnings.extend(repeated(places));
         Self {
@@ -244,6 +247,26 @@ mod tests {
         assert_eq!((of("CASTWAY_REALM").row.value.as_deref(), of("CASTWAY_REALM").origin.clone()), (None, None));
         assert!(!format!("{found:?}").contains("hunter2"), "secrets are not shown");
         assert_eq!(found.len(), super::variables().len());
+    }
+
+    /// The service starts without such a line, so that it is a warning.
+    #[test]
+    fn a_malformed_line_of_the_service_is_a_warning_without_its_value() {
+        use crate::cli::command_line::CommandLine;
+        use crate::cli::installation::StandardPaths;
+
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let paths = StandardPaths { working_dir: at("here"), service_settings: at("castway.env"), service_data: at("lib") };
+        std::fs::create_dir(&paths.working_dir).unwrap();
+        std::fs::create_dir(&paths.service_data).unwrap();
+        std::fs::write(&paths.service_settings, "CASTWAY_TTL=60\nexport CASTWAY_API_KEYS=hunter2-0123456789\n").unwrap();
+        let line: Vec<OsString> = ["castway", "config", "check"].map(OsString::from).into();
+        let found = Findings::of(&Installation::find(&paths, &CommandLine::parse(&line).unwrap().given()).unwrap());
+        let begin = format!("{}, line 2 (CASTWAY_API_KEYS), is skipped: expected NAME=value", paths.service_settings.display());
+        assert!(found.warnings.iter().any(|warning| warning.text.starts_with(&begin)), "{:?}", found.warnings);
+        assert_eq!(found.problems.iter().map(|problem| problem.text.as_str()).collect::<Vec<_>>(), [""; 0]);
+        assert!(found.ok && !serde_json::to_string(&found).unwrap().contains("hunter2"));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, 
         Ok(folder) => ask(folder),
         Err(error) => (None, false, None, vec![Line::failed(Topic::Settings, format!("{error:#}"))]),
     };
+    lines.extend(malformed(installation));
     let config = match config(installation, record.as_ref(), facts.as_ref()) {
         Ok(config) => Some(config),
         Err(problems) => {
@@ -39,6 +40,13 @@ pub(super) fn look(installation: &Installation, folder: Result<&mut DataFolder, 
         lines.extend(other_version(facts));
     }
     (Inputs { config, facts, unanswered, now: unix_seconds(SystemTime::now()), ..Inputs::default() }, lines)
+}
+
+/// What can't be read in the files of settings. A server does not start with such a `.env`, and the service starts without such lines.
+fn malformed(installation: &Installation) -> impl Iterator<Item = Line> {
+    let of_env = installation.malformed().iter().map(|line| Line::failed(Topic::Settings, &*line.sentence));
+    let of_service = installation.malformed_of_service().iter().map(|line| Line::warning(Topic::Settings, &*line.sentence));
+    of_env.chain(of_service)
 }
 
 /// Also tells whether a server runs and gives no answer.

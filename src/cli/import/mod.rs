@@ -10,6 +10,7 @@ pub(super) mod coturn_options;
 mod credential;
 mod database;
 mod differences;
+mod env_value;
 mod facts;
 mod names;
 mod outcome;

@@ -11,6 +11,8 @@ use anyhow::Context as _;
 
 use super::config_file::GivenOption;
 use super::coturn_options::COTURN_OPTIONS;
+use super::env_value::{BY_HAND, written};
+use super::names::shown_name;
 use super::outcome::{Assignment, Outcome};
 use crate::cli::escape::printable_part;
 use crate::config::{Settings, VARIABLE_PREFIX};
@@ -29,21 +31,34 @@ const PRIVATE: &[&str] = &[
     "redis-userdb",
     "redis-statsdb",
 ];
-const NOT_SHOWN: &str = "(not shown)";
+pub(super) const NOT_SHOWN: &str = "(not shown)";
 
 /// An option as it is set, without what is secret in it.
 pub(super) fn source(option: &GivenOption) -> String {
     let GivenOption { place, name, value } = option;
     let is_known = COTURN_OPTIONS.iter().any(|known| known.name == *name);
+    if !is_known {
+        return format!("{place}: {}", unknown(name, value));
+    }
     let value = match value.split_once(':') {
         Some((user, _)) if name == "user" => format!("{user}:{NOT_SHOWN}"),
         _ if value.is_empty() => String::new(),
-        // A misspelled option may be a secret.
-        _ if PRIVATE.contains(&name.as_str()) || !is_known => NOT_SHOWN.to_owned(),
+        _ if PRIVATE.contains(&name.as_str()) => NOT_SHOWN.to_owned(),
         _ => value.clone(),
     };
     let equals = if value.is_empty() { "" } else { "=" };
     printable_part(&format!("{place}: {name}{equals}{value}"))
+}
+
+/// An option that coturn doesn't have: perhaps a misspelled one with a secret, or a part of a secret.
+fn unknown(name: &str, value: &str) -> String {
+    let shown = shown_name(name, !value.is_empty());
+    match (shown, value.is_empty()) {
+        (None, _) => NOT_SHOWN.to_owned(),
+        (Some(shown), _) if shown.len() < name.len() => format!("{shown}…"),
+        (Some(shown), true) => shown.to_owned(),
+        (Some(shown), false) => format!("{shown}={NOT_SHOWN}"),
+    }
 }
 
 /// What an option becomes, in words.
@@ -79,46 +94,32 @@ fn assignment(Assignment { variable, value }: &Assignment) -> String {
 pub(super) fn settings(settings: &BTreeMap<&'static str, String>) -> String {
     let line = |(variable, value): (&&str, &String)| match is_secret(variable) {
         true => format!("{variable}={NOT_SHOWN}"),
-        false => printable_part(&format!("{variable}={}", quoted(value))),
+        false => match written(value) {
+            Some(text) => printable_part(&format!("{variable}={text}")),
+            None => format!("{variable}={NOT_SHOWN}: {BY_HAND}"),
+        },
     };
     settings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Writes the settings with the secrets to a new file that only its owner reads.
+/// Writes the settings with the secrets to a new file that only its owner reads. A setting that is left to the operator is a comment there.
 pub(super) fn write(path: &Path, settings: &BTreeMap<&'static str, String>) -> anyhow::Result<()> {
     let mut text = "# Made by `castway import coturn`. `castway --help` describes each setting.\n".to_owned();
     for (variable, value) in settings {
-        let _ = writeln!(text, "{variable}={}", quoted(value));
+        let _ = match written(value) {
+            Some(value) => writeln!(text, "{variable}={value}"),
+            None => writeln!(text, "# {variable} is set by hand. {BY_HAND}"),
+        };
     }
     let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let wrote = open.and_then(|mut file| file.write_all(text.as_bytes()));
     wrote.with_context(|| format!("{} can't be written; it must not exist yet", path.display()))
 }
 
-/// A value as .env and the service's file take it.
-fn quoted(value: &str) -> String {
-    let is_plain = |character: char| character.is_alphanumeric() || "_.,:/[]@%+=-".contains(character);
-    if value.chars().all(is_plain) {
-        value.to_owned()
-    } else if value.contains(['\'', '\\']) {
-        let mut text = "\"".to_owned();
-        for character in value.chars() {
-            if matches!(character, '"' | '\\' | '$' | '`') {
-                text.push('\\');
-            }
-            text.push(character);
-        }
-        text + "\""
-    } else {
-        format!("'{value}'")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::config_file::options;
     use super::*;
-    use crate::cli::systemd_env_file;
 
     #[test]
     fn no_secret_is_shown() {
@@ -131,22 +132,53 @@ mod tests {
         assert_eq!(settings(&of), "CASTWAY_REALM='a b'\nCASTWAY_STATIC_AUTH_SECRET=(not shown)");
     }
 
+    /// A line that turnserver does not understand may be anything: the rest of a secret, or an option with the wrong sign behind its name.
     #[test]
-    fn a_written_file_reads_back_in_both_forms() {
+    fn of_a_line_that_is_no_option_only_a_name_is_shown() {
+        let long = format!("{}=hunter2", "o".repeat(41));
+        for (line, shown) in [
+            ("static-auth-secret:hunter2", "line 1: static-auth-secret…"),
+            ("static-auth-secret: hunter2", "line 1: static-auth-secret…"),
+            ("static-auth-secret;hunter2=x", "line 1: static-auth-secret…"),
+            ("static_auth_secert:hunter2", "line 1: static_auth_secert…"),
+            ("hunter2", "line 1: (not shown)"),
+            ("hunter2==", "line 1: (not shown)"),
+            ("hunter2/+x=y", "line 1: (not shown)"),
+            ("\u{1b}[2Jhunter2", "line 1: (not shown)"),
+            (&long, "line 1: (not shown)"),
+            ("some-option=hunter2", "line 1: some-option=(not shown)"),
+            ("no_tls", "line 1: no_tls"),
+            ("x-flag", "line 1: (not shown)"),
+        ] {
+            let options = options(line);
+            assert_eq!(options.iter().map(source).collect::<Vec<_>>(), [shown], "{line:?}");
+        }
+        let arguments = ["-y", "--static-auth-secert", "hunter2", "--lisening-port:hunter2"].map(str::to_owned);
+        let shown: Vec<_> = super::super::config_file::arguments(&arguments).iter().map(source).collect();
+        assert_eq!(
+            shown,
+            ["argument 1: -y", "argument 2: static-auth-secert", "argument 3: (not shown)", "argument 4: lisening-port…"]
+        );
+    }
+
+    #[test]
+    fn a_file_is_written_once_and_has_what_can_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("castway.env");
-        let values =
-            ["plain", "two words", "it's", "back\\slash", "\"quoted\"", "do$llar", "#hash", "[::]:3478", "日本", "a'b\"c\\d$e"];
-        for value in values {
-            let _ = std::fs::remove_file(&path);
-            write(&path, &BTreeMap::from([("CASTWAY_REALM", value.to_owned())])).unwrap();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let of_service: Vec<_> =
-                systemd_env_file::variables(&text).into_iter().map(|variable| (variable.name, variable.value)).collect();
-            assert_eq!(of_service, [("CASTWAY_REALM".to_owned(), value.to_owned())], "{text}");
-            let own: Vec<_> = dotenvy::from_path_iter(&path).unwrap().map(Result::unwrap).collect();
-            assert_eq!(own, of_service, "{text}");
-        }
-        assert!(write(&path, &BTreeMap::new()).unwrap_err().to_string().contains("must not exist yet"));
+        let of = BTreeMap::from([
+            ("CASTWAY_REALM", "north\nCASTWAY_NO_TLS=true".to_owned()),
+            ("CASTWAY_STATIC_AUTH_SECRET", "it's `hunter2`".to_owned()),
+        ]);
+        write(&path, &of).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (comments, settings): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('#'));
+        assert_eq!(settings, ["CASTWAY_STATIC_AUTH_SECRET=\"it's `hunter2`\""]);
+        assert!(comments[1].starts_with("# CASTWAY_REALM is set by hand. ") && !text.contains("north"), "{text}");
+        assert!(
+            super::settings(&of).starts_with("CASTWAY_REALM=(not shown): The value has a line break"),
+            "{}",
+            super::settings(&of)
+        );
+        assert!(write(&path, &of).unwrap_err().to_string().contains("must not exist yet"));
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::credential::CoturnUser;
 use super::database::Rows;
 use super::facts::Facts;
+use super::names::shown_name;
 use super::outcome::Outcome;
+use super::report::NOT_SHOWN;
 use super::setting_values::{of_realm_option, peers};
 use super::translate::Translation;
 use crate::cli::escape::printable_part;
@@ -57,12 +59,15 @@ pub(super) fn take(
         lines.push((format!("{kind} peer {}", peer.range), outcome));
     }
     for option in rows.realm_options.iter().filter(|option| is_ours(&option.realm)) {
-        lines.push((format!("{}={} of realm {:?}", option.name, option.value, option.realm), {
-            match of_realm_option(&option.name, &option.value) {
-                Some(assignment) => Outcome::Set(vec![assignment], None),
-                None => Outcome::Nothing("Nothing here serves the same purpose.".to_owned()),
-            }
-        }));
+        let assignment = of_realm_option(&option.name, &option.value);
+        // Of a row that is none of coturn's, nobody knows what it holds.
+        let name = if assignment.is_some() { &*option.name } else { shown_name(&option.name, true).unwrap_or(NOT_SHOWN) };
+        let value = if assignment.is_some() { &*option.value } else { NOT_SHOWN };
+        let outcome = match assignment {
+            Some(assignment) => Outcome::Set(vec![assignment], None),
+            None => Outcome::Nothing("Nothing here serves the same purpose.".to_owned()),
+        };
+        lines.push((format!("{name}={value} of realm {:?}", option.realm), outcome));
     }
     translation.add(&mut lines);
     lines.extend(without_counterpart(&rows, realm));

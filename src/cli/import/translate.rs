@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::config_file::{GivenOption, WITH_VALUE};
 use super::coturn_options::{COTURN_OPTIONS, Counterpart};
 use super::credential::{self, CoturnUser, EXPECTED_USER};
+use super::env_value::{BY_HAND, written};
 use super::facts::{Facts, flag};
 use super::names::closest;
 use super::outcome::{Assignment, Outcome};
@@ -143,9 +144,12 @@ impl Translation {
     }
 }
 
-/// An outcome whose settings can't be used says so.
+/// An outcome whose settings can't be used, or not be written into a file, says so.
 fn usable(outcome: Outcome) -> Outcome {
     let Outcome::Set(assignments, _) = &outcome else { return outcome };
+    if let Some(unwritten) = assignments.iter().find(|assignment| written(&assignment.value).is_none()) {
+        return Outcome::ByHand(unwritten.variable, BY_HAND.to_owned());
+    }
     let variables = assignments.iter().filter(|assignment| !PAIRED.contains(&assignment.variable));
     let settings = Settings::from_variables(variables.map(|assignment| (assignment.variable, assignment.value.as_str())));
     match Config::read(&settings) {

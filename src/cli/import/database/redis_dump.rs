@@ -60,10 +60,8 @@ impl RedisDump {
             }
             return Ok(());
         };
-        let word = match self.partial.take() {
-            Some(begun) => format!("{begun}\n{line}"),
-            None => line.to_owned(),
-        };
+        let mut word = self.partial.take().map(|begun| begun + "\n").unwrap_or_default();
+        word.push_str(line);
         // Behind a word there is "\r\n".
         if word.len() <= length {
             self.partial = Some(word);

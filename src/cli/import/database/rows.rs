@@ -10,6 +10,9 @@ pub(super) const MAX_ROWS: usize = 1_000_000;
 /// Bytes of the longest value that coturn's tables hold.
 pub(super) const MAX_VALUE_BYTES: usize = 512;
 
+/// Bytes of the values of all rows together: a million users of usual names and keys have half of them.
+pub(super) const MAX_BYTES: usize = 256 * 1024 * 1024;
+
 /// The columns of coturn's tables in their order, as its schema has them.
 const TABLES: &[(&str, &[&str])] = &[
     ("turnusers_lt", &["realm", "name", "hmackey"]),
@@ -62,6 +65,8 @@ pub(in crate::cli::import) struct Rows {
     pub(in crate::cli::import) unusable: Vec<String>,
     /// Rows that have been read; the fields above have fewer.
     pub(super) count: usize,
+    /// Bytes of their values.
+    pub(super) bytes: usize,
 }
 
 impl Rows {
@@ -77,6 +82,10 @@ impl Rows {
         self.count += 1;
         if self.count > MAX_ROWS {
             bail!("there are more than {MAX_ROWS} rows");
+        }
+        self.bytes += values.iter().map(String::len).sum::<usize>();
+        if self.bytes > MAX_BYTES {
+            bail!("the rows have more than {MAX_BYTES} bytes");
         }
         match table {
             "turnusers_lt" => self.add_user(&value("realm"), &value("name"), &value("hmackey")),
@@ -118,6 +127,15 @@ mod tests {
         add().unwrap();
         assert_eq!(add().unwrap_err().to_string(), "there are more than 1000000 rows");
         assert_eq!(rows.origins, 1);
+    }
+
+    #[test]
+    fn so_many_bytes_are_read_and_no_more() {
+        let mut rows = Rows { bytes: MAX_BYTES - 3, ..Rows::default() };
+        let mut add = || rows.add("turn_secret", &["realm", "value"], &["a".to_owned(), "bc".to_owned()]);
+        add().unwrap();
+        assert_eq!(add().unwrap_err().to_string(), "the rows have more than 268435456 bytes");
+        assert_eq!(rows.secrets.len(), 1);
     }
 
     #[test]

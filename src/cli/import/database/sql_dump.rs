@@ -14,6 +14,8 @@ pub(super) struct SqlDump {
     copying: Option<(Option<String>, Vec<String>)>,
     /// The beginning of an INSERT that goes on.
     statement: String,
+    /// Whether a string of the statement goes on behind its end.
+    strings: Strings,
     /// Whether a backslash in a string escapes the character behind it.
     is_mysql: bool,
 }
@@ -49,7 +51,8 @@ impl SqlDump {
             self.statement.push('\n');
         }
         self.statement.push_str(line);
-        if line.trim_end().ends_with(';') && is_complete(&self.statement, self.is_mysql) {
+        self.strings.line(line, self.is_mysql);
+        if line.trim_end().ends_with(';') && !self.strings.are_open {
             let statement = std::mem::take(&mut self.statement);
             insert(&statement, self.is_mysql, rows)?;
         }
@@ -112,18 +115,33 @@ fn copied(value: &str) -> String {
     text
 }
 
-/// Whether all strings of a statement have ended.
-fn is_complete(statement: &str, is_mysql: bool) -> bool {
-    let mut in_string = false;
-    let mut characters = statement.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\'' => in_string = !in_string,
-            '\\' if in_string && is_mysql => drop(characters.next()),
-            _ => {}
+/// Follows the strings of a statement, which takes each of its lines once: reading all of it at each line takes time that grows with the
+/// square of its size.
+#[derive(Default)]
+struct Strings {
+    /// Whether one has begun and not ended.
+    are_open: bool,
+    /// Bytes that have been looked at.
+    #[cfg(test)]
+    looked_at: usize,
+}
+
+impl Strings {
+    /// A backslash at the end of the line escapes that end, and nothing of the next line.
+    fn line(&mut self, line: &str, has_escapes: bool) {
+        let mut characters = line.bytes();
+        while let Some(character) = characters.next() {
+            match character {
+                b'\'' => self.are_open = !self.are_open,
+                b'\\' if self.are_open && has_escapes => drop(characters.next()),
+                _ => {}
+            }
+        }
+        #[cfg(test)]
+        {
+            self.looked_at += line.len();
         }
     }
-    !in_string
 }
 
 /// `INSERT INTO table (columns) VALUES (…), (…);`
@@ -263,6 +281,32 @@ mod tests {
         assert_eq!((rows.peers[0].is_allowed, &*rows.peers[0].range), (true, "10.0.0.1-10.0.0.9"));
         assert_eq!((&*rows.realm_options[0].name, &*rows.realm_options[0].value), ("max-bps", "500000"));
         assert_eq!((rows.oauth_keys, &rows.admins[..]), (1, &["bayaz".to_owned()][..]));
+    }
+
+    /// Each line of a statement ends as one does whose strings have ended, and none has.
+    #[test]
+    fn the_work_grows_with_the_size_of_a_dump_and_no_faster() {
+        let line = "'';\n;\n'\\\\;'\n";
+        for bytes in [8 * 1024 * 1024, 16 * 1024 * 1024] {
+            let mut reader = SqlDump::default();
+            let mut rows = Rows::default();
+            let dump = format!("/*!40101 */;\nINSERT INTO turn_secret VALUES ('\n{}", line.repeat(bytes / line.len()));
+            for line in dump.lines() {
+                reader.line(line, &mut rows).unwrap();
+            }
+            assert!(reader.strings.are_open && reader.is_mysql);
+            assert!((bytes / 2..=dump.len()).contains(&reader.strings.looked_at), "{} of {bytes}", reader.strings.looked_at);
+            assert_eq!(reader.end().unwrap_err().to_string(), "the dump ends in the middle of a table");
+        }
+    }
+
+    #[test]
+    fn a_string_goes_on_over_the_ends_of_lines() {
+        let mysql = "-- MySQL dump\nINSERT INTO `turn_secret` VALUES ('a','b\\\n;\nc\\\\;\n\\';\nd');\n";
+        assert_eq!(read(mysql).unwrap().secrets[0].1.expose(), "b\n;\nc\\;\n';\nd");
+        let postgresql = "INSERT INTO turn_secret VALUES ('a', 'b\\');\nINSERT INTO turn_secret VALUES ('a', 'b'';\nc');\n";
+        let rows = read(postgresql).unwrap();
+        assert_eq!(rows.secrets.iter().map(|(_, secret)| secret.expose().as_str()).collect::<Vec<_>>(), ["b\\", "b';\nc"]);
     }
 
     #[test]
