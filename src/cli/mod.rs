@@ -38,6 +38,7 @@ mod help;
 mod import;
 mod installation;
 mod man;
+mod near_names;
 mod output;
 mod owner;
 mod quota;
