@@ -16,7 +16,7 @@ use super::state::ApiState;
 use crate::admission::{AdmissionRefusal, SignedIn};
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
-use crate::http::problem::CodedProblem;
+use crate::http::problem::{CodedProblem, as_sentence};
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SignInRequest {
@@ -62,11 +62,16 @@ pub(super) async fn sign_in(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let Some(sign_in) = api.admission.sign_in() else {
-        return failed(StatusCode::NOT_FOUND, "off", "casters need no sign-in here", None);
+        return failed(StatusCode::NOT_FOUND, "off", "Casters need no sign-in here.", None);
     };
     let sent = body.ok().and_then(|body| serde_json::from_slice::<SignInRequest>(&body).ok());
     let Some(SignInRequest { name, password }) = sent else {
-        return failed(StatusCode::BAD_REQUEST, "malformed_payload", "malformed payload: expected {name, password}", None);
+        return failed(
+            StatusCode::BAD_REQUEST,
+            "malformed_payload",
+            "The body must be a JSON object {name, password} of strings.",
+            None,
+        );
     };
     match sign_in.sign_in(&name, &Secret::new(password), client.address, SystemTime::now()) {
         Ok(SignedIn { token, expires }) => {
@@ -76,7 +81,7 @@ pub(super) async fn sign_in(
         Err(refusal) => {
             let throttled = matches!(refusal, AdmissionRefusal::TooManyAttempts { .. });
             let status = if throttled { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::UNAUTHORIZED };
-            failed(status, refusal.code(), &refusal.to_string(), refusal.retry_after())
+            failed(status, refusal.code(), &as_sentence(&refusal.to_string()), refusal.retry_after())
         }
     }
 }

@@ -50,10 +50,11 @@ struct UsageRow<'a> {
     tag = "users",
     params(
         ("user" = Option<String>, Query, description = "Only the rows of this name.", example = "alice"),
-        ("months" = Option<String>, Query, description = "`1` or `true`: by month instead of by day.", example = "1"),
+        ("months" = Option<String>, Query, description = "`1` or `true`: by month instead of by day, which `0` or `false` means.", example = "1"),
     ),
     responses(
         (status = 200, description = "The rows.", body = UsageReply),
+        (status = 400, description = "`BadRequest`: `months` is none of these.", body = Problem),
         (status = 401, description = "`Unauthorized`: an API key is needed.", body = Problem),
         (status = 500, description = "`Internal`: the database failed.", body = Problem),
     ),
@@ -81,7 +82,14 @@ pub(super) async fn usage(
     })?;
     let query = query.unwrap_or_default();
     let field = |wanted: &str| form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value);
-    let months = field("months").is_some_and(|value| matches!(&*value, "1" | "true"));
+    let months = match field("months").as_deref() {
+        None | Some("" | "0" | "false") => false,
+        Some("1" | "true") => true,
+        Some(_) => {
+            let expected = "The parameter months must be 1 or true (by month), or 0 or false (by day).";
+            return Err(ApiError::BadRequest(expected.to_owned()));
+        }
+    };
     let user = field("user").filter(|user| !user.is_empty());
     let rows = api.directory.usage_rows(&api.store, user.as_deref(), months).await;
     let rows = rows.map_err(|error| ApiError::Internal(error.into()))?;

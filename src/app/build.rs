@@ -59,7 +59,7 @@ impl App {
     /// Opens the database, starts the relay and binds the ports.
     ///
     /// # Errors
-    /// A sentence that says what to do: the data folder or its database can't be used, a port is taken, an address is not this
+    /// A sentence that says what to do: the data folder or its database can't be used or has a server, a port is taken, an address is not this
     /// machine's.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let opened = Opened::open(config).await?;
@@ -79,6 +79,7 @@ impl App {
         let Opened {
             config,
             listeners,
+            lock,
             store,
             directory,
             external,
@@ -105,6 +106,7 @@ impl App {
             relay,
             relay_alive,
             directory,
+            lock,
             store,
             descriptors,
             clock,

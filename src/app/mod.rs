@@ -3,7 +3,7 @@
 //! - Owner: `main`, which holds one [`App`].
 //! - Inputs: a checked [`Config`](crate::config::Config), then signals.
 //! - Outputs: the start-up report on standard output, the log, and the exit of [`App::run`].
-//! - Invariants: the ports are bound before anything is written to the data folder, and no client is served before everything is
+//! - Invariants: the ports are bound and the data folder is locked before anything is written to it, and no client is served before everything is
 //!   open.
 //!
 //! The start passes through `open` (ports by `listeners`, database, addresses, certificate, relay), `build` (limits, gateways and

@@ -16,6 +16,7 @@ use crate::admission::{Admission, SignIn};
 use crate::clock::WallClock;
 use crate::config::secret::Secret;
 use crate::config::{Config, without_last_slash};
+use crate::control::FolderLock;
 use crate::diagnosis::watch::Watch;
 use crate::ingress::Listener;
 use crate::limits::descriptor_limit;
@@ -34,6 +35,7 @@ const MAX_QUEUED_OTHERS: usize = 256;
 pub(super) struct Opened {
     pub(super) config: Config,
     pub(super) listeners: TcpListeners,
+    pub(super) lock: FolderLock,
     pub(super) store: Store,
     pub(super) directory: Directory,
     pub(super) resume_key: Secret<[u8; 32]>,
@@ -64,6 +66,7 @@ impl Opened {
         let mut listeners = TcpListeners::bind(&config)?;
         relay::check_ports(&config.relay)?;
         let bound = relay::bind_addresses(&config.relay)?;
+        let lock = FolderLock::take(&config.data_dir)?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         directory.banned_addresses().exempt(config.http.trusted_proxies.clone());
@@ -96,6 +99,7 @@ impl Opened {
         Ok(Self {
             config,
             listeners,
+            lock,
             store,
             directory,
             resume_key,

@@ -66,7 +66,9 @@ impl App {
         self.spawn_gateways(&mut tasks);
         self.spawn_followers(&mut tasks);
         let monitor_of = self.monitor();
-        let Self { config, mut listeners, dispatcher, collider_dispatcher, io, control, hooks, admin, store, relay, .. } = self;
+        let Self {
+            config, mut listeners, dispatcher, collider_dispatcher, io, control, hooks, admin, lock, store, relay, ..
+        } = self;
         let mut monitor = monitor_of(relay);
         if let Ok(control) = control {
             tasks.spawn(control.serve(asks));
@@ -93,6 +95,8 @@ impl App {
         tasks.shutdown().await;
         hooks.webhooks.finish(WEBHOOKS_TIMEOUT).await;
         store.close().await;
+        // Nothing is written to the data folder any more.
+        drop(lock);
         tracing::info!("stopped");
         ended.map_or(Ok(()), Err)
     }

@@ -18,7 +18,7 @@ use crate::cast::gateway::CastGateway;
 use crate::check::Checks;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::control::ControlSocket;
+use crate::control::{ControlSocket, FolderLock};
 use crate::diagnosis::watch::Watch;
 use crate::http::proxy_sightings::ProxySightings;
 use crate::ingress::Dispatcher;
@@ -48,6 +48,8 @@ pub struct App {
     pub(super) relay: Relay,
     pub(super) relay_alive: Arc<AtomicBool>,
     pub(super) directory: Directory,
+    /// Keeps other servers from the data folder.
+    pub(super) lock: FolderLock,
     pub(super) store: Store,
     pub(super) descriptors: DescriptorPools,
     pub(super) clock: WallClock,

@@ -160,6 +160,9 @@ impl App {
 
     /// The ports that a firewall must let through.
     fn report_open_ports(&self, distrusted: bool, report: &mut Report) {
+        if self.is_only_for_this_machine() {
+            return report.line("Ports to open", "none: all addresses are loopback ones, which only this machine reaches");
+        }
         let http = self.listeners.http.addr.port();
         let pages = match self.https_addr() {
             Some(https) if https.port() == http => format!("TCP {http}"),
@@ -178,6 +181,14 @@ impl App {
         if relay.scope.is_none() {
             report.line("", &format!("{range} only for users and API keys, whose peers may be anyone"));
         }
+    }
+
+    /// Whether no other machine reaches any listener.
+    fn is_only_for_this_machine(&self) -> bool {
+        let secure = [self.https_addr(), self.turns_addr(), self.collider_addr()];
+        let all =
+            [self.http_addr(), self.turn_addr()].into_iter().chain(self.more_http_addrs()).chain(secure.into_iter().flatten());
+        all.map(|addr| addr.ip().to_canonical()).all(|ip| ip.is_loopback())
     }
 
     fn report_descriptors(&self, report: &mut Report) {

@@ -48,6 +48,7 @@ impl App {
         fixed.extend(self.other_https_port());
         fixed.extend(self.config.warnings());
         fixed.extend(self.control.as_ref().err().map(|Sentence { en, zh }| Sentence::new(capitalized(en), zh)));
+        fixed.extend(self.lock.problem().cloned());
         Warnings {
             fixed,
             descriptors: self.descriptors.clone(),

@@ -30,7 +30,7 @@ use crate::diagnosis::report::{self, Report};
 use crate::hooks::authorize::SeatKind;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
-use crate::http::problem::CodedProblem;
+use crate::http::problem::{CodedProblem, as_sentence};
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::retry_after;
 use crate::operator::rows::agent_row;
@@ -335,7 +335,7 @@ fn report_refused(error: ReportError) -> Response {
 }
 
 fn report_failed(status: StatusCode, code: &'static str, message: &str, wait: Option<Duration>) -> Response {
-    CodedProblem::new(status, code, message).retry_after(wait.map(retry_after::seconds)).not_ok().into_response()
+    CodedProblem::new(status, code, as_sentence(message)).retry_after(wait.map(retry_after::seconds)).not_ok().into_response()
 }
 
 /// The parameters of a call without a room

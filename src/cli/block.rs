@@ -60,7 +60,8 @@ pub(super) async fn unblock(Unblock { target }: Unblock, installation: &Installa
         }
         let ended = blocking::unblock(store, &target, SystemTime::now()).await.map_err(why)?;
         if ended.is_empty() {
-            return Err(anyhow!("{target:?} is not blocked").into());
+            let hint = blocking::hint_of_user(store, &target).await?;
+            return Err(anyhow!("{target:?} is not blocked{hint}").into());
         }
         print(format_args!("Unblocked {}.", ended.join(" and ")))
     })

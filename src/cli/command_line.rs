@@ -10,8 +10,8 @@ use super::installation::Given;
 use super::output::Json;
 use super::sources::Source;
 use super::{
-    backup, block, completions, config_check, credentials, data_folder, doctor, end, flags, help, import, man, secret, sessions,
-    status, usage, user,
+    backup, block, completions, config_check, credentials, data_folder, doctor, end, flags, help, import, man, near_names,
+    secret, sessions, status, usage, user,
 };
 use crate::config::{Settings, variable_of};
 
@@ -108,7 +108,7 @@ impl CommandLine {
         let matches = command().try_get_matches_from(&args);
         let Cli { command, mut settings } = matches
             .and_then(|matches| Cli::from_arg_matches(&matches))
-            .map_err(|error| CliError::Clap(help::instead_of(error, &args, &self::command())))?;
+            .map_err(|error| CliError::Clap(near_names::without_far(help::instead_of(error, &args, &self::command()))))?;
         let asks_for_credentials = matches!(command, Some(Command::Credentials(_)));
         let requested_ttl = if asks_for_credentials { settings.ttl.take() } else { None };
         let environment = environment(std::env::vars_os())?;

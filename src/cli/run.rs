@@ -21,6 +21,8 @@ use crate::config::{Config, Problems, Settings, variable_of};
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
 const EXIT_FAILED: u8 = 1;
+/// Below the problems of settings.
+const CHECK_NOTE: &str = "`castway config check` says where each value comes from";
 
 /// Reads the command line and `.env`, and runs the server or a command; `serve` runs the server until it is asked to stop.
 ///
@@ -69,9 +71,11 @@ fn dispatch(serve: impl FnOnce(Config) -> anyhow::Result<()>) -> Result<(), CliE
             print_as_records(is_json(&settings));
             warn_of_unknown([]);
             warn_of_secrets(&line.flags);
-            let (config, problems) = Config::examine(&settings);
-            let problems: Vec<_> = in_file.malformed.into_iter().map(|line| line.sentence).chain(problems).collect();
-            if problems.is_empty() { Ok(serve(config)?) } else { Err(Problems(problems).into()) }
+            let (config, problems) = config_check::examine(&settings, &in_file.malformed, Path::new(""), None);
+            if problems.is_empty() {
+                return Ok(serve(config)?);
+            }
+            Err(CliError::Usage(format!("{}\n{CHECK_NOTE}", Problems(problems))))
         }
         // It comes before all that reads settings or looks for folders.
         Some(Command::DataFolder { folder }) => Ok(data_folder::child::run(&folder)?),

@@ -36,9 +36,9 @@ pub(super) enum Command {
     Disable(Named),
     /// Enable a disabled user
     Enable(Named),
-    /// Make a user an administrator
+    /// Make a user an administrator of RTCMultiConnection's admin page; operators are something else (castway user add --operator)
     Promote(Named),
-    /// Make an administrator an ordinary user again
+    /// Make an administrator of RTCMultiConnection's admin page an ordinary user again
     Demote(Named),
     /// Change which peers a user's credentials reach; credentials already issued stop working
     Scope(Scoped),
@@ -60,7 +60,7 @@ pub(super) struct Named {
 pub(super) struct New {
     #[command(flatten)]
     user: WithPassword,
-    /// Make the user an administrator
+    /// Make the user an administrator of RTCMultiConnection's admin page
     #[arg(long)]
     admin: bool,
     /// Add an operator, who signs in at /admin and has no relay credentials
@@ -131,7 +131,7 @@ pub(super) async fn run(command: Command, installation: &Installation) -> Result
             Command::Quota(arguments) => quota::run(store, config, installation.data_dir(), &arguments).await,
             Command::Promote(Named { name }) => {
                 store.set_admin(&name, true, now).await?;
-                print(format_args!("{name} is an administrator."))
+                print(format_args!("{name} is an administrator of RTCMultiConnection's admin page."))
             }
             Command::Demote(Named { name }) => {
                 store.set_admin(&name, false, now).await?;

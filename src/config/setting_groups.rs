@@ -9,7 +9,7 @@ pub struct SettingGroup {
     pub fields: &'static [&'static str],
 }
 
-/// Every setting is in one of them.
+/// Every setting is in one of them. The help lists them in the order of [`Settings`](super::Settings), which is the same.
 pub const SETTING_GROUPS: [SettingGroup; 10] = [
     SettingGroup {
         heading: "Pages, Socket.IO and API",

@@ -276,19 +276,6 @@ pub struct Settings {
     /// How long the traffic of each user and month is kept
     #[arg(long, value_name = "MONTHS")]
     pub usage_months: Option<String>,
-    /// Another address for Collider, AppRTC's WebSocket signaling, in addition to the main port, e.g. [::]:8089
-    #[arg(long, value_name = "IP:PORT")]
-    pub collider_addr: Option<String>,
-    /// Maximum number of AppRTC rooms
-    #[arg(long, value_name = "COUNT")]
-    pub max_calls: Option<String>,
-    /// Maximum number of joins of AppRTC rooms per minute from one address, which may send thirty times as many messages over
-    /// HTTP
-    #[arg(long, value_name = "COUNT")]
-    pub call_rate: Option<String>,
-    /// Maximum number of AppRTC WebSockets from one address
-    #[arg(long, value_name = "COUNT")]
-    pub call_sockets: Option<String>,
     /// Characters of projection codes: letters (letters and digits) or digits
     #[arg(long, value_name = "KIND")]
     pub code_alphabet: Option<String>,
@@ -316,6 +303,19 @@ pub struct Settings {
     /// Maximum number of TVs. One address (an IPv6 /64) may have a tenth of them, and at least 1000
     #[arg(long, value_name = "COUNT")]
     pub max_rooms: Option<String>,
+    /// Another address for Collider, AppRTC's WebSocket signaling, in addition to the main port, e.g. [::]:8089
+    #[arg(long, value_name = "IP:PORT")]
+    pub collider_addr: Option<String>,
+    /// Maximum number of AppRTC rooms
+    #[arg(long, value_name = "COUNT")]
+    pub max_calls: Option<String>,
+    /// Maximum number of joins of AppRTC rooms per minute from one address, which may send thirty times as many messages over
+    /// HTTP
+    #[arg(long, value_name = "COUNT")]
+    pub call_rate: Option<String>,
+    /// Maximum number of AppRTC WebSockets from one address
+    #[arg(long, value_name = "COUNT")]
+    pub call_sockets: Option<String>,
     /// How long a user of RTCMultiConnection keeps its seat after its connection dropped
     #[arg(long, value_name = "SECONDS")]
     pub multi_grace: Option<String>,
@@ -342,7 +342,7 @@ pub struct Settings {
     /// (who may join a call at /r)
     #[arg(long, value_name = "LIST")]
     pub authorize: Option<String>,
-    /// What becomes of those that CASTWAY_AUTHORIZE_URL can't be asked about: refuse or allow
+    /// What happens when CASTWAY_AUTHORIZE_URL can't be asked: refuse or allow
     #[arg(long, value_name = "WHAT")]
     pub authorize_down: Option<String>,
     /// Let CASTWAY_WEBHOOK_URL and CASTWAY_AUTHORIZE_URL lead to private addresses

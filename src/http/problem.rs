@@ -58,7 +58,7 @@ pub struct CodedProblem {
     #[schema(minimum = 400, maximum = 599, example = 401)]
     status: u16,
     /// A sentence for people.
-    #[schema(example = "the name or the password is wrong")]
+    #[schema(example = "The name or the password is wrong.")]
     detail: String,
     error: CodedError,
     /// `false`, in answers to reports.
@@ -74,7 +74,7 @@ pub struct CodedError {
     #[schema(example = "wrong_password")]
     code: &'static str,
     /// The same as `detail`.
-    #[schema(example = "the name or the password is wrong")]
+    #[schema(example = "The name or the password is wrong.")]
     message: String,
     /// The sentence in Chinese.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +84,15 @@ pub struct CodedError {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after: Option<u64>,
+}
+
+/// What the events of Socket.IO say as part of a sentence, as a whole one.
+#[must_use]
+pub fn as_sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    let sentence: String = first.chain(rest).collect();
+    if sentence.ends_with(['.', '!', '?', '。']) { sentence } else { sentence + "." }
 }
 
 impl Problem {
@@ -210,6 +219,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn a_part_of_a_sentence_becomes_a_whole_one() {
+        assert_eq!(as_sentence("too many tries; wait"), "Too many tries; wait.");
+        assert_eq!(as_sentence("It is whole."), "It is whole.");
+    }
 
     async fn read(response: Response) -> Value {
         assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);

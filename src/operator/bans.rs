@@ -112,7 +112,11 @@ impl Operator {
         }
         self.0.directory.catch_up().await;
         match (ended.join(" and "), forgotten) {
-            (ended, false) if ended.is_empty() => Err(ActError::NotFound(format!("{target:?} is neither blocked nor throttled"))),
+            (ended, false) if ended.is_empty() => {
+                let hint = blocking::hint_of_user(&self.0.store, target).await;
+                let hint = hint.map_err(|error| ActError::Failed(error.to_string()))?;
+                Err(ActError::NotFound(format!("{target:?} is neither blocked nor throttled{hint}")))
+            }
             (ended, true) if ended.is_empty() => Ok(format!("{target} may guess again.")),
             (ended, false) => Ok(format!("Unblocked {ended}.")),
             (ended, true) => Ok(format!("Unblocked {ended}, which may guess again.")),

@@ -13,7 +13,7 @@ use crate::sentence::Sentence;
 /// Bans that the database keeps.
 pub const MAX_BANS: usize = 10_000;
 /// The prefix of a target that is a user.
-const USER_PREFIX: &str = "user:";
+pub(super) const USER_PREFIX: &str = "user:";
 /// The shortest prefixes of a banned network: a slip of the keyboard must not shut out a quarter of the world.
 const MIN_V4_PREFIX: u8 = 8;
 const MIN_V6_PREFIX: u8 = 16;
@@ -77,6 +77,12 @@ impl ProtectedNetworks {
         let (en, zh) = what.in_words();
         if target == network.to_string() {
             return Err(Sentence::new(format!("{target} can't be blocked: it is {en}"), format!("不能封禁 {target}：它是{zh}")));
+        }
+        if banned.prefix_len() == banned.max_prefix_len() {
+            return Err(Sentence::new(
+                format!("{target} can't be blocked: it is in {network}, {en}"),
+                format!("不能封禁 {target}：它在 {network}（{zh}）之内"),
+            ));
         }
         Err(Sentence::new(
             format!("{target} can't be blocked: it has addresses in common with {network}, {en}; block a smaller network"),
@@ -241,7 +247,7 @@ mod tests {
         let protected = ProtectedNetworks::new(&proxies, own);
         let check = |text: &str| protected.check(&text.parse().unwrap());
         for (text, part) in [
-            ("127.0.0.1", "a loopback address"),
+            ("127.0.0.1", "127.0.0.1 can't be blocked: it is in 127.0.0.0/8, a loopback address"),
             ("127.0.0.0/8", "it is a loopback address"),
             ("::1/128", "a loopback address"),
             ("::ffff:127.0.0.1", "a loopback address"),
@@ -254,6 +260,8 @@ mod tests {
         ] {
             let refused = check(text).unwrap_err();
             assert!(refused.en.contains(part), "{text}: {refused}");
+            let is_smallest = text.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_ipv4());
+            assert!(!is_smallest || !refused.en.contains("smaller"), "{text}: {refused}");
         }
         for free in ["198.51.100.7", "11.0.0.0/8", "203.0.113.8", "2001:db8:1:2::9/128", "2001:db8:9:1::/64", "user:127.0.0.1"] {
             assert_eq!(check(free), Ok(()), "{free}");

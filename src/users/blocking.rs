@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::ban::{BanTarget, MAX_BANS, ProtectedNetworks};
+use super::ban::{BanTarget, BanTargetError, MAX_BANS, ProtectedNetworks, USER_PREFIX};
 use super::store::{Store, StoreError};
 use crate::sentence::Sentence;
 
@@ -82,6 +82,17 @@ pub async fn unblock(store: &Store, target: &str, now: SystemTime) -> Result<Vec
     Ok(ended)
 }
 
+/// What somebody may have meant who names no ban: ends a sentence about `target`. Empty where it is no user's name.
+///
+/// # Errors
+/// The database failed.
+pub async fn hint_of_user(store: &Store, target: &str) -> Result<String, StoreError> {
+    let target = target.trim();
+    let is_word = matches!(target.parse::<BanTarget>(), Err(BanTargetError::Unknown(_))) && !target.starts_with(BAN_ID_PREFIX);
+    let is_meant = is_word || store.list().await?.iter().any(|user| user.name == target);
+    Ok(if is_meant { format!("; a user is written {:?}", format!("{USER_PREFIX}{target}")) } else { String::new() })
+}
+
 /// What a ban of this user means, besides what everybody expects.
 async fn note_of_user(store: &Store, name: &str) -> Result<String, BlockError> {
     if let Ok(checked) = name.parse()
@@ -110,7 +121,10 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+    use crate::turn::Scope;
     use crate::users::OperatorPassword;
+    use crate::users::name::UserName;
+    use crate::users::password::PasswordKeys;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -153,6 +167,25 @@ mod tests {
         assert_eq!(unblock(&store, &format!("{BAN_ID_PREFIX}{id}"), at(5)).await.unwrap(), [""; 0]);
         assert_eq!(unblock(&store, "nonsense", at(5)).await.unwrap(), [""; 0]);
         assert_eq!(unblock(&store, "user:zoe", at(7203)).await.unwrap(), [""; 0], "it has ended by itself");
+    }
+
+    #[tokio::test]
+    async fn who_names_no_ban_reads_how_a_user_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), at(0)).await.unwrap();
+        let name: UserName = "192.0.2.7".parse().unwrap();
+        let keys = PasswordKeys::new(&name, "castway", "a password of some length").unwrap();
+        store.add(&name, &keys, Scope::Anyone, at(0)).await.unwrap();
+        for (target, hint) in [
+            ("carl", "; a user is written \"user:carl\""),
+            ("192.0.2.7", "; a user is written \"user:192.0.2.7\""),
+            ("192.0.2.8", ""),
+            ("0.0.0.0/0", ""),
+            ("user:carl", ""),
+            ("ban-7", ""),
+        ] {
+            assert_eq!(hint_of_user(&store, target).await.unwrap(), hint, "{target}");
+        }
     }
 
     #[tokio::test]

@@ -215,6 +215,13 @@ test('config check names lines that can not be parsed together with every other 
   const server = await castway([], { cwd });
   assert.equal(server.code, 64);
   for (const part of [...problems, /^castway: 5 settings can't be used:$/m]) assert.match(server.stderr, part);
+  assert.match(server.stderr, /\n`castway config check` says where each value comes from\n$/);
+  // Files that can not be read count for both.
+  const unread = { cwd, env: { CASTWAY_CERT: '/nonexistent.pem', CASTWAY_PKEY: '/nonexistent.pem' } };
+  for (const said of [(await castway(['config', 'check'], unread)).stdout, (await castway([], unread)).stderr]) {
+    for (const name of ['CASTWAY_CERT', 'CASTWAY_PKEY']) assert.match(said, new RegExp(`${name}="/nonexistent\\.pem" can't be read: No such file`));
+    assert.match(said, /7 settings can't be used|The settings can't be used/);
+  }
   // Another command does not know for which data folder it is.
   const command = await castway(['user', 'list'], { cwd });
   assert.equal(command.code, 64);

@@ -96,6 +96,7 @@ test('a name, a cookie, a query and a wrong token prove nothing, and wrong passw
     // The API and the gateway count together.
     const throttled = await signIn(server, alice);
     assert.deepEqual([throttled.status, throttled.body.error.code], [429, 'too_many_attempts']);
+    assert.equal(throttled.body.detail, 'Too many wrong passwords; wait before you try again.');
     assert.equal(Number(throttled.headers.get('retry-after')), throttled.body.error.retryAfter);
     accepted(await caster.ask('JOIN_ROOM', code, { auth: { token } }));
   }));

@@ -227,6 +227,10 @@ test('an API key reads what was relayed, and nobody else', async () => {
       const all = (await (await read('')).json()).rows;
       assert.deepEqual(all.filter(({ name }) => name), [{ ...rows[0], period: new Date().toISOString().slice(0, 10) }]);
       assert.deepEqual((await (await read('?user=bob')).json()).rows, []);
+      for (const months of ['', '0', 'false']) assert.deepEqual((await (await read(`?months=${months}`)).json()).rows, all);
+      const wrong = await read('?months=x');
+      assert.equal(wrong.status, 400);
+      assert.match((await wrong.json()).detail, /^The parameter months must be 1 or true/);
       for (const headers of [{}, { authorization: 'Bearer wrong' }, { authorization: `Basic ${btoa('alice:alice-password-1')}` }]) {
         assert.equal((await read('', headers)).status, 401);
       }

@@ -53,6 +53,18 @@ async fn all_addresses_of_http_serve_the_same() {
 }
 
 #[tokio::test]
+async fn no_port_is_to_be_opened_for_loopback_addresses() {
+    let report = async |http_addr: &str| {
+        let (app, _folder) = built(Settings { http_addr: some(http_addr), no_tls: some("true"), ..settings() }).await.unwrap();
+        (app.startup_report().to_string(), app.http_addr().port())
+    };
+    let (here, _) = report("127.0.0.1:0,127.0.0.1:0").await;
+    assert!(here.contains("  Ports to open none: all addresses are loopback ones, which only this machine reaches\n"), "{here}");
+    let (everywhere, port) = report("0.0.0.0:0").await;
+    assert!(everywhere.contains(&format!("  Ports to open TCP {port} and UDP ")), "{everywhere}");
+}
+
+#[tokio::test]
 async fn each_address_of_http_is_needed() {
     let taken = StdListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap();
     let held = TcpListener::bind(taken).await.unwrap();

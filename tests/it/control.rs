@@ -146,3 +146,43 @@ async fn another_user_is_refused_whatever_the_mode_of_the_file() {
     .await;
     server.stop().await;
 }
+
+/// A server of the real program on ports that are free, and what it was started with.
+fn program(data: &Path, more: &[&str]) -> std::process::Command {
+    let mut command = castway(data);
+    let ports = ["--http-addr", "127.0.0.1:0", "--turn-addr", "127.0.0.1:0", "--external-ip", "127.0.0.1", "--no-tls"];
+    command.args(ports).args(more);
+    command
+}
+
+#[test]
+fn a_second_server_with_the_same_folder_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    // Its report comes once it serves.
+    let started = || {
+        let mut server = program(data, &["--realm", "first"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "it has started");
+        server
+    };
+    let mut first = started();
+    let refused = program(data, &["--realm", "other"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let added = castway(data).args(["user", "add", "alice", "--generate"]).output().unwrap();
+    let listed = castway(data).args(["user", "list", "--json"]).output().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("a server (process {}) runs with the data folder {}", first.id(), data.display())), "{said}");
+    assert!(said.contains("--data-dir or CASTWAY_DATA_DIR"), "{said}");
+    assert!(added.status.success());
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["realm"], "first", "the settings are those of the server that runs");
+    // A killed server has left its files, and no lock.
+    assert!(data.join("castway.lock").exists() && data.join("castway.sock").exists());
+    let mut next = started();
+    next.kill().unwrap();
+    next.wait().unwrap();
+}

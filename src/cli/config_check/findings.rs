@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::files;
+use super::files::examine;
 use crate::cli::data_folder::{DataFolder, NoAnswer};
 use crate::cli::installation::Installation;
 use crate::cli::sources::{Origin, Source};
@@ -71,11 +71,8 @@ pub(super) struct Difference {
 impl Findings {
     pub(super) fn of(installation: &Installation) -> Self {
         let (settings, places) = (installation.settings(), installation.places());
-        let (config, of_values) = Config::examine(&settings);
         let malformed = installation.malformed();
-        let mut problems: Vec<_> = malformed.iter().map(|line| line.sentence.clone()).collect();
-        problems.extend(of_values);
-        problems.extend(files::problems(&settings, installation));
+        let (config, problems) = examine(&settings, malformed, installation.server_folder(), Some(installation.data_dir()));
         let of_service = installation.malformed_of_service();
         let unusable: Vec<_> = malformed
             .iter()

@@ -1,7 +1,7 @@
 //! `castway config check`: all problems of the settings, the values in force, and where each came from.
 //!
-//! It reads what a server would read that is started in this installation, opens no port and writes nothing. `findings` collects, `text` and
-//! serde show.
+//! It reads what a server would read that is started in this installation, opens no port and writes nothing. `files` examines,
+//! for a start as well, `findings` collects, `text` and serde show.
 
 mod files;
 mod findings;
@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::error::CliError;
 use super::installation::Installation;
 use super::output::{print, print_json, terminal_width};
+pub(super) use files::examine;
 use findings::Findings;
 
 #[derive(Debug, Subcommand)]

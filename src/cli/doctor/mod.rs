@@ -150,13 +150,13 @@ async fn from_outside(
     let mut interrupts = signal(SignalKind::interrupt()).context("can't wait for Ctrl-C")?;
     print_styled(invitation.shown(last.as_ref(), inputs.now, output.colored))?;
     let mut waiting = tokio::task::spawn_blocking(move || invitation.wait(&mut folder));
-    let result = tokio::select! {
-        result = &mut waiting => result.ok().flatten(),
-        _ = interrupts.recv() => None,
+    let (result, skipped) = tokio::select! {
+        result = &mut waiting => (result.ok().flatten(), false),
+        _ = interrupts.recv() => (None, true),
     };
     match &result {
         Some(_) => output.add(vec![outside::line(result.as_ref(), unix_seconds(SystemTime::now()))])?,
-        None => output.add(vec![outside::line(last.as_ref(), inputs.now)])?,
+        None => output.add(vec![outside::unanswered(last.as_ref(), inputs.now, skipped)])?,
     }
     Ok(result.or(last))
 }

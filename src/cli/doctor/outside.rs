@@ -62,7 +62,9 @@ impl Invitation {
     /// What somebody has to do, with the address as text and as a QR code.
     pub(super) fn shown(&self, last: Option<&Value>, now: u64, colored: bool) -> String {
         let before = last.map_or_else(|| "never checked".to_owned(), |check| format!("last checked {}", ago(check, now)));
-        let code = QrCode::new(&self.url).map(|code| painted(&code, colored)).unwrap_or_default();
+        // No other device could follow the code.
+        let code = QrCode::new(&self.url).ok().filter(|_| !self.is_here());
+        let code = code.map(|code| painted(&code, colored)).unwrap_or_default();
         format!(
             "? Outside  {before}. On {} open\n           {}\n{code}           waiting … (Ctrl-C: skip)",
             self.device(),
@@ -72,13 +74,24 @@ impl Invitation {
 
     /// The device that opens the address: one outside, where the address leads there.
     fn device(&self) -> &'static str {
-        let host = Url::parse(&self.url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
-        let is_private = match host {
+        if self.is_here() {
+            return "this machine, which alone reaches it,";
+        }
+        let is_private = match self.host() {
             Some(Host::Ipv4(ip)) => interfaces::is_private(ip.into()),
             Some(Host::Ipv6(ip)) => interfaces::is_private(ip.into()),
             Some(Host::Domain(_)) | None => false,
         };
         if is_private { "another device of this network" } else { "a phone with Wi-Fi off" }
+    }
+
+    fn host(&self) -> Option<Host> {
+        Url::parse(&self.url).ok().and_then(|url| url.host().map(|host| host.to_owned()))
+    }
+
+    /// Whether the address leads to this machine for whoever opens it.
+    fn is_here(&self) -> bool {
+        self.host().is_some_and(|host| interfaces::is_loopback_host(&host))
     }
 
     /// Waits for the result. Blocks, so it has a thread.
@@ -97,6 +110,17 @@ fn painted(code: &QrCode, colored: bool) -> String {
     }
     let (start, end) = if colored { ("\x1b[38;5;16;48;5;231m", "\x1b[0m") } else { ("", "") };
     image.build().lines().map(|line| format!("           {start}{line}{end}\n")).collect()
+}
+
+/// The line where somebody was asked to check, and nobody has.
+pub(super) fn unanswered(last: Option<&Value>, now: u64, skipped: bool) -> Line {
+    match last {
+        Some(_) => line(last, now),
+        None if skipped => Line::unknown(Topic::Outside, "skipped"),
+        None => {
+            Line::unknown(Topic::Outside, format!("no device has opened the address within {} minutes", PATIENCE.as_secs() / 60))
+        }
+    }
 }
 
 /// The line for a check. Its `verdict` is a verdict as the pages get it.
@@ -198,6 +222,14 @@ mod tests {
     }
 
     #[test]
+    fn who_presses_ctrl_c_reads_that_the_check_was_skipped() {
+        assert_eq!(unanswered(None, 1000, true), Line::unknown(Topic::Outside, "skipped"));
+        assert!(unanswered(None, 1000, false).text.contains("within 15 minutes"));
+        let last = check("fine", "unknown");
+        assert_eq!(unanswered(Some(&last), 1000, true), line(Some(&last), 1000));
+    }
+
+    #[test]
     fn an_invitation_has_the_address_and_a_code() {
         let invitation = Invitation { key: "7F3K".to_owned(), url: "https://cast.example.org/check?k=7F3K".to_owned() };
         let shown = invitation.shown(None, 0, false);
@@ -208,6 +240,12 @@ mod tests {
         assert!(shown.contains("On a phone with Wi-Fi off open"), "{shown}");
         let in_a_lan = Invitation { url: "http://192.168.1.5:8080/check?k=7F3K".to_owned(), ..invitation };
         assert!(in_a_lan.shown(None, 0, false).contains("On another device of this network open"));
+        let loopback = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("http://{host}:8080/check?k=7F3K"));
+        for url in loopback {
+            let here = Invitation { url, key: "7F3K".to_owned() }.shown(None, 0, false);
+            assert!(here.contains("On this machine, which alone reaches it, open"), "{here}");
+            assert!(!here.contains(['█', '▀', '▄']), "{here}");
+        }
         assert!(shown.contains(['█', '▀', '▄']) && shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     }
 }

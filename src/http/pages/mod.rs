@@ -103,8 +103,13 @@ impl Pages {
         response
     }
 
+    /// A file that has no route of its own.
+    fn served(&self, name: &str) -> Option<&File> {
+        self.file(name).filter(|_| !name.starts_with(SOCKET_IO_FOLDER) && ![NOT_FOUND, ADMIN].contains(&name))
+    }
+
     fn page(&self, name: &str, asked: &Asked) -> Response {
-        match self.file(name).filter(|_| !name.starts_with(SOCKET_IO_FOLDER) && ![NOT_FOUND, ADMIN].contains(&name)) {
+        match self.served(name) {
             Some(file) if name.ends_with(".html") => self.with_policy(name, file.answer(name, &asked.headers), &asked.client),
             Some(file) => file.answer(name, &asked.headers),
             None => self.not_found(asked),
@@ -189,17 +194,24 @@ async fn admin(State(pages): State<Pages>, asked: Asked) -> Response {
         Some(page) if matches!(asked.method, Method::GET | Method::HEAD) => {
             page.answer_instead(ADMIN, StatusCode::OK, &asked.headers)
         }
-        Some(_) => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        Some(_) => read_only(),
         None => pages.not_found(&asked),
     }
 }
 
 async fn serve(State(pages): State<Pages>, asked: Asked) -> Response {
     let name = file_name(asked.uri.path());
-    match not_found::meant(asked.uri.path()).filter(|_| matches!(asked.method, Method::GET | Method::HEAD)) {
+    let reads = matches!(asked.method, Method::GET | Method::HEAD);
+    match not_found::meant(asked.uri.path()).filter(|_| reads) {
         Some(path) if !FILES.contains_key(&name) => pages.redirect(&path, &asked.uri),
+        _ if !reads && pages.served(&name).is_some() => read_only(),
         _ => pages.page(&name, &asked),
     }
+}
+
+/// For requests that would change a file.
+fn read_only() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET,HEAD")]).into_response()
 }
 
 async fn client(State(pages): State<Pages>, asked: Asked) -> Response {

@@ -78,6 +78,16 @@ async fn programs_are_told_in_words_that_there_is_nothing() {
 }
 
 #[tokio::test]
+async fn pages_and_files_are_only_read() {
+    for request in ["POST /tv", "DELETE /tv", "PUT /", "PATCH /cast", "OPTIONS /tv", "POST /r", "DELETE /r/room"] {
+        let (status, headers, body) = asked(&Pages::default(), request, &[BROWSER]).await;
+        assert_eq!((status, body.as_str()), (StatusCode::METHOD_NOT_ALLOWED, ""), "{request}");
+        assert_eq!(headers[header::ALLOW], "GET,HEAD", "{request}");
+        assert!(headers.contains_key("permissions-policy"), "{request}");
+    }
+}
+
+#[tokio::test]
 async fn browsers_get_a_page_that_says_so() {
     for request in ["GET /nothing", "HEAD /nothing", "GET /404", "GET /404.html", "GET /r/constructor", "GET /a/b/c"] {
         let pages = pages("https://example.org/castway/", "none");

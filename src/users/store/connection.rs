@@ -1,5 +1,6 @@
 //! [`Store`]: opening and closing the database.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -45,6 +46,15 @@ impl Store {
     pub async fn open_unchanged(data_dir: &Path) -> Result<Self, OpenError> {
         let (pool, options) = database_file::open_unchanged(data_dir).await?;
         Ok(Self { pool, options, identity: None })
+    }
+
+    /// Opens the file in `data_dir` that a server locks before it opens the database. Makes the folder (0700) and the file (0600) where they
+    /// are missing.
+    ///
+    /// # Errors
+    /// [`OpenError`], each a sentence that says what to do.
+    pub fn open_lock_file(data_dir: &Path) -> Result<File, OpenError> {
+        database_file::open_lock_file(data_dir)
     }
 
     /// Whether a server or another program has the database in `data_dir` open.

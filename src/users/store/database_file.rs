@@ -15,6 +15,9 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::schema;
 
 pub const DATABASE_FILE_NAME: &str = "castway.db";
+/// An empty file, which the server of the folder holds a lock on. The folder itself is locked while a schema is brought up to date, which
+/// commands do as well.
+const LOCK_FILE_NAME: &str = "castway.lock";
 /// How long a statement waits for the lock of another process that writes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: u32 = 4;
@@ -88,9 +91,7 @@ pub enum OpenError {
 /// Opens the database and brings its schema up to date; if there is none, does what `when_missing` says.
 pub(super) async fn open(data_dir: &Path, when_missing: WhenMissing) -> Result<(SqlitePool, SqliteConnectOptions), OpenError> {
     let path = data_dir.join(DATABASE_FILE_NAME);
-    if fs::metadata(data_dir).is_ok_and(|found| !found.is_dir()) {
-        return Err(OpenError::NotAFolder { path: data_dir.to_owned() });
-    }
+    refuse_file(data_dir)?;
     match when_missing {
         WhenMissing::Create => make_folder(data_dir)?,
         WhenMissing::Fail => check_existing(data_dir, &path)?,
@@ -204,6 +205,28 @@ fn check_existing(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
             Err(OpenError::Denied { path: path.to_owned(), cause: error.to_string() })
         }
         Err(error) => Err(from_io(path, &error)),
+    }
+}
+
+/// Opens the file that a server locks; makes it, and the folder, where they are missing.
+pub(super) fn open_lock_file(data_dir: &Path) -> Result<File, OpenError> {
+    refuse_file(data_dir)?;
+    make_folder(data_dir)?;
+    let path = data_dir.join(LOCK_FILE_NAME);
+    let mut options = OpenOptions::new();
+    // NFS locks exclusively only what is open for writing.
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options.open(&path).map_err(|error| match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_symlink() => OpenError::Link { path },
+        _ => from_io(&path, &error),
+    })
+}
+
+fn refuse_file(data_dir: &Path) -> Result<(), OpenError> {
+    match fs::metadata(data_dir) {
+        Ok(found) if !found.is_dir() => Err(OpenError::NotAFolder { path: data_dir.to_owned() }),
+        _ => Ok(()),
     }
 }
 
