@@ -31,6 +31,7 @@ use crate::http::client_info::ClientInfo;
 use crate::http::problem::Problem;
 use crate::turn::Scope;
 use crate::users::{Credentials, check_requested};
+use crate::whole_number;
 
 /// The longest query string.
 const MAX_QUERY_BYTES: usize = 4096;
@@ -369,11 +370,9 @@ impl CredentialRequest {
     fn ttl(&self) -> Result<Option<Duration>, ApiError> {
         let Some(text) = self.ttl.as_deref() else { return Ok(None) };
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(ApiError::BadRequest("The ttl must be a whole number of seconds.".into()));
-        }
-        let seconds = if negative { 0 } else { digits.parse().unwrap_or(u64::MAX) };
-        Ok(Some(Duration::from_secs(seconds)))
+        let seconds = whole_number::read_clamped(digits)
+            .ok_or_else(|| ApiError::BadRequest("The ttl must be a whole number of seconds.".into()))?;
+        Ok(Some(Duration::from_secs(if negative { 0 } else { seconds })))
     }
 }
 

@@ -7,6 +7,7 @@ use url::Host;
 
 use super::network::unicast_address;
 use super::reader::Reader;
+use crate::whole_number;
 
 #[derive(Debug, Clone, Default)]
 pub struct ExternalConfig {
@@ -124,7 +125,7 @@ fn stun_server(item: &str) -> Option<StunServer> {
         return Some(StunServer { host: host_of(ip), port: STUN_PORT });
     }
     let (host, port) = match item.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port > 0)?),
+        Some((host, port)) if !port.ends_with(']') => (host, whole_number::read_in(port, &(1..=u16::MAX))?),
         Some(_) | None => (item, STUN_PORT),
     };
     let host = match Host::parse(host).ok()? {

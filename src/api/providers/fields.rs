@@ -12,6 +12,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use super::refusal::Refusal;
 use crate::api::error::ApiError;
 use crate::users::check_requested;
+use crate::whole_number;
 
 /// The body; an error if it is too large or did not arrive.
 pub(super) fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
@@ -65,10 +66,7 @@ pub(super) fn lifetime(fields: &Map<String, Value>, field: &str) -> Result<Optio
 
 /// The same for a text. Numbers beyond 64 bits are clamped: the directory clamps them further, to its longest lifetime.
 pub(super) fn lifetime_text(text: &str, field: &str) -> Result<Option<Duration>, Refusal> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::lifetime(field));
-    }
-    at_least_one(text.parse().unwrap_or(u64::MAX), field)
+    at_least_one(whole_number::read_clamped(text).ok_or_else(|| Refusal::lifetime(field))?, field)
 }
 
 fn lifetime_of(number: &Number, field: &str) -> Result<Option<Duration>, Refusal> {

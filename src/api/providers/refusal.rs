@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::api::error::ApiError;
 use crate::limits::retry_after;
+use crate::whole_number;
 
 /// What the providers have numbers, texts or statuses of their own for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Refusal {
     }
 
     pub(super) fn lifetime(field: &str) -> Self {
-        let message = format!("{field} must be a whole number of seconds, at least 1.");
+        let message = format!("{field} must be {}.", whole_number::expected_from(1, "of seconds"));
         Self::new(Reason::Lifetime, StatusCode::BAD_REQUEST, message)
     }
 
