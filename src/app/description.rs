@@ -67,11 +67,22 @@ fn openapi(base: &BasePath, providers: ProviderApis) -> Value {
         "key": {"type": "apiKey", "in": "query", "name": "key", "description": "An API key. A query ends up in logs: prefer the bearer token."},
     });
     for (path, methods) in members(&mut document["paths"]) {
+        give_own_ids(methods);
         for (method, operation) in members(methods) {
             add_common_answers(path, method, operation);
         }
     }
     document
+}
+
+/// One function that serves both methods describes both operations with the id of `GET`.
+fn give_own_ids(methods: &mut Value) {
+    let id = methods["get"]["operationId"].clone();
+    if let Some(id) = id.as_str()
+        && methods["post"]["operationId"] == id
+    {
+        methods["post"]["operationId"] = format!("{id}ByPost").into();
+    }
 }
 
 /// Adds what the layers in front of all routes answer, and what all answers of a kind have.
