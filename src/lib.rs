@@ -30,3 +30,4 @@ pub mod tls;
 pub mod turn;
 pub mod users;
 pub mod websocket;
+pub mod whole_number;

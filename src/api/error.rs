@@ -6,17 +6,19 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::authorization::{BASIC_CHALLENGE, BEARER_CHALLENGE};
 use crate::http::problem::Problem;
 use crate::limits::retry_after;
+use crate::users::PasswordRefusal;
 
-const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
-/// RFC 7617 §2.1: clients should send UTF-8.
-const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"castway\", charset=\"UTF-8\"");
+const BEARER: HeaderValue = HeaderValue::from_static(BEARER_CHALLENGE);
+const BASIC: HeaderValue = HeaderValue::from_static(BASIC_CHALLENGE);
 
 /// The answer where the name is missing, which clients of the TURN REST API expect in exactly this form.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,6 +82,25 @@ impl ApiError {
             Self::Forbidden | Self::QuotaReached { .. } => StatusCode::FORBIDDEN,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ => Self::BadRequest("The body could not be read.".into()),
+        }
+    }
+}
+
+impl From<PasswordRefusal> for ApiError {
+    fn from(refusal: PasswordRefusal) -> Self {
+        match refusal {
+            PasswordRefusal::Banned => Self::Forbidden,
+            PasswordRefusal::Wrong => Self::NotSignedIn,
+            PasswordRefusal::TooMany(wait) => Self::TooManyRequests(wait),
         }
     }
 }

@@ -10,14 +10,15 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 use url::form_urlencoded;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::error::ApiError;
-use super::keys::bearer;
+use super::ice_server::IceServer;
 use super::state::ApiState;
 use super::turn_credentials::TurnReply;
 use crate::config::IceAccess;
 use crate::config::secret::Secret;
+use crate::http::authorization::bearer;
 use crate::http::client_info::ClientInfo;
 use crate::http::problem::Problem;
 use crate::turn::Scope;
@@ -31,7 +32,7 @@ pub(super) struct IceConfigReply {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "86400s", nullable = false)]
     lifetime_duration: Option<String>,
-    ice_servers: Vec<IceConfigServer>,
+    ice_servers: Vec<IceServer>,
     /// Always `NOT_BLOCKED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "NOT_BLOCKED", nullable = false)]
@@ -42,84 +43,43 @@ pub(super) struct IceConfigReply {
     ice_transport_policy: Option<&'static str>,
 }
 
-/// An ICE server, as `RTCPeerConnection` takes it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct IceConfigServer {
-    #[schema(min_items = 1, example = json!(["turn:cast.example.org:3478?transport=udp"]))]
-    urls: Vec<String>,
-    /// Of TURN servers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "1800000000:call-1", nullable = false)]
-    username: Option<String>,
-    /// Of TURN servers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    credential: Option<String>,
+/// What `/v1alpha/iceconfig` and `/v1alpha/turn` read of the query; other fields are ignored.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what IceConfigRequest reads")]
+struct IceConfigQuery {
+    /// An API key; it may also come as a bearer token.
+    key: Option<String>,
+    /// The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.
+    #[param(example = "udp")]
+    tt: Option<String>,
 }
+
+#[derive(IntoResponses)]
+#[response(status = 401, description = "`Unauthorized`: the access mode needs a key.")]
+#[expect(dead_code, reason = "it describes an answer")]
+struct KeyNeeded(Problem);
 
 /// ICE servers for a call
 ///
-/// AppRTC's clients request this; no username is needed. `CASTWAY_ICE_ACCESS=key` lets only callers with an API key have it.
+/// AppRTC's clients request this, some by `GET`, some by `POST`, whose body is not read; no username is needed.
+/// `CASTWAY_ICE_ACCESS=key` lets only callers with an API key have it.
 #[utoipa::path(
-    get,
+    method(get, post),
     path = "/v1alpha/iceconfig",
     operation_id = "iceConfig",
     tag = "credentials",
-    params(
-        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
-        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
-    ),
-    responses(
-        (status = 200, description = "The servers, with credentials for a new name.", body = IceConfigReply),
-        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
-    ),
+    params(IceConfigQuery),
+    responses((status = 200, description = "The servers, with credentials for a new name.", body = IceConfigReply), KeyNeeded),
     security((), ("bearer" = []), ("key" = [])),
 )]
-pub(super) async fn get(
-    state: State<Arc<ApiState>>,
-    client: Extension<ClientInfo>,
-    query: RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    issue(state, client, query, &headers)
-}
-
-/// ICE servers for a call
-///
-/// The same as `GET`: some clients use one, some the other. The body is not read.
-#[utoipa::path(
-    post,
-    path = "/v1alpha/iceconfig",
-    operation_id = "iceConfigByPost",
-    tag = "credentials",
-    params(
-        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
-        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
-    ),
-    responses(
-        (status = 200, description = "The servers, with credentials for a new name.", body = IceConfigReply),
-        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
-    ),
-    security((), ("bearer" = []), ("key" = [])),
-)]
-pub(super) async fn post(
-    state: State<Arc<ApiState>>,
-    client: Extension<ClientInfo>,
-    query: RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    issue(state, client, query, &headers)
-}
-
-/// Responds 200 with an [`IceConfigReply`]. The query has `key`, which can also
-/// be a bearer token, and `tt`, the transport to the servers; other fields are ignored.
-fn issue(
+pub(super) async fn ice_config(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
-    headers: &HeaderMap,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), headers);
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
     let issued = asked.credentials(&api, &client)?;
     let host = client.host.as_deref();
     // A STUN URL has no transport.
@@ -129,65 +89,24 @@ fn issue(
 }
 
 /// ICE servers for a call, as the clients of 2014 to 2016 expect them
+///
+/// By `GET` or `POST`, whose body is not read.
 #[utoipa::path(
-    get,
+    method(get, post),
     path = "/v1alpha/turn",
     operation_id = "callCredentials",
     tag = "credentials",
-    params(
-        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
-        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
-    ),
-    responses(
-        (status = 200, description = "Credentials for a new name.", body = TurnReply),
-        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
-    ),
+    params(IceConfigQuery),
+    responses((status = 200, description = "Credentials for a new name.", body = TurnReply), KeyNeeded),
     security((), ("bearer" = []), ("key" = [])),
 )]
-pub(super) async fn get_turn(
-    state: State<Arc<ApiState>>,
-    client: Extension<ClientInfo>,
-    query: RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    issue_turn(state, client, query, &headers)
-}
-
-/// ICE servers for a call, as the clients of 2014 to 2016 expect them
-///
-/// The same as `GET`. The body is not read.
-#[utoipa::path(
-    post,
-    path = "/v1alpha/turn",
-    operation_id = "callCredentialsByPost",
-    tag = "credentials",
-    params(
-        ("key" = Option<String>, Query, description = "An API key; it may also come as a bearer token."),
-        ("tt" = Option<String>, Query, description = "The transport to the servers, `udp` or `tcp`; without it all URLs are in the answer.", example = "udp"),
-    ),
-    responses(
-        (status = 200, description = "Credentials for a new name.", body = TurnReply),
-        (status = 401, description = "`Unauthorized`: the access mode needs a key.", body = Problem),
-    ),
-    security((), ("bearer" = []), ("key" = [])),
-)]
-pub(super) async fn post_turn(
-    state: State<Arc<ApiState>>,
-    client: Extension<ClientInfo>,
-    query: RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    issue_turn(state, client, query, &headers)
-}
-
-/// Responds 200 with a [`TurnReply`], by the access rules, the rate limit and the query of [`issue`].
-fn issue_turn(
+pub(super) async fn turn(
     State(api): State<Arc<ApiState>>,
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
-    headers: &HeaderMap,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), headers);
+    let asked = IceConfigRequest::read(query.as_deref().unwrap_or_default(), &headers);
     let issued = asked.credentials(&api, &client)?;
     let reply = TurnReply::new(&issued, asked.select(api.ice.uris(client.host.as_deref())));
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(reply)).into_response())
@@ -230,16 +149,8 @@ impl IceConfigRequest {
     }
 }
 
-/// Builds the response. A server with an empty `urls` is left out, because browsers throw an exception for it.
 fn reply(issued: &Credentials, stun: Vec<String>, turn: Vec<String>) -> IceConfigReply {
-    let mut servers = Vec::new();
-    if !stun.is_empty() {
-        servers.push(IceConfigServer { urls: stun, username: None, credential: None });
-    }
-    if !turn.is_empty() {
-        let (username, credential) = (issued.username.clone(), issued.password.expose().clone());
-        servers.push(IceConfigServer { urls: turn, username: Some(username), credential: Some(credential) });
-    }
+    let servers = IceServer::list(stun, turn, issued);
     let any = !servers.is_empty();
     IceConfigReply {
         lifetime_duration: any.then(|| format!("{}s", issued.ttl.as_secs())),

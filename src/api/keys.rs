@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::http::{HeaderMap, header};
-
 use super::error::ApiError;
 use crate::config::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
 use crate::limits::guesses::{GuessKind, GuessReports, Guesses};
@@ -91,32 +89,9 @@ fn any_known(given: &[Secret<String>], known: &[Secret<String>]) -> bool {
         .fold(false, |any, same| any | same)
 }
 
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    authorization(headers, "bearer")
-}
-
-/// What the Authorization header has behind this scheme (RFC 9110 §11.6.2).
-pub(super) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    let (used, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    used.eq_ignore_ascii_case(scheme).then(|| token.trim())
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
-
-    #[test]
-    fn a_bearer_token_is_a_key() {
-        let bearer = |value: &'static str| {
-            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
-            super::bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(bearer("Bearer abc").as_deref(), Some("abc"));
-        assert_eq!(bearer("bearer abc").as_deref(), Some("abc"));
-        assert_eq!(bearer("Basic abc"), None);
-    }
 
     #[test]
     fn unneeded_keys_are_bounded_and_not_reported() {

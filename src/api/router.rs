@@ -24,8 +24,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub fn router(state: Arc<ApiState>) -> Router {
     Router::new()
         .route("/turn", get(turn_credentials::get).post(turn_credentials::post))
-        .route(params::ICE_CONFIG_PATH, get(ice_config::get).post(ice_config::post))
-        .route(params::TURN_PATH, get(ice_config::get_turn).post(ice_config::post_turn))
+        .route(params::ICE_CONFIG_PATH, get(ice_config::ice_config).post(ice_config::ice_config))
+        .route(params::TURN_PATH, get(ice_config::turn).post(ice_config::turn))
         .route("/api/info", get(info::info))
         .route("/api/usage", get(usage::usage))
         .route("/api/docs", get(docs::index))

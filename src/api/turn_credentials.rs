@@ -12,25 +12,25 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Number, Value};
 use url::form_urlencoded;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{IntoResponses, ToSchema};
 
+use super::described::{RequestedName, RequestedSeconds, RequestedService};
 use super::error::{ApiError, NoUsername};
-use super::keys::bearer;
-use super::passwords::basic;
 use super::state::ApiState;
 use crate::config::TurnAccess;
 use crate::config::secret::Secret;
+use crate::http::authorization::{basic, bearer};
 use crate::http::client_info::ClientInfo;
 use crate::http::problem::Problem;
 use crate::turn::Scope;
 use crate::users::{Credentials, check_requested};
+use crate::whole_number;
 
 /// The longest query string.
 const MAX_QUERY_BYTES: usize = 4096;
@@ -67,22 +67,16 @@ impl<'a> TurnReply<'a> {
 pub(super) struct CredentialForm {
     /// Whose credentials; the relay counts what they use for this name.
     /// It may be left out where the query or HTTP Basic has it.
-    #[schema(
-        example = "alice",
-        max_length = 128,
-        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$",
-        nullable = false
-    )]
-    username: Option<String>,
+    #[schema(nullable = false)]
+    username: Option<RequestedName>,
     /// The password of this user of the server.
     #[schema(format = Password, nullable = false)]
     password: Option<String>,
-    /// `turn`.
-    #[schema(pattern = "^(turn)?$", example = "turn", nullable = false)]
-    service: Option<String>,
-    /// How long the credentials should be valid, in whole seconds. The server shortens what is longer than `CASTWAY_TTL`.
-    #[schema(pattern = "^(-?[0-9]+)?$", example = "3600", nullable = false)]
-    ttl: Option<String>,
+    #[schema(nullable = false)]
+    service: Option<RequestedService>,
+    /// How long the credentials should be valid.
+    #[schema(nullable = false)]
+    ttl: Option<RequestedSeconds>,
     /// An API key.
     #[schema(nullable = false)]
     key: Option<String>,
@@ -97,16 +91,13 @@ pub(super) struct CredentialForm {
 pub(super) struct CredentialObject {
     /// Whose credentials; the relay counts what they use for this name.
     /// It may be left out where the query or HTTP Basic has it.
-    #[schema(example = "alice", max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$")]
-    username: Option<String>,
+    username: Option<RequestedName>,
     /// The password of this user of the server.
     #[schema(format = Password)]
     password: Option<String>,
-    /// `turn`.
-    #[schema(pattern = "^(turn)?$", example = "turn")]
-    service: Option<String>,
-    #[schema(schema_with = ttl_schema, required = false)]
-    ttl: Option<Value>,
+    service: Option<RequestedService>,
+    /// How long the credentials should be valid.
+    ttl: Option<RequestedTtl>,
     /// API keys.
     key: Option<RequestKeys>,
     /// The same as `key`.
@@ -114,17 +105,16 @@ pub(super) struct CredentialObject {
 }
 
 /// Whole seconds, as a number or as text.
-fn ttl_schema() -> Schema {
-    let number = ObjectBuilder::new().schema_type(Type::Integer);
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(-?[0-9]+)?$"));
-    let null = ObjectBuilder::new().schema_type(Type::Null);
-    let description = "How long the credentials should be valid, in whole seconds, as a number or as text. The server shortens what is longer \
-                       than `CASTWAY_TTL`.";
-    OneOfBuilder::new().item(number).item(text).item(null).description(Some(description)).into()
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes a field")]
+enum RequestedTtl {
+    Number(i64),
+    Text(RequestedSeconds),
 }
 
 /// One API key, or several.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it describes a field")]
 enum RequestKeys {
@@ -150,6 +140,19 @@ enum Proof {
     Missing,
 }
 
+/// What `/turn` refuses by any method.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+enum CredentialRefusals {
+    #[response(status = 401, description = "`Unauthorized`: the access mode needs a key or a password.")]
+    Unauthorized(Problem),
+    #[response(
+        status = 403,
+        description = "`Forbidden`: this user gets no credentials. `QuotaReached`: the user has used up the quota of the month."
+    )]
+    Forbidden(Problem),
+}
+
 /// TURN credentials for a user
 ///
 /// The TURN REST API (draft-uberti-behave-turn-rest-00). `CASTWAY_TURN_ACCESS` decides who gets credentials: `open` gives them to anybody,
@@ -160,17 +163,16 @@ enum Proof {
     operation_id = "turnCredentials",
     tag = "credentials",
     params(
-        ("username" = String, Query, description = "Whose credentials.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "alice"),
-        ("service" = Option<String>, Query, description = "`turn`.", pattern = "^(turn)?$", example = "turn"),
-        ("ttl" = Option<String>, Query, description = "How long the credentials should be valid, in whole seconds.", pattern = "^(-?[0-9]+)?$", example = "3600"),
+        ("username" = RequestedName, Query, description = "Whose credentials."),
+        ("service" = Option<RequestedService>, Query, description = "`turn`."),
+        ("ttl" = Option<RequestedSeconds>, Query, description = "How long the credentials should be valid."),
         ("key" = Option<String>, Query, description = "An API key. It may come more than once, and as a bearer token."),
         ("api" = Option<String>, Query, description = "The same as `key`."),
     ),
     responses(
         (status = 200, description = "The credentials.", body = TurnReply),
         (status = 400, description = "`AppError`: there is no username. `BadRequest`: a field has a wrong value, or comes twice with different ones.", content((Problem = "application/problem+json"), (NoUsername = "application/json"))),
-        (status = 401, description = "`Unauthorized`: the access mode needs a key or a password.", body = Problem),
-        (status = 403, description = "`Forbidden`: this user gets no credentials. `QuotaReached`: the user has used up the quota of the month.", body = Problem),
+        CredentialRefusals,
         (status = 413, description = "`TooLarge`: the query has more than 4096 bytes.", body = Problem),
     ),
     security((), ("bearer" = []), ("password" = []), ("key" = [])),
@@ -204,8 +206,7 @@ pub(super) async fn get(
     responses(
         (status = 200, description = "The credentials.", body = TurnReply),
         (status = 400, description = "`AppError`: there is no username. `BadRequest`: the body can not be read, or a field has a wrong value, or comes twice with different ones.", content((Problem = "application/problem+json"), (NoUsername = "application/json"))),
-        (status = 401, description = "`Unauthorized`: the access mode needs a key or a password.", body = Problem),
-        (status = 403, description = "`Forbidden`: this user gets no credentials. `QuotaReached`: the user has used up the quota of the month.", body = Problem),
+        CredentialRefusals,
         (status = 413, description = "`TooLarge`: the body has more than 8 KiB, or the query more than 4096 bytes.", body = Problem),
     ),
     security((), ("bearer" = []), ("password" = []), ("key" = [])),
@@ -228,11 +229,7 @@ fn issue(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     api.limiter.check(client.address).map_err(ApiError::TooManyRequests)?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
-        _ => ApiError::BadRequest("The body could not be read.".into()),
-    })?;
-    let asked = CredentialRequest::read(query.as_deref().unwrap_or_default(), headers, &body)?;
+    let asked = CredentialRequest::read(query.as_deref().unwrap_or_default(), headers, &body?)?;
     let username = asked.username()?;
     if asked.service.as_deref().is_some_and(|service| service != "turn") {
         return Err(ApiError::BadRequest("The service must be turn.".into()));
@@ -373,11 +370,9 @@ impl CredentialRequest {
     fn ttl(&self) -> Result<Option<Duration>, ApiError> {
         let Some(text) = self.ttl.as_deref() else { return Ok(None) };
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(ApiError::BadRequest("The ttl must be a whole number of seconds.".into()));
-        }
-        let seconds = if negative { 0 } else { digits.parse().unwrap_or(u64::MAX) };
-        Ok(Some(Duration::from_secs(seconds)))
+        let seconds = whole_number::read_clamped(digits)
+            .ok_or_else(|| ApiError::BadRequest("The ttl must be a whole number of seconds.".into()))?;
+        Ok(Some(Duration::from_secs(if negative { 0 } else { seconds })))
     }
 }
 

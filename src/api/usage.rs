@@ -12,9 +12,9 @@ use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use super::keys::bearer;
 use super::state::ApiState;
 use crate::config::secret::Secret;
+use crate::http::authorization::bearer;
 use crate::http::client_info::ClientInfo;
 use crate::http::problem::Problem;
 use crate::users::usage::{UsageRecord, day_name, month_name};

@@ -69,11 +69,22 @@ fn openapi(base: &BasePath, providers: ProviderApis) -> Value {
     // utoipa requires a body that may have one of several kinds, and this one may also be left out.
     document["paths"]["/turn"]["post"]["requestBody"]["required"] = false.into();
     for (path, methods) in members(&mut document["paths"]) {
+        give_own_ids(methods);
         for (method, operation) in members(methods) {
             add_common_answers(path, method, operation);
         }
     }
     document
+}
+
+/// One function that serves both methods describes both operations with the id of `GET`.
+fn give_own_ids(methods: &mut Value) {
+    let id = methods["get"]["operationId"].clone();
+    if let Some(id) = id.as_str()
+        && methods["post"]["operationId"] == id
+    {
+        methods["post"]["operationId"] = format!("{id}ByPost").into();
+    }
 }
 
 /// Adds what the layers in front of all routes answer, and what all answers of a kind have.

@@ -1,7 +1,7 @@
 //! The answers of the room server, and what the description of the API says about them. The original's clients fix their form.
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::diagnosis::words::VerdictReply;
 
@@ -10,6 +10,18 @@ pub(super) struct ResultAnswer {
     /// `SUCCESS`, or why not.
     #[schema(example = "SUCCESS")]
     pub(super) result: &'static str,
+}
+
+/// What a client that leaves is answered with.
+#[derive(Debug, IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+pub(super) enum LeaveAnswers {
+    #[response(status = 200, description = "The client has left, or was not there. The body is empty.")]
+    Left,
+    #[response(status = 404, description = "The room or the client has no valid name.")]
+    NoValidName,
+    #[response(status = 429, description = "There were too many requests; the body is empty.")]
+    TooManyRequests,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -128,7 +140,7 @@ struct AnalyticsDetails {
 }
 
 /// The kind of an event, by number or by name.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it describes a request")]
 enum AnalyticsKind {

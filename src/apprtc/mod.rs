@@ -50,6 +50,7 @@ mod listing;
 pub mod model;
 mod operated;
 pub mod params;
+mod paths;
 mod queue;
 mod room;
 pub mod room_name;

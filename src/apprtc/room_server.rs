@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, RawQuery, State};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,15 +18,17 @@ use serde_json::json;
 use url::form_urlencoded;
 use utoipa::OpenApi;
 
-use super::answers::{AnalyticsEvent, CallParams, JoinAnswer, ReportAnswer, ResultAnswer};
+use super::answers::{AnalyticsEvent, CallParams, JoinAnswer, LeaveAnswers, ReportAnswer, ResultAnswer};
 use super::calls::{self, ReportError, SeenClient};
 use super::gateway::AppRtcGateway;
 use super::model::{ClientDetails, Refusal};
 use super::params::Query;
+use super::paths::{Id, MemberPath, RoomPath};
 use super::wire::{self, MAX_REPORT_BYTES};
 use crate::admission::{Admission, AdmissionRefusal, Applicant, Proof, ProvenUser};
 use crate::diagnosis::report::{self, Report};
 use crate::hooks::authorize::SeatKind;
+use crate::http::authorization::bearer;
 use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 use crate::http::problem::{CodedProblem, as_sentence};
@@ -63,7 +64,7 @@ pub fn router(server: RoomServer) -> Router {
 
 /// The operations of the room server.
 #[derive(Debug, OpenApi)]
-#[openapi(paths(join, message, leave, bye, report, params, analytics))]
+#[openapi(paths(join, message, leave, bye, report, params, analytics), components(schemas(Id)))]
 pub struct Description;
 
 /// A client enters a room
@@ -76,7 +77,7 @@ pub struct Description;
     operation_id = "join",
     tag = "apprtc",
     params(
-        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
+        RoomPath,
         ("debug" = Option<String>, Query, description = "`loopback`: the client calls itself."),
         ("token" = Option<String>, Query, description = "A token of `/api/sign-in`, if it is no bearer token."),
     ),
@@ -167,12 +168,6 @@ fn not_admitted(refusal: &AdmissionRefusal) -> Response {
     response
 }
 
-/// The token of an Authorization header (RFC 6750 §2.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// A message for the other client in the room
 ///
 /// The body is forwarded as it is. If nobody else is there, the message waits for the next one who joins.
@@ -181,10 +176,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     path = "/message/{room}/{client}",
     operation_id = "message",
     tag = "apprtc",
-    params(
-        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
-        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
-    ),
+    params(MemberPath),
     request_body(content = String, description = "Text, usually JSON.", content_type = "text/plain"),
     responses(
         (status = 200, description = "`SUCCESS`, `UNKNOWN_ROOM`, `UNKNOWN_CLIENT` or `ERROR`, also for a refusal.", body = ResultAnswer),
@@ -219,15 +211,8 @@ async fn message(
     path = "/leave/{room}/{client}",
     operation_id = "leave",
     tag = "apprtc",
-    params(
-        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
-        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
-    ),
-    responses(
-        (status = 200, description = "The client has left, or was not there. The body is empty."),
-        (status = 404, description = "The room or the client has no valid name."),
-        (status = 429, description = "There were too many requests; the body is empty."),
-    ),
+    params(MemberPath),
+    responses(LeaveAnswers)
 )]
 async fn leave(server: State<Arc<RoomServer>>, from: Extension<ClientInfo>, member: MemberPath) -> Response {
     end(server, from, member)
@@ -239,15 +224,8 @@ async fn leave(server: State<Arc<RoomServer>>, from: Extension<ClientInfo>, memb
     path = "/bye/{room}/{client}",
     operation_id = "bye",
     tag = "apprtc",
-    params(
-        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
-        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
-    ),
-    responses(
-        (status = 200, description = "The client has left, or was not there. The body is empty."),
-        (status = 404, description = "The room or the client has no valid name."),
-        (status = 429, description = "There were too many requests; the body is empty."),
-    ),
+    params(MemberPath),
+    responses(LeaveAnswers)
 )]
 async fn bye(server: State<Arc<RoomServer>>, from: Extension<ClientInfo>, member: MemberPath) -> Response {
     end(server, from, member)
@@ -275,8 +253,7 @@ fn end(
     operation_id = "report",
     tag = "apprtc",
     params(
-        ("room" = String, Path, description = "The room.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "room-1"),
-        ("client" = String, Path, description = "The `client_id` of the join's answer.", pattern = "^[A-Za-z0-9_-]+$", min_length = 1, max_length = 256, example = "12345678"),
+        MemberPath,
         ("send" = Option<String>, Query, description = "`1`: shows the report to the operator; with an empty body, the last one."),
     ),
     request_body(content = Report, description = "At most 16 KiB."),
@@ -410,33 +387,5 @@ impl RoomServer {
         }
         let requested = client.host.as_ref().map(|host| format!("{}://{host}", client.scheme.as_str()));
         requested.unwrap_or_else(|| format!("http://{}", self.http))
-    }
-}
-
-/// The id of a room from the path; 404 for an invalid one.
-struct RoomPath(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
-    type Rejection = StatusCode;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
-        let Path(room) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| StatusCode::NOT_FOUND)?;
-        if wire::is_id(&room) { Ok(Self(room)) } else { Err(StatusCode::NOT_FOUND) }
-    }
-}
-
-/// The ids of a room and of a client from the path; 404 for invalid ones.
-struct MemberPath {
-    room: String,
-    client: String,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
-    type Rejection = StatusCode;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
-        let ids = Path::<(String, String)>::from_request_parts(parts, state).await;
-        let Path((room, client)) = ids.map_err(|_| StatusCode::NOT_FOUND)?;
-        if wire::is_id(&room) && wire::is_id(&client) { Ok(Self { room, client }) } else { Err(StatusCode::NOT_FOUND) }
     }
 }

@@ -17,7 +17,7 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use super::checks::{CheckClient, Checks, Started};
 use super::refusal::Refusal;
@@ -125,6 +125,21 @@ struct PollReply {
     digits: Option<String>,
 }
 
+/// What every route refuses.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+enum BodyRefusals {
+    #[response(status = 400, description = "`BadRequest`: the body is no such object, or a value is out of its range.")]
+    BadRequest(Problem),
+    #[response(status = 413, description = "`TooLarge`: the body, or a text in it, is too long.")]
+    TooLarge(Problem),
+}
+
+#[derive(IntoResponses)]
+#[response(status = 404, description = "`NoSession`: the check is over.")]
+#[expect(dead_code, reason = "it describes an answer")]
+struct NoSession(Problem);
+
 type Body = Result<Bytes, BytesRejection>;
 type Client = (Extension<ClientInfo>, Option<Extension<LocalAddress>>);
 
@@ -137,10 +152,9 @@ type Client = (Extension<ClientInfo>, Option<Extension<LocalAddress>>);
     request_body(content = StartBody, description = "At most 1 KiB."),
     responses(
         (status = 200, description = "The check has begun; it ends after 15 minutes.", body = StartedReply),
-        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
+        BodyRefusals,
         (status = 403, description = "`UnknownKey`: the key is wrong or has ended.", body = Problem),
         (status = 410, description = "`UsedKey`: the key has started another check.", body = Problem),
-        (status = 413, description = "`TooLarge`: the body has more than 1 KiB.", body = Problem),
     ),
 )]
 async fn start(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
@@ -157,9 +171,8 @@ async fn start(State(checks): State<Checks>, client: Client, body: Body) -> Resu
     request_body(content = JoinBody, description = "At most 1 KiB."),
     responses(
         (status = 200, description = "The device has joined.", body = StartedReply),
-        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
+        BodyRefusals,
         (status = 403, description = "`UnknownDigits`: no check waits for a second device with these digits.", body = Problem),
-        (status = 413, description = "`TooLarge`: the body has more than 1 KiB.", body = Problem),
     ),
 )]
 async fn join(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
@@ -176,10 +189,9 @@ async fn join(State(checks): State<Checks>, client: Client, body: Body) -> Resul
     request_body = SignalBody,
     responses(
         (status = 200, description = "The message waits for the other device.", body = Done),
-        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
-        (status = 404, description = "`NoSession`: the check is over.", body = Problem),
+        BodyRefusals,
+        NoSession,
         (status = 409, description = "`NoPeer`: no second device has joined.", body = Problem),
-        (status = 413, description = "`TooLarge`: the body or the message is too long.", body = Problem),
     ),
 )]
 async fn signal(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
@@ -199,9 +211,8 @@ async fn signal(State(checks): State<Checks>, client: Client, body: Body) -> Res
     request_body(content = PollBody, description = "At most 1 KiB."),
     responses(
         (status = 200, description = "What has changed.", body = PollReply),
-        (status = 400, description = "`BadRequest`: the body is no such object.", body = Problem),
-        (status = 404, description = "`NoSession`: the check is over.", body = Problem),
-        (status = 413, description = "`TooLarge`: the body has more than 1 KiB.", body = Problem),
+        BodyRefusals,
+        NoSession,
     ),
 )]
 async fn poll(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {
@@ -219,9 +230,8 @@ async fn poll(State(checks): State<Checks>, client: Client, body: Body) -> Resul
     request_body = ResultBody,
     responses(
         (status = 200, description = "The verdict.", body = VerdictReply),
-        (status = 400, description = "`BadRequest`: the body is no such object, or a value is out of its range.", body = Problem),
-        (status = 404, description = "`NoSession`: the check is over.", body = Problem),
-        (status = 413, description = "`TooLarge`: the report is too long.", body = Problem),
+        BodyRefusals,
+        NoSession,
     ),
 )]
 async fn result(State(checks): State<Checks>, client: Client, body: Body) -> Result<Response, Refusal> {

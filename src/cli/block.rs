@@ -19,6 +19,7 @@ use crate::operator::bans::{BY_COMMAND, BanRow, ThrottledRow};
 use crate::users::blocking::{self, BlockError};
 use crate::users::credentials::unix_seconds;
 use crate::users::{ProtectedNetworks, Store};
+use crate::whole_number;
 
 const BLOCK_HELP_NOTE: &str = "\
 A single IPv6 address stands for its /64, in which a household changes its address every day; ADDRESS/128 is that address alone. \
@@ -134,8 +135,7 @@ fn read_time(text: &str) -> Result<Duration, String> {
         let unit = text.chars().last()?;
         let (_, seconds) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
         let digits = text.strip_suffix(unit)?;
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse::<u64>().ok()?.checked_mul(seconds))?
+        whole_number::read::<u64>(digits)?.checked_mul(seconds)
     };
     let time = seconds().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     time.ok_or_else(|| "expected a number from 1 with a unit: 45s, 30m, 1h, 2d or 1w".to_owned())

@@ -21,6 +21,7 @@ use crate::config::{CertificateSource, Config, TurnAccess};
 use crate::tls::Certificates;
 use crate::turn::Scope;
 use crate::users::{Directory, Store, check_requested, scope_name};
+use crate::whole_number;
 
 const HELP_NOTE: &str = "\
 The credentials are valid for CASTWAY_TTL seconds; --ttl SECONDS asks for a shorter lifetime. Their URLs name \
@@ -99,8 +100,9 @@ fn certificates(config: &Config) -> Option<Certificates> {
 }
 
 fn read_ttl(text: &str) -> Result<Duration, CliError> {
-    let seconds = text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-    seconds.ok_or_else(|| CliError::Usage(format!("--ttl {text:?}: expected a whole number of seconds from 1")))
+    let seconds = whole_number::read(text).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let expected = whole_number::expected_from(1, "of seconds");
+    seconds.ok_or_else(|| CliError::Usage(format!("--ttl {text:?}: expected {expected}")))
 }
 
 /// The scope of the credentials, unless the relay would refuse them.

@@ -1,5 +1,6 @@
 //! `castway man`: castway(1) and a page for each command, from the description of the command line that parses it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,9 +12,12 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::error::CliError;
 use super::output::{print, print_bytes};
 use crate::users::usage::{day_name, day_of};
+use crate::whole_number;
 
 /// The time that a page is said to be of, in builds that must not depend on the clock (reproducible-builds.org).
 const DATE_VARIABLE: &str = "SOURCE_DATE_EPOCH";
+/// The last second of the year 9999: a page has four digits for the year.
+const LATEST_DATE_SECONDS: u64 = 253_402_300_799;
 
 const ENVIRONMENT: &str = "\
 Each setting is a variable as well: --turn-addr is CASTWAY_TURN_ADDR. A flag wins over the environment, and the environment over the file \
@@ -47,7 +51,8 @@ pub(super) struct Arguments {
 
 /// Prints or writes the pages of `command`.
 pub(super) fn run(arguments: &Arguments, command: clap::Command) -> Result<(), CliError> {
-    let mut pages = pages(command, &date());
+    let date = date(std::env::var_os(DATE_VARIABLE).as_deref(), SystemTime::now())?;
+    let mut pages = pages(command, &date);
     match &arguments.folder {
         None => print_bytes(&pages.remove(0).1),
         Some(folder) => write(&pages, folder),
@@ -135,10 +140,16 @@ fn sections(is_main: bool, command: &clap::Command) -> Roff {
     roff
 }
 
-fn date() -> String {
-    let given = std::env::var(DATE_VARIABLE).ok().and_then(|seconds| seconds.parse().ok());
-    let time = given.map_or_else(SystemTime::now, |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    day_name(day_of(time))
+/// The day in the head of each page: that of the variable, if it is set. A value that can't be read is an error, because the build would
+/// depend on the clock after all.
+fn date(given: Option<&OsStr>, now: SystemTime) -> Result<String, CliError> {
+    let Some(given) = given.filter(|given| !given.is_empty()) else { return Ok(day_name(day_of(now))) };
+    let seconds = given.to_str().and_then(|text| whole_number::read_in(text, &(0..=LATEST_DATE_SECONDS)));
+    let seconds = seconds.ok_or_else(|| {
+        let expected = whole_number::expected(&(0..=LATEST_DATE_SECONDS), "of seconds");
+        CliError::Usage(format!("{DATE_VARIABLE}={given:?}: expected {expected}"))
+    })?;
+    Ok(day_name(day_of(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))))
 }
 
 #[cfg(test)]
@@ -179,6 +190,21 @@ mod tests {
         }
         let add = page("castway-user-add.1");
         assert!(add.contains("generate") && add.contains("data\\-dir") && !add.contains("TURN_ADDR"), "{add}");
+    }
+
+    #[test]
+    fn a_date_that_is_given_counts_and_one_that_cannot_be_read_is_an_error() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+        let date = |given: Option<&str>| date(given.map(OsStr::new), now);
+        assert_eq!((date(None).unwrap(), date(Some("")).unwrap()), ("1970-01-02".to_owned(), "1970-01-02".to_owned()));
+        assert_eq!(date(Some("1800000000")).unwrap(), "2027-01-15");
+        assert_eq!(date(Some("253402300799")).unwrap(), "9999-12-31");
+        for bad in ["soon", "-1", "253402300800", "99999999999999999999"] {
+            match date(Some(bad)) {
+                Err(CliError::Usage(why)) => assert!(why.contains("expected a whole number of seconds from 0"), "{why}"),
+                other => panic!("{bad}: {other:?}"),
+            }
+        }
     }
 
     #[test]

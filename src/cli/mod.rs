@@ -12,8 +12,9 @@
 //! owner; `status`, `sessions` and `end` ask the server alone (`asking`). `completions` and `man` need neither settings nor data.
 //!
 //! What commands print goes through `escape`, tables through `table`. `new_name` renames a file and replaces none. `running_server` asks the
-//! server through its control socket. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both through `trusted_file`; `sources` says where a
-//! setting comes from, and `unknown_variables` warns of misspelled names; `near_names` keeps what clap suggests to what is near.
+//! server through its control socket. Files of settings are read by `env_file` (`.env`) and `systemd_env_file` (the service's), both
+//! through `trusted_file`; `sources` says where a setting comes from, and `unknown_variables` warns of misspelled names; `near_names` keeps
+//! what clap suggests to what is near.
 //!
 //! A server whose log is JSON says everything as records of that log, also what keeps it from starting (`output`); commands print text.
 

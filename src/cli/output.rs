@@ -28,22 +28,17 @@ pub(super) fn print(text: impl fmt::Display) -> Result<(), CliError> {
     print_styled(printable(&text.to_string()))
 }
 
-/// Prints what another program reads, as it is.
+/// Prints text that may have colors, whose other parts are [`printable`] already.
+pub(super) fn print_styled(text: impl fmt::Display) -> Result<(), CliError> {
+    print_bytes(format!("{text}\n").as_bytes())
+}
+
+/// Prints what another program reads, as it is. A closed pipe, as of `castway user list | head`, is not an error.
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-/// Prints text that may have colors, whose other parts are [`printable`] already. A closed pipe, as of `castway user list | head`, is not an
-/// error.
-pub(super) fn print_styled(text: impl fmt::Display) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::turn::Scope;
 use crate::users::usage::{UsageRecord, day_of, month_of};
 use crate::users::{Directory, Store, check_requested, scope_name};
+use crate::whole_number;
 
 const EXPECTED: &str = "expected none, or a number of bytes such as 50G, 1500M or 1Ti";
 
@@ -53,8 +54,7 @@ fn quota(text: &str) -> Result<Quota, &'static str> {
         "Ti" => 1 << 40,
         _ => return Err(EXPECTED),
     };
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let bytes = digits.parse().ok().filter(|_| is_number).and_then(|number: u64| number.checked_mul(unit));
+    let bytes = whole_number::read(digits).and_then(|number: u64| number.checked_mul(unit));
     // SQLite has no larger number.
     bytes.filter(|bytes| i64::try_from(*bytes).is_ok()).map(|bytes| Quota(Some(bytes))).ok_or(EXPECTED)
 }

@@ -8,6 +8,7 @@ use super::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
 use super::usage::UsageConfig;
 use crate::sentence::Sentence;
 use crate::turn::Scope;
+use crate::whole_number;
 
 const TURN_ACCESS: &str = "CASTWAY_TURN_ACCESS";
 
@@ -156,7 +157,7 @@ fn ttl(reader: &mut Reader, name: &str) -> Duration {
 fn max_foreign_ttl(reader: &mut Reader) -> Option<Duration> {
     let expected = format!("0 for no limit, or seconds from {SHORTEST_TTL_SECONDS} to {}", u32::MAX);
     let longest = reader.value("CASTWAY_MAX_FOREIGN_TTL", &expected, |text| {
-        let seconds: u64 = text.parse::<u32>().ok()?.into();
+        let seconds: u64 = whole_number::read::<u32>(text)?.into();
         (seconds == 0 || seconds >= SHORTEST_TTL_SECONDS).then(|| Duration::from_secs(seconds))
     });
     Some(longest).filter(|longest| !longest.is_zero())

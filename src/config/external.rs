@@ -7,6 +7,8 @@ use url::Host;
 
 use super::network::unicast_address;
 use super::reader::Reader;
+use crate::turn::STANDARD_PORT;
+use crate::whole_number;
 
 #[derive(Debug, Clone, Default)]
 pub struct ExternalConfig {
@@ -43,8 +45,6 @@ pub struct StunServer {
 
 const EXPECTED_ADDRESSES: &str = "a public IP address such as 203.0.113.7, a host name, auto, or PUBLIC/PRIVATE with addresses of one \
                                   kind; several separated by commas";
-/// The default port of STUN and TURN (RFC 8489 §8).
-const STUN_PORT: u16 = 3478;
 
 impl ExternalConfig {
     pub(super) fn read(reader: &mut Reader, listening: SocketAddr) -> Self {
@@ -121,11 +121,11 @@ fn external_address(item: &str) -> Option<ExternalAddress> {
 fn stun_server(item: &str) -> Option<StunServer> {
     let item = item.strip_prefix("stun:").unwrap_or(item);
     if let Ok(ip @ IpAddr::V6(_)) = item.parse() {
-        return Some(StunServer { host: host_of(ip), port: STUN_PORT });
+        return Some(StunServer { host: host_of(ip), port: STANDARD_PORT });
     }
     let (host, port) = match item.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port > 0)?),
-        Some(_) | None => (item, STUN_PORT),
+        Some((host, port)) if !port.ends_with(']') => (host, whole_number::read_in(port, &(1..=u16::MAX))?),
+        Some(_) | None => (item, STANDARD_PORT),
     };
     let host = match Host::parse(host).ok()? {
         Host::Ipv6(ip) => host_of(ip.into()),

@@ -12,6 +12,7 @@ use super::listen::{Listen, listening_addr};
 use super::network::{NETWORKS, network};
 use super::origins::CorsOrigins;
 use super::reader::{MAX_COUNT, Reader};
+use crate::whole_number;
 
 const PUBLIC_URL: &str = "CASTWAY_PUBLIC_URL";
 const EXPECTED_URL: &str =
@@ -93,7 +94,7 @@ fn metrics_allow(reader: &mut Reader) -> Vec<IpNet> {
 /// The address of everything over TCP, if one port is set for it.
 fn one_port(reader: &mut Reader) -> Option<SocketAddr> {
     let expected = "a port from 1 to 65535";
-    let port: u16 = reader.optional(PORT, expected, |text| text.parse().ok().filter(|port| *port != 0))?;
+    let port: u16 = reader.optional(PORT, expected, |text| whole_number::read_in(text, &(1..=u16::MAX)))?;
     Some(SocketAddr::new(reader.default_addr(HTTP_ADDR).ip(), port))
 }
 

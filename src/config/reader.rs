@@ -24,6 +24,7 @@ use super::secrets::Secrets;
 use super::settings::Settings;
 use super::userinfo;
 use crate::sentence::Sentence;
+use crate::whole_number;
 
 /// The beginning of every variable's name; the rest is the name of the field in [`Settings`], in capitals.
 pub const VARIABLE_PREFIX: &str = "CASTWAY_";
@@ -127,7 +128,7 @@ impl Reader {
     where
         N: FromStr + PartialOrd + Display,
     {
-        self.value(name, &whole_number(&range, unit), |text| in_range(text, &range))
+        self.value(name, &whole_number::expected(&range, unit), |text| whole_number::read_in(text, &range))
     }
 
     /// The same, with a default that is found out while the program runs.
@@ -135,7 +136,7 @@ impl Reader {
     where
         N: FromStr + PartialOrd + Display,
     {
-        self.optional(name, &whole_number(&range, ""), |text| in_range(text, &range)).unwrap_or(default)
+        self.optional(name, &whole_number::expected(&range, ""), |text| whole_number::read_in(text, &range)).unwrap_or(default)
     }
 
     /// A limit, for which 0 means that there is none, as in coturn.
@@ -230,13 +231,4 @@ impl Reader {
 fn field(fields: &BTreeMap<String, Option<String>>, name: &str) -> Option<String> {
     let field = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_ascii_lowercase();
     fields.get(&field).unwrap_or_else(|| panic!("{name} is a setting")).clone()
-}
-
-fn whole_number<N: Display>(range: &RangeInclusive<N>, unit: &str) -> String {
-    let space = if unit.is_empty() { "" } else { " " };
-    format!("a whole number{space}{unit} from {} to {}", range.start(), range.end())
-}
-
-fn in_range<N: FromStr + PartialOrd>(text: &str, range: &RangeInclusive<N>) -> Option<N> {
-    text.parse().ok().filter(|number| range.contains(number))
 }

@@ -19,6 +19,8 @@
 //!
 //! `page_request` tells whether a browser requests a page.
 //!
+//! [`authorization`] reads the header in which a client proves who it is.
+//!
 //! [`problem`] is the form of errors where no contract fixes another one.
 //!
 //! [`own_address`] tells whether the address of a client is its own, for what only some networks may do.
@@ -26,6 +28,7 @@
 //! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
 //! without being counted.
 
+pub mod authorization;
 pub mod banned_clients;
 pub mod base_path;
 mod body_pieces;

@@ -1,5 +1,7 @@
 //! The ids of rows. `cast-3` names a row for as long as the server runs.
 
+use crate::whole_number;
+
 pub(super) const CAST: &str = "cast-";
 pub(super) const CALL: &str = "call-";
 pub(super) const ROOM: &str = "room-";
@@ -7,8 +9,7 @@ pub(super) const ALLOCATION: &str = "alloc-";
 
 /// The number in an id that begins with `kind`.
 pub(super) fn number(id: &str, kind: &str) -> Option<u64> {
-    let digits = id.strip_prefix(kind)?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    whole_number::read(id.strip_prefix(kind)?)
 }
 
 #[cfg(test)]

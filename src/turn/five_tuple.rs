@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// The default port of STUN and TURN over UDP and TCP (RFC 8489 §8).
+pub const STANDARD_PORT: u16 = 3478;
+
 /// The transport between a client and this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {

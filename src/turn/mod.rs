@@ -217,7 +217,7 @@ mod verdict;
 pub use bandwidth::Direction;
 pub use credentials::{CredentialEvidence, CredentialSource, Scope, UserKeys};
 pub use engine::{Engine, ShardSettings};
-pub use five_tuple::{FiveTuple, PeerTransport, Transport};
+pub use five_tuple::{FiveTuple, PeerTransport, STANDARD_PORT, Transport};
 pub use ids::{AllocationId, PeerConnectionId, RelayedAddressId};
 pub use internal_ports::internal_ports;
 pub use listing::{ListedAllocation, MAX_LISTED_PEERS};

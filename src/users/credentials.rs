@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::secret::Secret;
 use crate::turn::Scope;
+use crate::whole_number;
 
 /// How much further ahead than the longest ttl an expiry may be, and how long ago the expiry of another issuer may have been: the
 /// clocks of that issuer and of this relay differ.
@@ -61,14 +62,13 @@ impl<'a> TimeLimitedUsername<'a> {
     ///
     /// `None` for anything but plain decimal digits that fit 64 bits, alone or beside a `:` and a user.
     pub fn parse(username: &'a str) -> Option<Self> {
-        let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let (digits, user, is_foreign) = match username.split_once(':') {
             None => (username, "", false),
-            Some((front, "")) if is_plain(front) => (front, "", true),
-            Some((front, user)) if is_plain(front) => (front, user, false),
+            Some((front, "")) if whole_number::is_digits(front) => (front, "", true),
+            Some((front, user)) if whole_number::is_digits(front) => (front, user, false),
             Some((user, back)) => (back, user, true),
         };
-        if !is_plain(digits) || digits.starts_with('0') {
+        if !whole_number::is_digits(digits) || digits.starts_with('0') {
             return None;
         }
         let expiry: u64 = digits.parse().ok()?;

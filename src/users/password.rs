@@ -43,15 +43,17 @@ pub enum KnownKeys {
 }
 
 impl KnownKeys {
-    const NAMES: [(Self, &str); 3] = [(Self::All, "all"), (Self::Md5, "md5"), (Self::Sha256, "sha256")];
-
     /// As the database writes it.
     pub(super) fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(known, _)| *known == self).expect("every variant has a name").1
+        match self {
+            Self::All => "all",
+            Self::Md5 => "md5",
+            Self::Sha256 => "sha256",
+        }
     }
 
     pub(super) fn named(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, own)| *own == name).map(|(known, _)| *known)
+        [Self::All, Self::Md5, Self::Sha256].into_iter().find(|known| known.name() == name)
     }
 }
 

@@ -6,10 +6,8 @@ use super::state::{ExternalState, LookupResults, is_unicast};
 use crate::addresses::interfaces::is_private;
 use crate::config::{ExternalAddress, Public};
 use crate::sentence::Sentence;
-use crate::turn::RelayedIp;
+use crate::turn::{RelayedIp, STANDARD_PORT};
 
-/// The port of STUN and TURN (RFC 8489 §8).
-const STANDARD_PORT: u16 = 3478;
 /// Ends of names that only their own network knows (RFC 6762, RFC 8375 and common use).
 const LOCAL_NAME_ENDS: [&str; 6] = [".local", ".lan", ".internal", ".home.arpa", ".localhost", ".test"];
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::fields::check_name;
 use super::refusal::Refusal;
@@ -53,6 +54,38 @@ impl<'a> Caller<'a> {
             return Err(quota_reached(self.api, scope, name).into());
         }
         Ok(grant(self.api, self.client, directory.issue(name, scope, ttl, SystemTime::now())))
+    }
+}
+
+impl Grant {
+    /// A server for each URL, with the credentials for those of TURN.
+    pub(super) fn servers<T>(&self, server: impl Fn(&str, Option<&Credentials>) -> T) -> Vec<T> {
+        let stun = self.stun.iter().map(|url| server(url, None));
+        stun.chain(self.turn.iter().map(|url| server(url, Some(&self.credentials)))).collect()
+    }
+}
+
+/// An ICE server with one URL under both of its names, of which browsers no longer know the first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OneUrlServer {
+    url: String,
+    urls: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    credential: Option<String>,
+}
+
+impl OneUrlServer {
+    pub(super) fn new(url: &str, credentials: Option<&Credentials>) -> Self {
+        Self {
+            url: url.to_owned(),
+            urls: url.to_owned(),
+            username: credentials.map(|credentials| credentials.username.clone()),
+            credential: credentials.map(|credentials| credentials.password.expose().clone()),
+        }
     }
 }
 

@@ -18,10 +18,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::caller::{Caller, Grant, granted};
-use super::fields::{body, json_fields, lifetime, lifetime_schema, name_in_path, text};
-use super::refusal::{Reason, Refusal};
-use crate::api::keys::bearer;
+use super::fields::{json_fields, lifetime, lifetime_schema, name_in_path, text};
+use super::refusal::{Reason, Refusal, Refusals};
+use crate::api::described::{RequestedName, RequestedNameOrEmpty};
+use crate::api::error::ApiError;
+use crate::api::ice_server::IceServer;
 use crate::api::state::ApiState;
+use crate::http::authorization::{BEARER_CHALLENGE, bearer};
 use crate::http::client_info::ClientInfo;
 
 /// The fields of a request; others are ignored.
@@ -32,31 +35,19 @@ pub(super) struct CloudflareRequest {
     ttl: Option<Value>,
     /// The name under which the traffic is kept; the id of the path if it is absent or empty.
     #[serde(rename = "customIdentifier")]
-    #[schema(max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$", example = "customer-17")]
-    custom_identifier: Option<String>,
+    custom_identifier: Option<RequestedNameOrEmpty>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct CloudflareServers {
     #[serde(rename = "iceServers")]
-    ice_servers: Vec<CloudflareServer>,
+    ice_servers: Vec<IceServer>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct CloudflareCredentials {
     #[serde(rename = "iceServers")]
-    ice_servers: CloudflareServer,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct CloudflareServer {
-    urls: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    credential: Option<String>,
+    ice_servers: IceServer,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -76,16 +67,12 @@ pub(super) struct CloudflareError(Refusal);
     path = "/v1/turn/keys/{id}/credentials/generate-ice-servers",
     tag = "providers",
     operation_id = "cloudflareGenerateIceServers",
-    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "my-application")),
+    params(("id" = RequestedName, Path, description = "Any name; the traffic is kept under it.", example = "my-application")),
     request_body = Option<CloudflareRequest>,
     security(("bearer" = [])),
     responses(
         (status = 201, description = "ICE servers with credentials", body = CloudflareServers),
-        (status = 400, description = "A field has a wrong form.", body = CloudflareProblem),
-        (status = 401, description = "The key is missing or unknown.", body = CloudflareProblem),
-        (status = 403, description = "The name gets no credentials, or its quota is used up.", body = CloudflareProblem),
-        (status = 413, description = "The body is too large.", body = CloudflareProblem),
-        (status = 429, description = "Too many requests or wrong keys.", body = CloudflareProblem),
+        Refusals<CloudflareProblem>,
     )
 )]
 pub(super) async fn generate_ice_servers(
@@ -104,16 +91,12 @@ pub(super) async fn generate_ice_servers(
     path = "/v1/turn/keys/{id}/credentials/generate",
     tag = "providers",
     operation_id = "cloudflareGenerate",
-    params(("id" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "my-application")),
+    params(("id" = RequestedName, Path, description = "Any name; the traffic is kept under it.", example = "my-application")),
     request_body = Option<CloudflareRequest>,
     security(("bearer" = [])),
     responses(
         (status = 201, description = "One ICE server with credentials", body = CloudflareCredentials),
-        (status = 400, description = "A field has a wrong form.", body = CloudflareProblem),
-        (status = 401, description = "The key is missing or unknown.", body = CloudflareProblem),
-        (status = 403, description = "The name gets no credentials, or its quota is used up.", body = CloudflareProblem),
-        (status = 413, description = "The body is too large.", body = CloudflareProblem),
-        (status = 429, description = "Too many requests or wrong keys.", body = CloudflareProblem),
+        Refusals<CloudflareProblem>,
     )
 )]
 pub(super) async fn generate(
@@ -151,31 +134,20 @@ fn issue(
     Caller::count(api, client)?;
     let caller = Caller::with_key(api, client, bearer(headers))?;
     let id = name_in_path(id)?;
-    let fields = json_fields(&body(sent)?)?;
+    let fields = json_fields(&sent.map_err(ApiError::from)?)?;
     let name = text(&fields, "customIdentifier")?.unwrap_or(&id);
     caller.grant(name, lifetime(&fields, "ttl")?)
 }
 
 impl CloudflareServers {
-    /// A server without URLs is left out: browsers throw an exception for it.
-    fn new(grant: Grant) -> Self {
-        let stun = CloudflareServer { urls: grant.stun.clone(), username: None, credential: None };
-        let turn = CloudflareServer::with_credentials(grant.turn.clone(), &grant);
-        Self { ice_servers: [stun, turn].into_iter().filter(|server| !server.urls.is_empty()).collect() }
+    fn new(Grant { stun, turn, credentials }: Grant) -> Self {
+        Self { ice_servers: IceServer::list(stun, turn, &credentials) }
     }
 }
 
 impl CloudflareCredentials {
-    fn new(grant: Grant) -> Self {
-        let urls = [&grant.stun[..], &grant.turn[..]].concat();
-        Self { ice_servers: CloudflareServer::with_credentials(urls, &grant) }
-    }
-}
-
-impl CloudflareServer {
-    fn with_credentials(urls: Vec<String>, grant: &Grant) -> Self {
-        let credentials = &grant.credentials;
-        Self { urls, username: Some(credentials.username.clone()), credential: Some(credentials.password.expose().clone()) }
+    fn new(Grant { stun, turn, credentials }: Grant) -> Self {
+        Self { ice_servers: IceServer::with_credentials([stun, turn].concat(), &credentials) }
     }
 }
 
@@ -195,7 +167,7 @@ impl IntoResponse for CloudflareError {
             (Reason::Other, StatusCode::FORBIDDEN) => "forbidden",
             (Reason::Other, _) => "invalid_request",
         };
-        self.0.response(Some("Bearer"), CloudflareProblem { error_code, error_description: self.0.message.clone() })
+        self.0.response(Some(BEARER_CHALLENGE), CloudflareProblem { error_code, error_description: self.0.message.clone() })
     }
 }
 

@@ -2,24 +2,17 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::Path;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::http::StatusCode;
+use axum::extract::rejection::PathRejection;
 use serde_json::{Map, Number, Value};
+use utoipa::ToSchema as _;
+use utoipa::openapi::Ref;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::refusal::Refusal;
-use crate::api::error::ApiError;
+use crate::api::described::RequestedLifetime;
 use crate::users::check_requested;
-
-/// The body; an error if it is too large or did not arrive.
-pub(super) fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge.into(),
-        _ => Refusal::malformed("The body could not be read."),
-    })
-}
+use crate::whole_number;
 
 /// A name in the path, decoded. It has to be one also where another field replaces it.
 pub(super) fn name_in_path(name: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
@@ -65,10 +58,7 @@ pub(super) fn lifetime(fields: &Map<String, Value>, field: &str) -> Result<Optio
 
 /// The same for a text. Numbers beyond 64 bits are clamped: the directory clamps them further, to its longest lifetime.
 pub(super) fn lifetime_text(text: &str, field: &str) -> Result<Option<Duration>, Refusal> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::lifetime(field));
-    }
-    at_least_one(text.parse().unwrap_or(u64::MAX), field)
+    at_least_one(whole_number::read_clamped(text).ok_or_else(|| Refusal::lifetime(field))?, field)
 }
 
 fn lifetime_of(number: &Number, field: &str) -> Result<Option<Duration>, Refusal> {
@@ -88,7 +78,7 @@ pub(super) fn lifetime_schema() -> Schema {
 
 pub(super) fn lifetime_schema_from(least: u64) -> Schema {
     let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least));
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]*[1-9][0-9]*$"));
+    let text = Ref::from_schema_name(RequestedLifetime::name());
     let null = ObjectBuilder::new().schema_type(Type::Null);
     let zero = if least == 0 { ", 0" } else { "" };
     let description =
@@ -98,6 +88,7 @@ pub(super) fn lifetime_schema_from(least: u64) -> Schema {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
     use serde_json::json;
 
     use super::super::refusal::Reason;

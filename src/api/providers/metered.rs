@@ -25,8 +25,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
 
 use super::caller::{Caller, Grant, grant, granted};
-use super::fields::{body, json_fields, lifetime, lifetime_schema_from, text};
-use super::refusal::{Reason, Refusal};
+use super::fields::{json_fields, lifetime, lifetime_schema_from, text};
+use super::refusal::{Reason, Refusal, Refusals};
+use crate::api::described::RequestedNameOrEmpty;
 use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 use crate::config::secret::{MIN_UNGUESSABLE_SECRET_BYTES, Secret};
@@ -47,8 +48,7 @@ pub(super) struct MeteredRequest {
     #[schema(schema_with = expiry_schema, required = false)]
     expiry_in_seconds: Option<Value>,
     /// The name under which the traffic is kept; `metered` if it is absent or empty.
-    #[schema(max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$", example = "customer-17")]
-    label: Option<String>,
+    label: Option<RequestedNameOrEmpty>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -108,11 +108,7 @@ pub(super) struct CredentialError(Refusal);
     ),
     responses(
         (status = 200, description = "ICE servers with credentials", body = Vec<MeteredServer>),
-        (status = 400, description = "The key is missing.", body = MeteredListProblem),
-        (status = 401, description = "The key is unknown, or has ended.", body = MeteredListProblem),
-        (status = 403, description = "The name gets no credentials, or its quota is used up.", body = MeteredListProblem),
-        (status = 413, description = "The query is too long.", body = MeteredListProblem),
-        (status = 429, description = "Too many requests or wrong keys.", body = MeteredListProblem),
+        Refusals<MeteredListProblem>,
     )
 )]
 pub(super) async fn list(
@@ -120,7 +116,7 @@ pub(super) async fn list(
     Extension(client): Extension<ClientInfo>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ListError> {
-    Ok(granted(StatusCode::OK, servers(&find(&api, &client, query.as_deref())?)))
+    Ok(granted(StatusCode::OK, find(&api, &client, query.as_deref())?.servers(MeteredServer::new)))
 }
 
 /// New credentials, in the form of Metered
@@ -133,11 +129,7 @@ pub(super) async fn list(
     request_body = Option<MeteredRequest>,
     responses(
         (status = 200, description = "The credentials", body = MeteredCredential),
-        (status = 400, description = "The key is missing, or a field has a wrong form.", body = MeteredProblem),
-        (status = 401, description = "The key is unknown.", body = MeteredProblem),
-        (status = 403, description = "The label gets no credentials, or its quota is used up.", body = MeteredProblem),
-        (status = 413, description = "The body is too large.", body = MeteredProblem),
-        (status = 429, description = "Too many requests or wrong keys.", body = MeteredProblem),
+        Refusals<MeteredProblem>,
     )
 )]
 pub(super) async fn create(
@@ -200,7 +192,7 @@ fn issue(
 ) -> Result<MeteredCredential, Refusal> {
     Caller::count(api, client)?;
     let caller = Caller::with_key(api, client, field(query, "secretKey")?.as_deref())?;
-    let fields = json_fields(&body(sent)?)?;
+    let fields = json_fields(&sent.map_err(ApiError::from)?)?;
     let label = text(&fields, "label")?;
     let grant = caller.grant(label.unwrap_or(NO_LABEL), expiry(&fields)?)?;
     Ok(MeteredCredential::new(&grant.credentials, label))
@@ -248,14 +240,14 @@ impl MeteredCredential {
     }
 }
 
-fn servers(grant: &Grant) -> Vec<MeteredServer> {
-    let stun = grant.stun.iter().map(|urls| MeteredServer { urls: urls.clone(), username: None, credential: None });
-    let turn = grant.turn.iter().map(|urls| MeteredServer {
-        urls: urls.clone(),
-        username: Some(grant.credentials.username.clone()),
-        credential: Some(grant.credentials.password.expose().clone()),
-    });
-    stun.chain(turn).collect()
+impl MeteredServer {
+    fn new(urls: &str, credentials: Option<&Credentials>) -> Self {
+        Self {
+            urls: urls.to_owned(),
+            username: credentials.map(|credentials| credentials.username.clone()),
+            credential: credentials.map(|credentials| credentials.password.expose().clone()),
+        }
+    }
 }
 
 /// 400 where the key is missing; the other statuses are the usual ones.
@@ -312,7 +304,7 @@ mod tests {
     fn the_list_has_one_url_in_each_entry() {
         let turn = |url: &str| json!({"urls": url, "username": "1:a", "credential": "pw"});
         assert_eq!(
-            to_value(servers(&example(&["stun:h:1"]))).unwrap(),
+            to_value(example(&["stun:h:1"]).servers(MeteredServer::new)).unwrap(),
             json!([{"urls": "stun:h:1"}, turn("turn:h:1?transport=udp"), turn("turn:h:1?transport=tcp")])
         );
     }

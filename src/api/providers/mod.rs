@@ -31,15 +31,18 @@ use crate::config::ProviderApis;
 struct Cloudflare;
 
 #[derive(OpenApi)]
-#[openapi(paths(twilio::create_token))]
+#[openapi(paths(twilio::create_token), components(schemas(twilio::TwilioProblem)))]
 struct Twilio;
 
 #[derive(OpenApi)]
-#[openapi(paths(metered::list, metered::create, metered::delete, metered::disable))]
+#[openapi(
+    paths(metered::list, metered::create, metered::delete, metered::disable),
+    components(schemas(metered::MeteredListProblem))
+)]
 struct Metered;
 
 #[derive(OpenApi)]
-#[openapi(paths(xirsys::turn))]
+#[openapi(paths(xirsys::turn), components(schemas(xirsys::XirsysProblem)))]
 struct Xirsys;
 
 /// The routes of the providers that the settings name.

@@ -1,14 +1,19 @@
 //! Why a request for credentials is refused, in no provider's shape.
 
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::api::error::ApiError;
 use crate::limits::retry_after;
+use crate::whole_number;
 
 /// What the providers have numbers, texts or statuses of their own for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +53,7 @@ impl Refusal {
     }
 
     pub(super) fn lifetime(field: &str) -> Self {
-        let message = format!("{field} must be a whole number of seconds, at least 1.");
+        let message = format!("{field} must be {}.", whole_number::expected_from(1, "of seconds"));
         Self::new(Reason::Lifetime, StatusCode::BAD_REQUEST, message)
     }
 
@@ -69,6 +74,28 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after::seconds(wait)));
         }
         response
+    }
+}
+
+/// What every call for credentials refuses, in the description; `P` is the form of the provider's errors.
+pub(super) struct Refusals<P>(PhantomData<P>);
+
+impl<P: ToSchema> IntoResponses for Refusals<P> {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let answer = |description| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(P::name()))).build();
+            ResponseBuilder::new().description(description).content("application/json", content).build().into()
+        };
+        [
+            (StatusCode::BAD_REQUEST, "A field has a wrong form, or a key is missing that comes in the query."),
+            (StatusCode::UNAUTHORIZED, "The key is missing or unknown, or has ended."),
+            (StatusCode::FORBIDDEN, "The name gets no credentials, or its quota is used up."),
+            (StatusCode::PAYLOAD_TOO_LARGE, "The body or the query is too large."),
+            (StatusCode::TOO_MANY_REQUESTS, "There were too many requests, or too many wrong keys."),
+        ]
+        .into_iter()
+        .map(|(status, description)| (status.as_str().to_owned(), answer(description)))
+        .collect()
     }
 }
 

@@ -18,21 +18,23 @@ use serde::Serialize;
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
-use super::caller::{Caller, Grant, granted};
-use super::fields::{body, lifetime_text, name_in_path};
-use super::refusal::{Reason, Refusal};
-use crate::api::passwords::basic;
+use super::caller::{Caller, Grant, OneUrlServer, granted};
+use super::fields::{lifetime_text, name_in_path};
+use super::refusal::{Reason, Refusal, Refusals};
+use crate::api::described::{RequestedLifetime, RequestedName};
+use crate::api::error::ApiError;
 use crate::api::state::ApiState;
+use crate::http::authorization::{BASIC_CHALLENGE, basic};
 use crate::http::client_info::ClientInfo;
 
 /// The fields of the form; others are ignored.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes the body, which is read field by field")]
 pub(super) struct TwilioRequest {
-    /// In seconds; the longest lifetime of this server if it is absent or longer.
+    /// The longest lifetime of this server if it is absent.
     #[serde(rename = "Ttl")]
-    #[schema(pattern = "^[0-9]*[1-9][0-9]*$", example = "3600", nullable = false)]
-    ttl: Option<String>,
+    #[schema(nullable = false)]
+    ttl: Option<RequestedLifetime>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -42,24 +44,12 @@ pub(super) struct TwilioToken {
     #[schema(example = "Fri, 01 May 2020 01:42:57 +0000")]
     date_created: String,
     date_updated: String,
-    ice_servers: Vec<TwilioServer>,
+    ice_servers: Vec<OneUrlServer>,
     password: String,
     /// In seconds.
     #[schema(example = "3600")]
     ttl: String,
     username: String,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct TwilioServer {
-    url: String,
-    urls: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    credential: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -81,16 +71,12 @@ pub(super) struct TwilioError(Refusal);
     path = "/2010-04-01/Accounts/{sid}/Tokens.json",
     tag = "providers",
     operation_id = "twilioCreateToken",
-    params(("sid" = String, Path, description = "Any name; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "AC0123456789abcdef0123456789abcdef")),
+    params(("sid" = RequestedName, Path, description = "Any name; the traffic is kept under it.", example = "AC0123456789abcdef0123456789abcdef")),
     request_body(content = Option<TwilioRequest>, content_type = "application/x-www-form-urlencoded"),
     security(("password" = [])),
     responses(
         (status = 201, description = "ICE servers with credentials", body = TwilioToken),
-        (status = 400, description = "A field has a wrong form.", body = TwilioProblem),
-        (status = 401, description = "The key is missing or unknown.", body = TwilioProblem),
-        (status = 403, description = "The name gets no credentials, or its quota is used up.", body = TwilioProblem),
-        (status = 413, description = "The body is too large.", body = TwilioProblem),
-        (status = 429, description = "Too many requests or wrong keys.", body = TwilioProblem),
+        Refusals<TwilioProblem>,
     )
 )]
 pub(super) async fn create_token(
@@ -116,7 +102,7 @@ fn issue(
     let key = basic(headers).map(|(_, key)| key);
     let caller = Caller::with_key(api, client, key.as_deref())?;
     let sid = name_in_path(sid)?;
-    let grant = caller.grant(&sid, ttl(&body(sent)?)?)?;
+    let grant = caller.grant(&sid, ttl(&sent.map_err(ApiError::from)?)?)?;
     Ok(TwilioToken::new(sid, &grant, SystemTime::now()))
 }
 
@@ -128,27 +114,16 @@ fn ttl(form: &[u8]) -> Result<Option<Duration>, Refusal> {
 impl TwilioToken {
     fn new(account_sid: String, grant: &Grant, now: SystemTime) -> Self {
         let credentials = &grant.credentials;
-        let stun = grant.stun.iter().map(|url| TwilioServer::new(url, None, None));
-        let turn = grant
-            .turn
-            .iter()
-            .map(|url| TwilioServer::new(url, Some(credentials.username.clone()), Some(credentials.password.expose().clone())));
         let date = date(now);
         Self {
             account_sid,
             date_created: date.clone(),
             date_updated: date,
-            ice_servers: stun.chain(turn).collect(),
+            ice_servers: grant.servers(OneUrlServer::new),
             password: credentials.password.expose().clone(),
             ttl: credentials.ttl.as_secs().to_string(),
             username: credentials.username.clone(),
         }
-    }
-}
-
-impl TwilioServer {
-    fn new(url: &str, username: Option<String>, credential: Option<String>) -> Self {
-        Self { url: url.to_owned(), urls: url.to_owned(), username, credential }
     }
 }
 
@@ -173,7 +148,7 @@ impl IntoResponse for TwilioError {
         };
         let more_info = format!("https://www.twilio.com/docs/errors/{code}");
         let body = TwilioProblem { code, message: self.0.message.clone(), more_info, status: self.0.status.as_u16() };
-        self.0.response(Some("Basic realm=\"castway\", charset=\"UTF-8\""), body)
+        self.0.response(Some(BASIC_CHALLENGE), body)
     }
 }
 

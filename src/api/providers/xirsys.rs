@@ -20,11 +20,13 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
-use super::caller::{Caller, Grant, granted};
-use super::fields::{body, json_fields, lifetime, lifetime_schema, name_in_path, text};
-use super::refusal::Refusal;
-use crate::api::passwords::basic;
+use super::caller::{Caller, Grant, OneUrlServer, granted};
+use super::fields::{json_fields, lifetime, lifetime_schema, name_in_path, text};
+use super::refusal::{Refusal, Refusals};
+use crate::api::described::{RequestedLifetime, RequestedName};
+use crate::api::error::ApiError;
 use crate::api::state::ApiState;
+use crate::http::authorization::{BASIC_CHALLENGE, basic};
 use crate::http::client_info::ClientInfo;
 
 /// The fields of a request; others are ignored.
@@ -55,19 +57,7 @@ pub(super) struct XirsysServers {
 #[serde(untagged)]
 pub(super) enum XirsysFormat {
     Urls { username: String, urls: Vec<String>, credential: String },
-    List(Vec<XirsysServer>),
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct XirsysServer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    username: Option<String>,
-    url: String,
-    urls: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    credential: Option<String>,
+    List(Vec<OneUrlServer>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -89,19 +79,15 @@ pub(super) struct XirsysError(Refusal);
     tag = "providers",
     operation_id = "xirsysTurn",
     params(
-        ("channel" = String, Path, description = "Any name, which may have slashes; the traffic is kept under it.", min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]+$", example = "my-channel"),
+        ("channel" = RequestedName, Path, description = "Any name, which may have slashes; the traffic is kept under it.", example = "my-channel"),
         ("format" = Option<String>, Query, description = "As in the body."),
-        ("expire" = Option<String>, Query, description = "As in the body.", pattern = "^[0-9]*[1-9][0-9]*$", example = "3600"),
+        ("expire" = Option<RequestedLifetime>, Query, description = "As in the body."),
     ),
     request_body = Option<XirsysRequest>,
     security(("password" = [])),
     responses(
         (status = 200, description = "ICE servers with credentials", body = XirsysReply),
-        (status = 400, description = "A field has a wrong form.", body = XirsysProblem),
-        (status = 401, description = "The key is missing or unknown.", body = XirsysProblem),
-        (status = 403, description = "The channel gets no credentials, or its quota is used up.", body = XirsysProblem),
-        (status = 413, description = "The body is too large.", body = XirsysProblem),
-        (status = 429, description = "Too many requests or wrong keys.", body = XirsysProblem),
+        Refusals<XirsysProblem>,
     )
 )]
 pub(super) async fn turn(
@@ -128,7 +114,7 @@ fn issue(
     let key = basic(headers).map(|(_, key)| key);
     let caller = Caller::with_key(api, client, key.as_deref())?;
     let channel = name_in_path(channel)?;
-    let asked = Asked::read(query, &body(sent)?)?;
+    let asked = Asked::read(query, &sent.map_err(ApiError::from)?)?;
     let grant = caller.grant(&channel, asked.expire)?;
     Ok(XirsysReply::new(&grant, asked.urls))
 }
@@ -154,19 +140,14 @@ impl Asked {
 
 impl XirsysReply {
     fn new(grant: &Grant, urls: bool) -> Self {
-        let (username, credential) = (&grant.credentials.username, grant.credentials.password.expose());
-        let server = |url: &String, has_credentials: bool| XirsysServer {
-            username: has_credentials.then(|| username.clone()),
-            url: url.clone(),
-            urls: url.clone(),
-            credential: has_credentials.then(|| credential.clone()),
-        };
         let ice_servers = if urls {
-            let urls = [&grant.stun[..], &grant.turn[..]].concat();
-            XirsysFormat::Urls { username: username.clone(), urls, credential: credential.clone() }
+            XirsysFormat::Urls {
+                username: grant.credentials.username.clone(),
+                urls: [&grant.stun[..], &grant.turn[..]].concat(),
+                credential: grant.credentials.password.expose().clone(),
+            }
         } else {
-            let stun = grant.stun.iter().map(|url| server(url, false));
-            XirsysFormat::List(stun.chain(grant.turn.iter().map(|url| server(url, true))).collect())
+            XirsysFormat::List(grant.servers(OneUrlServer::new))
         };
         Self { v: XirsysServers { ice_servers }, s: "ok" }
     }
@@ -181,7 +162,7 @@ impl From<Refusal> for XirsysError {
 impl IntoResponse for XirsysError {
     fn into_response(self) -> Response {
         let body = XirsysProblem { v: self.0.message.clone(), s: "error" };
-        self.0.response(Some("Basic realm=\"castway\", charset=\"UTF-8\""), body)
+        self.0.response(Some(BASIC_CHALLENGE), body)
     }
 }
 

@@ -11,6 +11,7 @@ use super::facts::{Facts, flag, ip, server};
 use super::outcome::{Assignment, Outcome};
 use super::peer_range::{is_mapped, listed, networks};
 use crate::turn::PeerPolicy;
+use crate::whole_number;
 
 /// What the value must be, in words.
 pub(super) type Expected = Cow<'static, str>;
@@ -81,7 +82,7 @@ fn with_comment(option: &GivenOption, outcome: Outcome) -> Outcome {
 }
 
 fn number<N: FromStr>(text: &str, expected: &'static str) -> Result<N, Expected> {
-    text.parse().map_err(|_| expected.into())
+    whole_number::read(text).ok_or_else(|| expected.into())
 }
 
 /// A number of seconds, or the default of an option without a value.
@@ -230,7 +231,7 @@ pub(super) fn of_realm_option(name: &str, value: &str) -> Option<Assignment> {
         "total-quota" => "CASTWAY_TOTAL_QUOTA",
         _ => return None,
     };
-    let value: u64 = value.trim().parse().ok()?;
+    let value: u64 = whole_number::read(value.trim())?;
     let fits = variable == "CASTWAY_MAX_BPS" || u32::try_from(value).is_ok();
     fits.then(|| Assignment { variable, value: value.to_string() })
 }
