@@ -5,14 +5,11 @@ use std::net::IpAddr;
 use super::self_test::SelfTest;
 use super::server::App;
 use crate::addresses::external::ExternalAddresses;
-use crate::config::{CertificateSource, without_last_slash};
+use crate::config::{CertificateSource, HTTPS_PORT, without_last_slash};
 use crate::limits::descriptors::{CastCost, DescriptorPools};
 use crate::sentence::Sentence;
 use crate::tls::{Certificate, CertificateKind, Certificates};
 use crate::users::{Directory, RealmMismatches};
-
-/// Where browsers look for a name, and where the certificate authority does (RFC 8737 §3).
-const HTTPS_PORT: u16 = 443;
 
 /// What the warnings are made from.
 pub(super) struct Warnings {

@@ -27,6 +27,10 @@ pub(super) fn without_far(mut error: clap::Error) -> clap::Error {
             _ => {}
         }
     }
+    // Without the suggestion, an empty list of tips is an empty line too many.
+    if matches!(error.get(ContextKind::Suggested), Some(ContextValue::StyledStrs(tips)) if tips.is_empty()) {
+        error.remove(ContextKind::Suggested);
+    }
     error
 }
 
@@ -56,7 +60,7 @@ mod tests {
             assert!(said(line).contains(suggested), "{line}: {}", said(line));
         }
         for line in ["castway bogus", "castway user bogus", "castway sensors", "castway --bogus x"] {
-            assert!(!said(line).contains("similar"), "{line}: {}", said(line));
+            assert!(!said(line).contains("similar") && !said(line).contains("\n\n\n"), "{line}: {}", said(line));
         }
     }
 }

@@ -79,6 +79,6 @@ pub use relay::{Discovery, RelayConfig};
 pub use setting_groups::{SETTING_GROUPS, SettingGroup};
 pub use setting_rows::SettingRow;
 pub use settings::Settings;
-pub use tls::{AcmeConfig, CertificateSource, TlsConfig};
+pub use tls::{AcmeConfig, CertificateSource, HTTPS_PORT, TlsConfig};
 pub use topics::Config;
 pub use usage::{UsageConfig, UsageName};

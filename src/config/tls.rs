@@ -50,8 +50,8 @@ pub struct AcmeConfig {
     pub ca: Option<PathBuf>,
 }
 
-/// The default port of HTTPS.
-const HTTPS_PORT: u16 = 443;
+/// Where browsers look for a name, and where the certificate authority does (RFC 8737 §3).
+pub const HTTPS_PORT: u16 = 443;
 
 impl TlsConfig {
     /// `http` and `turn` are where HTTP and TURN listen; a TLS listener whose address is not set has the IP address of `turn` or of the

@@ -41,7 +41,8 @@ impl FolderLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file, problem: None }),
             Err(TryLockError::WouldBlock) => {
-                Err(LockError::InUse { folder: data_dir.to_owned(), process: listening_process(data_dir) })
+                let folder = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+                Err(LockError::InUse { folder, process: listening_process(data_dir) })
             }
             Err(TryLockError::Error(error)) => {
                 let folder = data_dir.display();
@@ -86,7 +87,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_has_one_server_and_is_free_after_it() {
         let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
+        let data = folder.path().canonicalize().unwrap().join("data");
         let lock = FolderLock::take(&data).unwrap();
         assert_eq!(lock.problem(), None);
         let refused = || FolderLock::take(&data).expect_err("it is locked");

@@ -44,7 +44,7 @@ async function failures() {
     ['a broken .env', { cwd: newFolder({ '.env': 'CASTWAY_REALM=two words\n' }) }, 64, /\.env, line 1 \(the value of CASTWAY_REALM\): expected NAME=value/],
     ['an unknown flag', { args: ['--no-such-flag'] }, 64, /unexpected argument '--no-such-flag'/],
     ['an unknown command', { args: ['serve'] }, 64, /unrecognized subcommand 'serve'/],
-    ['a data folder that is a file', { cwd: file, env: await ports() }, 1, /data is a file, and castway keeps its data in a folder/],
+    ['a data folder that is a file', { cwd: file, env: await ports() }, 64, /CASTWAY_DATA_DIR="data": expected a folder, and this is a file/],
     ['a port that is taken', { env: { ...(await ports()), CASTWAY_HTTP_ADDR: `127.0.0.1:${taken.address().port}` } }, 1, /CASTWAY_HTTP_ADDR/],
     ['a misspelt setting', { env: { CASTWAY_GRACE: 'soon', CASTWAY_REALN: 'x' } }, 64, /did you mean CASTWAY_REALM\?/],
   ];

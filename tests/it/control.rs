@@ -158,7 +158,7 @@ fn program(data: &Path, more: &[&str]) -> std::process::Command {
 #[test]
 fn a_second_server_with_the_same_folder_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path();
+    let data = &folder.path().canonicalize().unwrap();
     // Its report comes once it serves.
     let started = || {
         let mut server = program(data, &["--realm", "first"]).stdout(std::process::Stdio::piped()).spawn().unwrap();

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::config_file::{GivenOption, Place};
-
-/// The port of STUN and TURN (RFC 8489 §8).
-const TURN_PORT: u16 = 3478;
+use crate::turn::STANDARD_PORT;
+use crate::whole_number;
 
 /// Options that may be set several times, and all of them count. Of the others the last one counts.
 const REPEATABLE: &[&str] = &[
@@ -76,7 +75,7 @@ impl Facts {
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.value("listening-port").and_then(|port| port.parse().ok()).unwrap_or(TURN_PORT)
+        self.value("listening-port").and_then(whole_number::read).unwrap_or(STANDARD_PORT)
     }
 
     /// The one address that the relay listens at, and whether turnserver listens at others than the relay then does.
@@ -121,7 +120,7 @@ pub(super) fn ip(text: &str) -> Option<IpAddr> {
 
 /// Reads `IP` or `IP:PORT`.
 pub(super) fn server(text: &str) -> Option<SocketAddr> {
-    let bare = || text.trim_matches(['[', ']']).parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, TURN_PORT));
+    let bare = || text.trim_matches(['[', ']']).parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, STANDARD_PORT));
     text.parse().ok().or_else(bare)
 }
 

@@ -10,6 +10,7 @@ use super::config_file::GivenOption;
 use super::facts::{Facts, flag, ip, server};
 use super::outcome::{Assignment, Outcome};
 use super::peer_range::{is_mapped, listed, networks};
+use crate::config::HTTPS_PORT;
 use crate::turn::PeerPolicy;
 use crate::whole_number;
 
@@ -23,7 +24,6 @@ const EXPECTED_IP: &str = "expected an IP address";
 const MAX_THREADS: u64 = 64;
 /// Ports below are not used for relayed addresses here.
 const LOWEST_RELAYED_PORT: u64 = 1024;
-const HTTPS_PORT: u16 = 443;
 
 /// What the option becomes, whose setting is `variable`.
 pub(super) fn outcome(option: &GivenOption, variable: &'static str, facts: &Facts) -> Result<Outcome, Expected> {

@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use super::rows::Rows;
+use crate::whole_number;
 
 /// Words of the longest command that is read: a set of so many secrets or peers.
 const MAX_WORDS: usize = 100_000;
@@ -32,7 +33,7 @@ impl RedisDump {
             return Ok(true);
         }
         let line = line.trim_end();
-        if let Some(count) = line.strip_prefix('*').and_then(|count| count.parse::<usize>().ok()) {
+        if let Some(count) = line.strip_prefix('*').and_then(whole_number::read::<usize>) {
             if count > MAX_WORDS {
                 bail!("a command of Redis has more than {MAX_WORDS} words");
             }
@@ -50,11 +51,8 @@ impl RedisDump {
     /// A length or a word of an append-only file.
     fn word(&mut self, line: &str) -> anyhow::Result<()> {
         let Some(length) = self.length else {
-            self.length = line
-                .trim_end()
-                .strip_prefix('$')
-                .and_then(|length| length.parse().ok())
-                .filter(|length| *length <= MAX_WORD_BYTES);
+            self.length =
+                line.trim_end().strip_prefix('$').and_then(whole_number::read).filter(|length| *length <= MAX_WORD_BYTES);
             if self.length.is_none() {
                 bail!("the append-only file of Redis can't be read; write it anew with `BGREWRITEAOF`");
             }
