@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::relay::{EVENT_TIMEOUT, until};
-use crate::support::{castway, ok, stderr};
+use crate::support::{castway, keep_certificate, ok, stderr};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -538,12 +538,11 @@ async fn the_command_line_names_turn_over_tls_where_a_certificate_is_kept() {
     let (none, said) = uris(&["--cert", &key, "--pkey", &key]);
     assert!(none.is_empty() && said.contains("cert"), "{said}");
 
-    let domain = ["--domain", "cast.example.org", "--acme-directory", "https://ca.example.org/directory"];
+    let directory = "https://ca.example.org/directory";
+    let domain = ["--domain", "cast.example.org", "--acme-directory", directory];
     assert!(uris(&domain).0.is_empty(), "none has come yet");
-    let kept = folder.path().join("tls/ca.example.org");
-    assert!(!kept.exists(), "it only asks");
-    std::fs::create_dir_all(&kept).unwrap();
-    std::fs::write(kept.join("certificate.pem"), made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+    assert!(!folder.path().join("tls").exists(), "it only asks");
+    keep_certificate(folder.path(), "cast.example.org", directory, &(made.cert.pem() + &made.signing_key.serialize_pem()));
     assert_eq!(uris(&domain).0, turns(443));
     assert!(uris(&[]).0.is_empty(), "nobody trusts a self-signed one");
 }

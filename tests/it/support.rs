@@ -13,6 +13,7 @@
 //! A test waits for a condition and never for a fixed time. [`EVENT_TIMEOUT`](super::relay::EVENT_TIMEOUT) only bounds how long a
 //! failure takes.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use castway::app::App;
-use castway::config::{Config, Settings};
+use castway::config::{AcmeConfig, Config, Settings};
+use castway::tls::acme_certificate_file;
 use castway::turn::Scope;
 use castway::users::credentials::issue;
 use stun::attributes::AttrType;
@@ -53,6 +55,14 @@ pub(crate) fn ok(command: &mut Command) -> String {
 /// Whether the tests run as root, who can become other users.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Keeps a certificate in the data folder, as one for `name` that came from the authority with this directory.
+pub(crate) fn keep_certificate(data_dir: &Path, name: &str, directory: &str, pem: &str) {
+    let authority = AcmeConfig { domains: vec![name.to_owned()], email: None, directory: directory.parse().unwrap(), ca: None };
+    let file = data_dir.join(acme_certificate_file(&authority));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, pem).unwrap();
 }
 
 pub(crate) fn stderr(output: &Output) -> String {
