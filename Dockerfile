@@ -26,6 +26,7 @@ ARG CARGO_REGISTRY=
 WORKDIR /castway
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
+COPY docs/api/asyncapi.json docs/api/
 COPY migrations migrations
 COPY src src
 COPY --from=pages /castway/web/dist web/dist

@@ -20,7 +20,7 @@ use serde_json::{Number, Value};
 use url::form_urlencoded;
 use utoipa::{IntoResponses, ToSchema};
 
-use super::described::{RequestedName, RequestedSeconds, RequestedService};
+use super::described::{RequestedName, RequestedNameOrEmpty, RequestedSeconds, RequestedService};
 use super::error::{ApiError, NoUsername};
 use super::state::ApiState;
 use crate::config::TurnAccess;
@@ -68,7 +68,7 @@ pub(super) struct CredentialForm {
     /// Whose credentials; the relay counts what they use for this name.
     /// It may be left out where the query or HTTP Basic has it.
     #[schema(nullable = false)]
-    username: Option<RequestedName>,
+    username: Option<RequestedNameOrEmpty>,
     /// The password of this user of the server.
     #[schema(format = Password, nullable = false)]
     password: Option<String>,
@@ -91,7 +91,7 @@ pub(super) struct CredentialForm {
 pub(super) struct CredentialObject {
     /// Whose credentials; the relay counts what they use for this name.
     /// It may be left out where the query or HTTP Basic has it.
-    username: Option<RequestedName>,
+    username: Option<RequestedNameOrEmpty>,
     /// The password of this user of the server.
     #[schema(format = Password)]
     password: Option<String>,
@@ -196,9 +196,9 @@ pub(super) async fn get(
     operation_id = "turnCredentialsByForm",
     tag = "credentials",
     params(
-        ("username" = Option<String>, Query, description = "Whose credentials, unless the body or HTTP Basic says it.", max_length = 128, pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F\\u2028\\u2029]*$", example = "alice"),
-        ("service" = Option<String>, Query, description = "`turn`.", pattern = "^(turn)?$", example = "turn"),
-        ("ttl" = Option<String>, Query, description = "How long the credentials should be valid, in whole seconds.", pattern = "^(-?[0-9]+)?$", example = "3600"),
+        ("username" = Option<RequestedNameOrEmpty>, Query, description = "Whose credentials, unless the body or HTTP Basic says it."),
+        ("service" = Option<RequestedService>, Query, description = "`turn`."),
+        ("ttl" = Option<RequestedSeconds>, Query, description = "How long the credentials should be valid."),
         ("key" = Option<String>, Query, description = "An API key. It may come more than once, and as a bearer token."),
         ("api" = Option<String>, Query, description = "The same as `key`."),
     ),

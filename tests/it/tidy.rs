@@ -47,6 +47,38 @@ fn guides_name_files_that_exist() {
 }
 
 #[test]
+fn images_and_crates_have_what_the_source_includes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).expect("readable");
+    let (dockerfile, ignored, manifest) = (read("Dockerfile"), read(".dockerignore"), read("Cargo.toml"));
+    let copied: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")?.split(' ').next()).collect();
+    let sent: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let packed: Vec<_> = manifest.lines().filter_map(|line| line.trim().strip_prefix("\"/")?.strip_suffix("\",")).collect();
+    let mut included = 0;
+    for file in rust_files().into_iter().filter(|file| !file.ends_with("tests.rs")) {
+        let text = fs::read_to_string(&file).expect("readable");
+        let text = text.split("\n#[cfg(test)]").next().expect("split gives one part at least");
+        let calls = ["include_str!(\"", "include_bytes!(\""];
+        let paths = calls.iter().flat_map(|call| text.split(call).skip(1)).filter_map(|rest| rest.split('"').next());
+        for path in paths {
+            let found = file.parent().expect("it has a folder").join(path).canonicalize().expect("it is there");
+            let name = found.strip_prefix(root.canonicalize().expect("it is there")).expect("in the repository").to_owned();
+            for (place, names) in
+                [("COPY of the Dockerfile", &copied), (".dockerignore", &sent), ("include of Cargo.toml", &packed)]
+            {
+                assert!(
+                    names.iter().any(|listed| name.starts_with(listed)),
+                    "{} needs {name:?}, which no {place} has",
+                    file.display()
+                );
+            }
+            included += 1;
+        }
+    }
+    assert!(included > 9, "the migrations and the description of the events: {included}");
+}
+
+#[test]
 fn files_stay_short() {
     for (module, text) in files() {
         let code = text.split("\n#[cfg(test)]").next().expect("split gives one part at least");
