@@ -71,7 +71,7 @@ async fn import(arguments: &Coturn, installation: &Installation) -> Result<(), C
             let server_realm = &config.relay.realm;
             added_users::require_realm(users, &taken.realm, server_realm)?;
             taken.report(arguments.write_env.as_deref())?;
-            Ok(print_added(&added_users::add(store, users.clone(), server_realm).await?)?)
+            print_added(&added_users::add(store, users.clone(), server_realm).await?)
         });
         done.await?;
     } else {

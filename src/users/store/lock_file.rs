@@ -51,10 +51,12 @@ fn open_existing(path: &Path, error: io::Error) -> io::Result<File> {
         return Err(error);
     }
     // NFS locks exclusively only what is open for writing; elsewhere reading is enough.
-    options().write(true).open(path).or_else(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => options().open(path),
-        _ => Err(error),
-    })
+    let is_refused =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+    match options().write(true).open(path) {
+        Err(error) if is_refused(&error) => options().open(path),
+        opened => opened,
+    }
 }
 
 fn why(path: PathBuf, error: &io::Error) -> OpenError {
