@@ -66,7 +66,7 @@ impl Opened {
         let mut listeners = TcpListeners::bind(&config)?;
         relay::check_ports(&config.relay)?;
         let bound = relay::bind_addresses(&config.relay)?;
-        let lock = FolderLock::take(&config.data_dir)?;
+        let lock = FolderLock::take(&config.data_dir).await?;
         let store = Store::open(&config.data_dir, now).await?;
         let directory = Directory::open(&store, &config.credentials).await?;
         directory.banned_addresses().exempt(config.http.trusted_proxies.clone());

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use super::expansion::Expansion;
 use super::trusted_file;
 use crate::config::{Settings, VARIABLE_PREFIX};
 
@@ -12,6 +13,10 @@ pub(super) const FILE_NAME: &str = ".env";
 
 /// Malformed lines that are named; the others are counted.
 const MAX_NAMED: usize = 20;
+
+const EXPECTED: &str =
+    "expected NAME=value. A value with spaces, quotes, #, $ or \\ goes in single quotes, and each quote needs its partner";
+const TOO_LARGE: &str = "expected a shorter value: with what its variables stand for, the values of the file get too large";
 
 /// What a file of settings has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,25 +83,30 @@ impl Parts {
         let raw: Vec<_> = content.split_inclusive(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).ok()).collect();
         let lines: Vec<_> = raw.iter().map(|line| line.map(|line| line.trim_end_matches(['\n', '\r']))).collect();
         let mut parts = Self { usable: String::with_capacity(content.len() + 1), starts: Vec::new(), malformed: Vec::new() };
-        let (mut is_open, mut unnamed) = (false, 0);
+        let (mut is_open, mut unnamed, mut expansion) = (false, 0, Expansion::default());
         for entry in entries(&lines) {
             let start = entry.lines.start;
-            if let Some(variables) = entry.variables {
-                raw[entry.lines].iter().flatten().for_each(|line| parts.usable.push_str(line));
-                parts.starts.extend(std::iter::repeat_n(start + 1, variables));
-                is_open &= variables == 0;
-                continue;
-            }
-            parts.usable.push('\n');
             let line = lines[start].unwrap_or_default();
             let name = setting_of_line(line);
+            let mut cause = EXPECTED;
+            if let Some(variables) = entry.variables {
+                let text: String = raw[entry.lines].iter().flatten().copied().collect();
+                if expansion.add(&variables, &text) {
+                    parts.usable.push_str(&text);
+                    parts.starts.extend(std::iter::repeat_n(start + 1, variables.len()));
+                    is_open &= variables.is_empty();
+                    continue;
+                }
+                cause = TOO_LARGE;
+            }
+            parts.usable.push('\n');
             // The lines behind a quote without a partner are a part of its value.
             if is_open && name.is_none() {
                 continue;
             }
-            is_open = opens_a_quote(line);
+            is_open = cause == EXPECTED && opens_a_quote(line);
             if parts.malformed.len() < MAX_NAMED {
-                let sentence = sentence(path, start + 1, name.as_deref());
+                let sentence = sentence(path, start + 1, name.as_deref(), cause);
                 parts.malformed.push(Malformed { name, sentence });
             } else {
                 unnamed += 1;
@@ -105,7 +115,7 @@ impl Parts {
         // Blanks at the end of the last line are an error where nothing ends it.
         parts.usable.push('\n');
         if unnamed > 0 {
-            let sentence = format!("{}: {unnamed} more lines are not NAME=value", path.display());
+            let sentence = format!("{}: {unnamed} more lines can't be used either", path.display());
             parts.malformed.push(Malformed { name: None, sentence });
         }
         Ok(parts)
@@ -132,13 +142,9 @@ fn cannot_be_parsed(path: &Path) -> String {
     format!("{} can't be parsed", path.display())
 }
 
-fn sentence(path: &Path, line: usize, name: Option<&str>) -> String {
+fn sentence(path: &Path, line: usize, name: Option<&str>, cause: &str) -> String {
     let of = name.map(|name| format!(" (the value of {name})")).unwrap_or_default();
-    format!(
-        "{}, line {line}{of}: expected NAME=value. A value with spaces, quotes, #, $ or \\ goes in single quotes, and each quote \
-         needs its partner",
-        path.display()
-    )
+    format!("{}, line {line}{of}: {cause}", path.display())
 }
 
 /// The setting that a malformed line is about. Other words at its beginning may be a part of a secret.
@@ -153,8 +159,8 @@ pub(super) fn setting_of_line(line: &str) -> Option<String> {
 /// Lines that belong together, such as those of a value with the end of a line in it.
 struct Entry {
     lines: Range<usize>,
-    /// How many it has: none where it is a comment; `None`: it can't be parsed.
-    variables: Option<usize>,
+    /// Their names: none where it is a comment; `None`: it can't be parsed.
+    variables: Option<Vec<String>>,
 }
 
 /// The entries of `lines`, in which what can't be parsed is an entry of one line. A line that is no text is `None`.
@@ -192,9 +198,9 @@ fn opens_a_quote(line: &str) -> bool {
     ["'", "\""].iter().any(|quote| line.contains(quote) && parsed(&format!("{line}\n{quote}\n")).is_some())
 }
 
-/// How many variables the lines have; `None`: they can't be parsed.
-fn parsed(lines: &str) -> Option<usize> {
-    dotenvy::from_read_iter(lines.as_bytes()).map(Result::ok).collect::<Option<Vec<_>>>().map(|variables| variables.len())
+/// The names of the variables that the lines have; `None`: they can't be parsed.
+fn parsed(lines: &str) -> Option<Vec<String>> {
+    dotenvy::from_read_iter(lines.as_bytes()).map(|variable| Some(variable.ok()?.0)).collect()
 }
 
 #[cfg(test)]
@@ -264,10 +270,26 @@ mod tests {
         assert_eq!(read.variables, [variable("C", "1", 4), variable("E", "2\n3", 7), variable("C", "4", 9)]);
     }
 
+    /// Each line doubles the value of the one before.
+    #[test]
+    fn a_value_that_gets_too_large_is_named_and_not_made() {
+        let chain = format!("CASTWAY_TEST_A=1\nX=0123456789\n{}CASTWAY_TEST_B=2\n", "X=${X}${X}\n".repeat(64));
+        let read = file(chain);
+        assert!(read.variables.iter().map(|variable| variable.value.len()).sum::<usize>() < 8 * 1024 * 1024);
+        assert!(
+            !read.malformed.is_empty() && read.malformed[0].sentence.contains("expected a shorter value"),
+            "{:?}",
+            read.malformed
+        );
+        let settings: Vec<_> =
+            read.variables.iter().filter(|variable| variable.name != "X").map(|variable| variable.line).collect();
+        assert_eq!(settings, [1, 67], "the other lines count");
+    }
+
     #[test]
     fn so_many_malformed_lines_are_named_and_the_others_are_counted() {
         let malformed = malformed("bad line\n".repeat(MAX_NAMED + 3));
         assert_eq!(malformed.len(), MAX_NAMED + 1);
-        assert!(malformed[MAX_NAMED].ends_with(".env: 3 more lines are not NAME=value"), "{malformed:?}");
+        assert!(malformed[MAX_NAMED].ends_with(".env: 3 more lines can't be used either"), "{malformed:?}");
     }
 }

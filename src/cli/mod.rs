@@ -32,6 +32,7 @@ mod end;
 mod env_file;
 mod error;
 mod escape;
+mod expansion;
 mod figures;
 mod flags;
 mod health;

@@ -4,6 +4,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::reader::Reader;
+use super::userinfo;
 
 #[derive(Debug, Clone)]
 pub struct LogConfig {
@@ -37,7 +38,7 @@ fn filter_problem(filter: &str) -> Option<String> {
     let is_module = |word: &&str| word.contains(['=', '[', ':']) || word.starts_with("castway");
     let mut words = filter.split(',').map(str::trim).filter(|word| !word.is_empty());
     if let Some(word) = words.find(|word| !is_level(word) && !is_module(word)) {
-        return Some(format!("{word:?} is no level"));
+        return Some(format!("{:?} is no level", userinfo::hidden(word)));
     }
     EnvFilter::try_new(filter).err().map(|error| error.to_string())
 }

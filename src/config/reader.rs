@@ -56,7 +56,8 @@ impl Reader {
         for (field, given) in &mut self.given {
             let Some(text) = given else { continue };
             let Some(bare) = quotes::without(field, text) else { continue };
-            let (name, text_shown, bare_shown) = (variable_of(field), userinfo::hidden(text), userinfo::hidden(&bare));
+            let name = variable_of(field);
+            let (text_shown, bare_shown) = (userinfo::hidden_in(&name, text), userinfo::hidden_in(&name, &bare));
             self.problems.push(format!(
                 "{name}={text_shown} has quotes in its value: write {name}={bare_shown}. `docker run --env-file` keeps quotes as a part of the value"
             ));
@@ -78,7 +79,7 @@ impl Reader {
     pub(super) fn problem(&mut self, name: &str, value: &str, expected: &str) {
         self.problems.push(match value.is_empty() {
             true => format!("{name} is not set: expected {expected}"),
-            false => format!("{name}={:?}: expected {expected}", userinfo::hidden(value)),
+            false => format!("{name}={:?}: expected {expected}", userinfo::hidden_in(name, value)),
         });
     }
 

@@ -32,15 +32,16 @@ impl Settings {
         let mut defaults = Self::defaults().fields();
         let row = |(field, value): (String, Option<String>)| {
             let secret = Self::is_hidden(&field);
+            let name = variable_of(&field);
             SettingRow {
-                name: variable_of(&field),
                 value: value.map(|value| match secret {
                     true => "set".to_owned(),
                     false if quotes::is_text_or_path(&field) => value,
-                    false => userinfo::hidden(&value),
+                    false => userinfo::hidden_in(&name, &value),
                 }),
                 default: defaults.remove(&field).flatten(),
                 secret,
+                name,
             }
         };
         self.fields().into_iter().map(row).collect()

@@ -1,12 +1,19 @@
 //! [`FolderLock`]: a data folder has one server at a time.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::connect::connect_now;
 use super::socket::SOCKET_FILE_NAME;
 use crate::sentence::Sentence;
 use crate::users::{OpenError, Store};
+
+/// How long a server that stops may take to close its socket.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The lock on a data folder. The kernel frees it when the process ends, however it ends.
 #[derive(Debug)]
@@ -33,17 +40,23 @@ impl FolderLock {
     ///
     /// # Errors
     /// Another server has the folder, or nothing can be written there.
-    pub fn take(data_dir: &Path) -> Result<Self, LockError> {
-        Self::hold(Store::open_lock_file(data_dir)?, data_dir)
+    pub async fn take(data_dir: &Path) -> Result<Self, LockError> {
+        let lock = Self::hold(Store::open_lock_file(data_dir)?, data_dir)?;
+        // Castway 0.1 takes no lock.
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while is_served(data_dir) {
+            if Instant::now() >= deadline {
+                return Err(in_use(data_dir));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        Ok(lock)
     }
 
     fn hold(file: File, data_dir: &Path) -> Result<Self, LockError> {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file, problem: None }),
-            Err(TryLockError::WouldBlock) => {
-                let folder = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-                Err(LockError::InUse { folder, process: listening_process(data_dir) })
-            }
+            Err(TryLockError::WouldBlock) => Err(in_use(data_dir)),
             Err(TryLockError::Error(error)) => {
                 let folder = data_dir.display();
                 let problem = Sentence::new(
@@ -67,6 +80,19 @@ impl FolderLock {
     }
 }
 
+fn in_use(data_dir: &Path) -> LockError {
+    let folder = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+    LockError::InUse { folder, process: listening_process(data_dir) }
+}
+
+/// Whether a process listens at the socket of the folder. A link is no socket that a server has made.
+fn is_served(data_dir: &Path) -> bool {
+    let path = data_dir.join(SOCKET_FILE_NAME);
+    let is_socket = fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket());
+    // A full queue belongs to a process as well.
+    is_socket && connect_now(&path).map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |_| true)
+}
+
 /// The process that listens at the socket of the folder, as the kernel numbers it for this one. `None`: it has no socket (yet), or runs in
 /// a container of its own, whose processes have no number here.
 fn listening_process(data_dir: &Path) -> Option<u32> {
@@ -78,8 +104,8 @@ fn listening_process(data_dir: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::{OpenOptionsExt as _, symlink};
+    use std::os::unix::net::UnixListener;
 
     use super::*;
     use crate::control::ControlSocket;
@@ -88,16 +114,34 @@ mod tests {
     async fn a_folder_has_one_server_and_is_free_after_it() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().canonicalize().unwrap().join("data");
-        let lock = FolderLock::take(&data).unwrap();
+        let lock = FolderLock::take(&data).await.unwrap();
         assert_eq!(lock.problem(), None);
-        let refused = || FolderLock::take(&data).expect_err("it is locked");
-        let sentence = refused().to_string();
+        let refused = async || FolderLock::take(&data).await.expect_err("it is locked");
+        let sentence = refused().await.to_string();
         assert!(sentence.starts_with(&format!("a server runs with the data folder {}, which", data.display())), "{sentence}");
         let socket = ControlSocket::bind(&data).unwrap();
-        assert!(matches!(refused(), LockError::InUse { process: Some(process), .. } if process == std::process::id()));
-        assert!(refused().to_string().starts_with(&format!("a server (process {}) runs with", std::process::id())));
+        assert!(matches!(refused().await, LockError::InUse { process: Some(process), .. } if process == std::process::id()));
+        assert!(refused().await.to_string().starts_with(&format!("a server (process {}) runs with", std::process::id())));
         drop((socket, lock));
-        FolderLock::take(&data).unwrap();
+        FolderLock::take(&data).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_without_a_lock_has_the_folder_as_long_as_it_listens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SOCKET_FILE_NAME);
+        let older = UnixListener::bind(&path).unwrap();
+        let refused = FolderLock::take(folder.path()).await.expect_err("a process listens");
+        assert!(matches!(refused, LockError::InUse { process: Some(process), .. } if process == std::process::id()));
+        // It stops once the other one has begun to wait.
+        let (taken, ()) = tokio::join!(biased; FolderLock::take(folder.path()), async { drop(older) });
+        drop(taken.unwrap());
+        assert!(path.exists(), "the socket of a dead server keeps nobody out");
+        fs::remove_file(&path).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        let _other = UnixListener::bind(&elsewhere).unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        FolderLock::take(folder.path()).await.unwrap();
     }
 
     #[test]
@@ -110,12 +154,12 @@ mod tests {
         assert!(lock.problem().unwrap().en.contains("has no locks"));
     }
 
-    #[test]
-    fn a_link_is_not_followed() {
+    #[tokio::test]
+    async fn a_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let victim = folder.path().join("victim");
         symlink(&victim, folder.path().join("castway.lock")).unwrap();
-        let error = FolderLock::take(folder.path()).expect_err("it is a link");
+        let error = FolderLock::take(folder.path()).await.expect_err("it is a link");
         assert!(matches!(error, LockError::Open(OpenError::Link { .. })), "{error}");
         assert!(!victim.exists());
     }

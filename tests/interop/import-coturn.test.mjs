@@ -146,10 +146,16 @@ describe('users', () => {
 
   test('keys are refused where the server has another realm, with what to do', () =>
     withServer({ CASTWAY_REALM: 'elsewhere.example' }, async (server) => {
-      const { code, stderr } = await server.cli(['import', 'coturn', '--config', at('turnserver.conf'), '--add-users']);
-      assert.equal(code, 1);
+      const { code, stdout, stderr } = await server.cli(['import', 'coturn', '--config', at('turnserver.conf'), '--add-users']);
+      assert.deepEqual([code, stdout], [1, ''], 'the report does not hide the reason');
       assert.match(stderr, /hold in the realm "north\.example" alone, and the server has the realm "elsewhere\.example": set CASTWAY_REALM=north\.example/);
     }));
+
+  test('without a database nothing but the reason is said', async () => {
+    const { code, stdout, stderr } = await importing('--add-users', '--data-dir', at('nowhere'));
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /there is no castway database in/);
+  });
 });
 
 describe('docs/coturn.md', () => {

@@ -1,7 +1,7 @@
 //! The socket in the data folder, through which commands ask the running server.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -185,4 +185,50 @@ fn a_second_server_with_the_same_folder_is_refused_and_changes_nothing() {
     let mut next = started();
     next.kill().unwrap();
     next.wait().unwrap();
+}
+
+/// A server once runs as root, with data that belong to the user of the service.
+#[test]
+fn a_start_as_root_leaves_the_folder_to_its_user() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = &folder.path().canonicalize().unwrap().join("data");
+    let (lock, database) = (data.join("castway.lock"), data.join("castway.db"));
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir(data).unwrap();
+    chown(data, Some(4242), Some(4242)).unwrap();
+    let as_user = || {
+        let own = program(data, &[]);
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid=4242", "--regid=4242", "--clear-groups"]).arg(own.get_program());
+        let mut command = super::support::clean(command, data);
+        command.args(own.get_args());
+        command
+    };
+    let runs = |mut command: std::process::Command| {
+        let mut server = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let process = rustix::process::Pid::from_child(&server);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        server.wait().unwrap();
+        assert!(!line.is_empty(), "it has started");
+    };
+    runs(as_user());
+    std::fs::remove_file(&lock).unwrap();
+    runs(program(data, &[]));
+    assert_eq!(std::fs::metadata(&lock).unwrap().uid(), 4242);
+    assert_eq!(std::fs::metadata(&database).unwrap().uid(), 4242);
+    runs(as_user());
+    // What can be read alone is locked as well.
+    chown(&lock, Some(0), Some(0)).unwrap();
+    std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o644)).unwrap();
+    runs(as_user());
+    std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = as_user().output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("castway.lock can't be opened: it belongs to the user 0, and castway runs as the user 4242"), "{said}");
+    assert!(said.contains(&format!("Run `chown 4242 {}` as root", lock.display())), "{said}");
 }

@@ -42,10 +42,9 @@ pub(super) fn usable(users: Vec<CoturnUser>) -> Sorted {
     (usable, refused)
 }
 
-/// Adds users to a server of realm `server_realm`, whose keys are of realm `realm`.
-pub(super) async fn add(store: &Store, users: Vec<CoturnUser>, realm: &str, server_realm: &str) -> anyhow::Result<Added> {
-    let (users, refused) = usable(users);
-    let has_key = |(_, user): &(UserName, CoturnUser)| matches!(user.credential, Credential::Key(_));
+/// Refuses keys of realm `realm` for a server of another one, where they open nothing.
+pub(super) fn require_realm(users: &[CoturnUser], realm: &str, server_realm: &str) -> anyhow::Result<()> {
+    let has_key = |user: &CoturnUser| matches!(user.credential, Credential::Key(_)) && user.name.parse::<UserName>().is_ok();
     if realm != server_realm && users.iter().any(has_key) {
         bail!(
             "the keys of these users hold in the realm {realm:?} alone, and the server has the realm {server_realm:?}: set CASTWAY_REALM={}, \
@@ -53,6 +52,12 @@ pub(super) async fn add(store: &Store, users: Vec<CoturnUser>, realm: &str, serv
             printable_part(realm)
         );
     }
+    Ok(())
+}
+
+/// Adds users to a server of realm `server_realm`, which [`require_realm`] has found to be that of their keys.
+pub(super) async fn add(store: &Store, users: Vec<CoturnUser>, server_realm: &str) -> anyhow::Result<Added> {
+    let (users, refused) = usable(users);
     let snapshot = store.snapshot().await?;
     let mut done =
         Added { refused: refused.into_iter().map(|(name, error)| (name, error.to_string())).collect(), ..Added::default() };

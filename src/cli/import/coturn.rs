@@ -1,6 +1,6 @@
 //! `castway import coturn`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::added_users::{self, Added};
 use super::config_file::{self, GivenOption};
@@ -64,20 +64,24 @@ async fn import(arguments: &Coturn, installation: &Installation) -> Result<(), C
     };
     let given_realm = installation.settings().realm;
     let taken = Taken::new(options, rows, given_realm.as_deref())?;
-    print(taken.text())?;
-    if !taken.translation.users.is_empty() && !arguments.add_users {
-        print(taken.users())?;
-    }
-    if let Some(path) = &arguments.write_env {
-        report::write(path, &taken.translation.settings)?;
-        print(format_args!("\nWrote the settings to {}.", path.display()))?;
-    }
-    if arguments.add_users && !taken.translation.users.is_empty() {
-        let (users, realm) = (taken.translation.users, taken.realm);
-        let added = with_store(installation, &[SharedSetting::Realm], async |store: &Store, config: &Config| {
-            Ok(added_users::add(store, users, &realm, &config.relay.realm).await?)
+    let users = &taken.translation.users;
+    if arguments.add_users && !users.is_empty() {
+        // What keeps the users from being added is said instead of the report.
+        let done = with_store(installation, &[SharedSetting::Realm], async |store: &Store, config: &Config| {
+            let server_realm = &config.relay.realm;
+            added_users::require_realm(users, &taken.realm, server_realm)?;
+            taken.report(arguments.write_env.as_deref())?;
+            print_added(&added_users::add(store, users.clone(), server_realm).await?)
         });
-        print_added(&added.await?)?;
+        done.await?;
+    } else {
+        taken.report(arguments.write_env.as_deref())?;
+        if !users.is_empty() {
+            print(taken.users())?;
+        }
+    }
+    if let Some(sentence) = report::not_understood(&taken.translation.outcomes) {
+        print(format_args!("\n{sentence}"))?;
     }
     Ok(())
 }
@@ -107,6 +111,16 @@ impl Taken {
             None => Vec::new(),
         };
         Ok(Self { translation, facts, of_database, realm })
+    }
+
+    /// Prints what becomes of everything, and writes the settings to a file where one is named.
+    fn report(&self, write_env: Option<&Path>) -> Result<(), CliError> {
+        print(self.text())?;
+        if let Some(path) = write_env {
+            report::write(path, &self.translation.settings)?;
+            print(format_args!("\nWrote the settings to {}.", path.display()))?;
+        }
+        Ok(())
     }
 
     /// What becomes of everything, in lines.
@@ -185,7 +199,6 @@ fn print_added(added: &Added) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::config::TurnAccess;
@@ -213,13 +226,36 @@ mod tests {
         for path in files {
             let taken = Taken::new(config_file::read(&path).unwrap(), None, None).unwrap();
             let users = if taken.translation.users.is_empty() { String::new() } else { format!("{}\n", taken.users()) };
-            let text = format!("{}\n{users}", taken.text());
+            let end =
+                report::not_understood(&taken.translation.outcomes).map(|sentence| format!("\n{sentence}\n")).unwrap_or_default();
+            let text = format!("{}\n{users}{end}", taken.text());
             let expected = path.with_extension("txt");
             if std::env::var_os("BLESS").is_some() {
                 fs::write(&expected, &text).unwrap();
             }
             assert_eq!(text, fs::read_to_string(&expected).unwrap(), "{}", path.display());
         }
+    }
+
+    #[test]
+    fn no_password_in_an_option_is_printed() {
+        for option in crate::cli::import::coturn_options::COTURN_OPTIONS {
+            for value in ["mysql://u:hunter2@h/db", "https://u:hunter2://x@h/"] {
+                let text = taken(&format!("cert=/x\npkey=/x\n{}={value}", option.name)).text();
+                assert!(!text.contains("hunter2"), "{}: {text}", option.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_report_ends_with_what_was_not_understood() {
+        let said =
+            |options: Vec<GivenOption>| report::not_understood(&Taken::new(options, None, None).unwrap().translation.outcomes);
+        let lines = "realm=north\ntotal-quota=abc\nuser=carol\n\nlisening-port=3478\nbogus line here\nno-tls";
+        assert_eq!(said(config_file::options(lines)).as_deref(), Some("4 lines were not understood: 2, 3, 5, 6."));
+        assert_eq!(said(config_file::options("realm=north\nstale-nonce=x")).as_deref(), Some("1 line was not understood: 2."));
+        assert_eq!(said(config_file::arguments(&["-y".to_owned()])).as_deref(), Some("1 argument was not understood: 1."));
+        assert_eq!(said(config_file::options("realm=north")), None);
     }
 
     #[test]

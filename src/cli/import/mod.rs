@@ -17,6 +17,7 @@ mod outcome;
 mod peer_range;
 mod report;
 mod setting_values;
+mod shown_values;
 mod taken_rows;
 mod translate;
 

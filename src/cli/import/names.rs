@@ -22,7 +22,7 @@ fn beginning(name: &str) -> &str {
 pub(super) fn shown_name(name: &str, has_value: bool) -> Option<&str> {
     let shown = beginning(name);
     let is_option = closest(shown).is_some() || shown.len() == name.len() && (has_value || name.len() <= LETTER);
-    (is_option && shown.len() <= MAX_CHARS).then_some(shown)
+    (is_option && !name.is_empty() && shown.len() <= MAX_CHARS).then_some(shown)
 }
 
 /// The option whose name is nearest.

@@ -1,6 +1,7 @@
 //! What the import prints, and the file of settings that it writes.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -9,28 +10,15 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::config_file::GivenOption;
+use super::config_file::{GivenOption, Place};
 use super::coturn_options::COTURN_OPTIONS;
 use super::env_value::{BY_HAND, written};
 use super::names::shown_name;
 use super::outcome::{Assignment, Outcome};
+use super::shown_values::shown_value;
 use crate::cli::escape::printable_part;
-use crate::config::{Settings, VARIABLE_PREFIX};
+use crate::config::{Settings, VARIABLE_PREFIX, without_userinfo};
 
-/// Options whose values are never shown.
-const PRIVATE: &[&str] = &[
-    "static-auth-secret",
-    "user",
-    "pkey-pwd",
-    "cli-password",
-    "stateless-nonce-secret",
-    "psql-userdb",
-    "sql-userdb",
-    "mysql-userdb",
-    "mongo-userdb",
-    "redis-userdb",
-    "redis-statsdb",
-];
 pub(super) const NOT_SHOWN: &str = "(not shown)";
 
 /// An option as it is set, without what is secret in it.
@@ -43,8 +31,7 @@ pub(super) fn source(option: &GivenOption) -> String {
     let value = match value.split_once(':') {
         Some((user, _)) if name == "user" => format!("{user}:{NOT_SHOWN}"),
         _ if value.is_empty() => String::new(),
-        _ if PRIVATE.contains(&name.as_str()) => NOT_SHOWN.to_owned(),
-        _ => value.clone(),
+        _ => shown_value(option).unwrap_or_else(|| NOT_SHOWN.to_owned()),
     };
     let equals = if value.is_empty() { "" } else { "=" };
     printable_part(&format!("{place}: {name}{equals}{value}"))
@@ -57,7 +44,7 @@ fn unknown(name: &str, value: &str) -> String {
         (None, _) => NOT_SHOWN.to_owned(),
         (Some(shown), _) if shown.len() < name.len() => format!("{shown}…"),
         (Some(shown), true) => shown.to_owned(),
-        (Some(shown), false) => format!("{shown}={NOT_SHOWN}"),
+        (Some(shown), false) => format!("{shown} (value not shown)"),
     }
 }
 
@@ -86,15 +73,39 @@ fn is_secret(variable: &str) -> bool {
     Settings::SECRETS.contains(&field.as_str())
 }
 
+/// A value whose URLs show no password. Other values with an @ are realms and names of files.
+fn without_passwords(value: &str) -> Cow<'_, str> {
+    if value.contains("://") { without_userinfo(value).into() } else { value.into() }
+}
+
 fn assignment(Assignment { variable, value }: &Assignment) -> String {
-    if is_secret(variable) { format!("{variable}={NOT_SHOWN}") } else { format!("{variable}={value}") }
+    if is_secret(variable) { format!("{variable}={NOT_SHOWN}") } else { format!("{variable}={}", without_passwords(value)) }
+}
+
+/// A sentence on the options that turnserver has not, and on those whose value can't be used; `None`: there are none.
+pub(super) fn not_understood(outcomes: &[(GivenOption, Outcome)]) -> Option<String> {
+    let is_not = |outcome: &Outcome| matches!(outcome, Outcome::Unknown(_) | Outcome::Unusable(_));
+    let (mut lines, mut arguments) = (BTreeSet::new(), BTreeSet::new());
+    for (option, _) in outcomes.iter().filter(|(_, outcome)| is_not(outcome)) {
+        match option.place {
+            Place::Line(number) => lines.insert(number),
+            Place::Argument(number) => arguments.insert(number),
+        };
+    }
+    let sentence = |word: &str, numbers: BTreeSet<usize>| {
+        let list: Vec<String> = numbers.iter().map(usize::to_string).collect();
+        let what = if list.len() == 1 { format!("{word} was") } else { format!("{word}s were") };
+        (!list.is_empty()).then(|| format!("{} {what} not understood: {}.", list.len(), list.join(", ")))
+    };
+    let sentences: Vec<String> = sentence("line", lines).into_iter().chain(sentence("argument", arguments)).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 /// The settings as a file has them, without the secrets.
 pub(super) fn settings(settings: &BTreeMap<&'static str, String>) -> String {
     let line = |(variable, value): (&&str, &String)| match is_secret(variable) {
         true => format!("{variable}={NOT_SHOWN}"),
-        false => match written(value) {
+        false => match written(&without_passwords(value)) {
             Some(text) => printable_part(&format!("{variable}={text}")),
             None => format!("{variable}={NOT_SHOWN}: {BY_HAND}"),
         },
@@ -146,7 +157,9 @@ mod tests {
             ("hunter2/+x=y", "line 1: (not shown)"),
             ("\u{1b}[2Jhunter2", "line 1: (not shown)"),
             (&long, "line 1: (not shown)"),
-            ("some-option=hunter2", "line 1: some-option=(not shown)"),
+            ("some-option=hunter2", "line 1: some-option (value not shown)"),
+            ("bogus line here", "line 1: bogus (value not shown)"),
+            ("=hunter2", "line 1: (not shown)"),
             ("no_tls", "line 1: no_tls"),
             ("x-flag", "line 1: (not shown)"),
         ] {

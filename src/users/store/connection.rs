@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Sqlite, Transaction};
 
 use super::database_file::{self, OpenError, WhenMissing};
+use super::lock_file;
 use super::rows::seconds;
 
 /// A pool of connections to one database file. Clones share it.
@@ -49,12 +50,12 @@ impl Store {
     }
 
     /// Opens the file in `data_dir` that a server locks before it opens the database. Makes the folder (0700) and the file (0600) where they
-    /// are missing.
+    /// are missing: root makes the file for the owner of the database, or else of the folder.
     ///
     /// # Errors
     /// [`OpenError`], each a sentence that says what to do.
     pub fn open_lock_file(data_dir: &Path) -> Result<File, OpenError> {
-        database_file::open_lock_file(data_dir)
+        lock_file::open(data_dir)
     }
 
     /// Whether a server or another program has the database in `data_dir` open.

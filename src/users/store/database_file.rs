@@ -15,9 +15,6 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::schema;
 
 pub const DATABASE_FILE_NAME: &str = "castway.db";
-/// An empty file, which the server of the folder holds a lock on. The folder itself is locked while a schema is brought up to date, which
-/// commands do as well.
-const LOCK_FILE_NAME: &str = "castway.lock";
 /// How long a statement waits for the lock of another process that writes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: u32 = 4;
@@ -208,29 +205,14 @@ fn check_existing(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Opens the file that a server locks; makes it, and the folder, where they are missing.
-pub(super) fn open_lock_file(data_dir: &Path) -> Result<File, OpenError> {
-    refuse_file(data_dir)?;
-    make_folder(data_dir)?;
-    let path = data_dir.join(LOCK_FILE_NAME);
-    let mut options = OpenOptions::new();
-    // NFS locks exclusively only what is open for writing.
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    options.open(&path).map_err(|error| match fs::symlink_metadata(&path) {
-        Ok(found) if found.is_symlink() => OpenError::Link { path },
-        _ => from_io(&path, &error),
-    })
-}
-
-fn refuse_file(data_dir: &Path) -> Result<(), OpenError> {
+pub(super) fn refuse_file(data_dir: &Path) -> Result<(), OpenError> {
     match fs::metadata(data_dir) {
         Ok(found) if !found.is_dir() => Err(OpenError::NotAFolder { path: data_dir.to_owned() }),
         _ => Ok(()),
     }
 }
 
-fn make_folder(data_dir: &Path) -> Result<(), OpenError> {
+pub(super) fn make_folder(data_dir: &Path) -> Result<(), OpenError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     builder.mode(0o700);
@@ -316,7 +298,7 @@ pub(super) fn identity(found: &fs::Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// A lock on the folder, so that no lock file is left behind; released on drop, at the latest by the end of the process.
+/// A lock on the folder, which commands take as well as servers, so that no lock file is left behind; released on drop, at the latest by the end of the process.
 async fn lock_folder(data_dir: &Path) -> Result<Option<File>, OpenError> {
     let folder = File::open(data_dir).map_err(|error| from_io(data_dir, &error))?;
     let deadline = Instant::now() + LOCK_TIMEOUT;
@@ -331,7 +313,7 @@ async fn lock_folder(data_dir: &Path) -> Result<Option<File>, OpenError> {
     }
 }
 
-fn from_io(path: &Path, error: &io::Error) -> OpenError {
+pub(super) fn from_io(path: &Path, error: &io::Error) -> OpenError {
     let (path, cause) = (path.to_owned(), error.to_string());
     let kind = error.kind();
     if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {

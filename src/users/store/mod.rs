@@ -5,7 +5,7 @@
 //! - Outputs: rows, a [`Snapshot`] of everything that a server needs, and a [`ChangeWatcher`] that notices changes.
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
-//! `database_file` creates and opens the file, `schema` has the steps of its schema, `own_schema` compares a file with them, `connection` holds it, and `users`, `operators`,
+//! `database_file` creates and opens the file, `schema` has the steps of its schema, `own_schema` compares a file with them, `lock_file` is what a server locks, `connection` holds it, and `users`, `operators`,
 //! `bans`, `secrets`, `server`, `checks`, `usage` and `backup` have the statements of their tables. [`OpenError`] says why the file can't be opened
 //! and what to do; [`StoreError`] says why a statement failed.
 
@@ -16,6 +16,7 @@ mod connection;
 mod database_file;
 mod error;
 mod kept_files;
+mod lock_file;
 mod operators;
 mod own_schema;
 mod rows;

@@ -26,8 +26,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 /// Whether there is a table of this name with rows of its own.
 async fn has_rows(connection: &mut SqliteConnection, table: &str) -> anyhow::Result<bool> {
-    // A virtual table has the type of a table, and no page.
-    let own = "SELECT type = 'table' AND rootpage > 0 AND sql NOT LIKE 'CREATE VIRTUAL %' FROM main.sqlite_schema \
+    // A virtual table has the type of a table, and no page unless somebody has written one there. The text of a table always begins like
+    // this: SQLite writes it so, and reads nothing but a table from it. `pragma_table_list` would open all virtual tables to say the same.
+    let own = "SELECT type = 'table' AND rootpage > 0 AND sql LIKE 'CREATE TABLE %' FROM main.sqlite_schema \
                WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')";
     match sqlx::query_scalar::<_, Option<bool>>(own).bind(table).fetch_optional(&mut *connection).await? {
         None => Ok(false),
@@ -133,7 +134,15 @@ mod tests {
                        SELECT 'north' AS realm, 'secret ' || number AS value FROM numbers";
         let of_fts = "CREATE VIRTUAL TABLE turnusers_lt USING fts5(realm, name, hmackey);
                       INSERT INTO turnusers_lt VALUES ('north', 'alice', 'bc807ee29df3c9ffa736523fb2c4e8ee')";
-        for (definition, table) in [(endless, "turn_secret"), (of_fts, "turnusers_lt")] {
+        // The table says that it has a page, which is another table's, and its text has a comment in front of VIRTUAL.
+        let forged = "CREATE TABLE turnusers_lt (realm TEXT, name TEXT, hmackey TEXT);
+                      CREATE VIRTUAL TABLE turn_secret USING fts5(realm, value);
+                      INSERT INTO turn_secret VALUES ('north', 'of a virtual table');
+                      PRAGMA writable_schema = ON;
+                      UPDATE sqlite_schema SET sql = 'CREATE/**/VIRTUAL TABLE turn_secret USING fts5(realm, value)',
+                          rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'turnusers_lt') WHERE name = 'turn_secret';
+                      PRAGMA schema_version = 99";
+        for (definition, table) in [(endless, "turn_secret"), (of_fts, "turnusers_lt"), (forged, "turn_secret")] {
             let (rows, done) = read(definition, 0).await;
             assert_eq!(done.unwrap_err().to_string(), format!("{table} is a view or a virtual table, and coturn's is a table"));
             assert_eq!((rows.secrets.len(), rows.users.len()), (0, 0));
