@@ -50,7 +50,7 @@ struct UsageRow<'a> {
     tag = "users",
     params(
         ("user" = Option<String>, Query, description = "Only the rows of this name.", example = "alice"),
-        ("months" = Option<String>, Query, description = "`1` or `true`: by month instead of by day, which `0` or `false` means.", example = "1"),
+        ("months" = Option<String>, Query, description = "`1` or `true`: by month instead of by day, which `0` or `false` means.", pattern = "^(1|true|0|false)?$", example = "1"),
     ),
     responses(
         (status = 200, description = "The rows.", body = UsageReply),
