@@ -98,9 +98,10 @@ fn put(folder: &Path, part: &Path, force: bool) -> anyhow::Result<Restored> {
 
 /// Brings the schema of the backup up to date, and takes out of it what only a backup has.
 async fn read(part: &Path) -> Result<Option<BackupRecord>, BackupError> {
-    Store::check_backup(part).await?;
-    let store = Store::open_existing(part, SystemTime::now()).await?;
-    let record = store.take_backup().await;
+    let now = SystemTime::now();
+    Store::check_backup(part, now).await?;
+    let store = Store::open_existing(part, now).await?;
+    let record = store.take_backup(now).await;
     store.close().await;
     record
 }
@@ -137,6 +138,7 @@ fn refusal(error: BackupError) -> anyhow::Error {
             anyhow!("the file is a database of castway, but no backup that castway has made")
         }
         BackupError::Schema(error) => anyhow!("the file is no backup that castway has made: {error}"),
+        error @ BackupError::Value(_) => error.into(),
         BackupError::Files(error) => anyhow!("the backup has what no data folder has: {error}"),
         BackupError::Store(error) => error.into(),
     }
