@@ -10,6 +10,8 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 
 use super::database_header::{DatabaseHeader, HEADER_BYTES, HeaderError};
+use super::death_signal;
+use super::locks::{self, Locks};
 use super::part::{self, Part};
 use super::swap::{Rename, swap};
 use super::wire::Restored;
@@ -18,6 +20,8 @@ use crate::tls;
 use crate::users::usage::{day_name, day_of};
 use crate::users::{BackupError, BackupRecord, DATABASE_FILE_NAME, KeptFile, OpenError, SchemaError, Store};
 
+/// How long another command may bring the schema up to date.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// A backup that is being taken.
@@ -35,7 +39,7 @@ impl Restore {
     pub(super) fn begin(folder: &Path) -> anyhow::Result<Self> {
         refuse_running(folder)?;
         part::remove_left(folder);
-        let part = Part::folder(folder).context("the data folder can't be written")?;
+        let part = Part::for_restore(folder).context("the data folder can't be written")?;
         let file = part::new_file(&part.path().join(DATABASE_FILE_NAME)).context("the data folder can't be written")?;
         Ok(Self { part, file, start: Vec::new(), header: None, bytes: 0 })
     }
@@ -82,9 +86,7 @@ fn put(folder: &Path, part: &Path, force: bool) -> anyhow::Result<Restored> {
         bail!("the backup has a file {name:?}, which can't be in a data folder");
     }
     stage(part, &record.files).context("the files of the backup can't be written into the data folder")?;
-    // A server that is started meanwhile waits for this lock.
-    let lock = File::open(folder)?;
-    lock.lock().ok();
+    let _locks = Locks::take(folder, LOCK_PATIENCE)?;
     refuse_running(folder)?;
     if runtime.block_on(Store::is_in_use(folder)) {
         bail!("another program has the database open: end it, and restore again");
@@ -92,7 +94,8 @@ fn put(folder: &Path, part: &Path, force: bool) -> anyhow::Result<Restored> {
     if !force {
         refuse_newer(folder, &record)?;
     }
-    let aside = replace(folder, part).context("the backup can't be put in place")?;
+    let replaced = death_signal::outlive_the_command(|| replace(folder, part))?;
+    let aside = replaced.context("the backup can't be put in place")?;
     Ok(Restored { version: record.version, made_at: time(u64::try_from(record.made_at).unwrap_or_default()), aside })
 }
 
@@ -124,16 +127,18 @@ fn refusal(error: BackupError) -> anyhow::Error {
         }
         BackupError::Open(OpenError::Missing { .. } | OpenError::NotADatabase { .. }) => HeaderError::NotADatabase.into(),
         BackupError::Open(OpenError::Damaged { cause, .. }) | BackupError::Damaged(cause) => damaged(cause),
+        BackupError::Open(OpenError::Full { .. }) => {
+            anyhow!("the disk of the data folder is full: free some space, and restore again")
+        }
         BackupError::Open(
-            error @ (OpenError::Denied { .. }
-            | OpenError::ReadOnly { .. }
-            | OpenError::Link { .. }
-            | OpenError::NotAFolder { .. }
-            | OpenError::Locked { .. }
-            | OpenError::Full { .. }
-            | OpenError::Disk { .. }
-            | OpenError::Other { .. }),
-        ) => error.into(),
+            OpenError::Denied { cause, .. }
+            | OpenError::ReadOnly { cause, .. }
+            | OpenError::Disk { cause, .. }
+            | OpenError::Other { cause, .. },
+        ) => anyhow!("the copy of the backup in the data folder can't be used ({cause})"),
+        BackupError::Open(OpenError::Link { .. } | OpenError::NotAFolder { .. } | OpenError::Locked { .. }) => {
+            anyhow!("another program uses the copy of the backup in the data folder: end it, and restore again")
+        }
         BackupError::Schema(SchemaError::Missing { name, .. }) if name.starts_with("backup") => {
             anyhow!("the file is a database of castway, but no backup that castway has made")
         }
@@ -164,9 +169,7 @@ fn stage(part: &Path, files: &[KeptFile]) -> io::Result<()> {
 fn refuse_running(folder: &Path) -> anyhow::Result<()> {
     match client::ask(folder, &json!({ "ask": "facts" }), ANSWER_TIMEOUT) {
         Err(AskError::NotRunning) => Ok(()),
-        Ok(_) | Err(AskError::Refused(_) | AskError::Broken(_)) => {
-            bail!("a server runs with this data folder: stop it (sudo systemctl stop castway), and restore again")
-        }
+        Ok(_) | Err(AskError::Refused(_) | AskError::Broken(_)) => Err(locks::running()),
     }
 }
 
@@ -233,6 +236,7 @@ fn time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::users::ValueError;
 
     fn data(folder: &Path, text: &str) {
         fs::create_dir(folder.join(tls::FOLDER)).unwrap();
@@ -288,6 +292,30 @@ mod tests {
         let error = refuse_full_disk(folder.path(), 1 << 62).unwrap_err().to_string();
         assert!(error.contains("has 4611686018427387904 bytes") && error.ends_with("bytes free"), "{error}");
         assert!(refuse_full_disk(folder.path(), 4096).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_speaks_of_the_backup_and_says_each_cause_once() {
+        let path = || PathBuf::from("./restore-0123456789abcdef.part/castway.db");
+        let cause = || "disk I/O error".to_owned();
+        for (error, expected) in [
+            (OpenError::Full { path: path() }.into(), "the disk of the data folder is full: free some space, and restore again"),
+            (
+                OpenError::Disk { path: path(), cause: cause() }.into(),
+                "the copy of the backup in the data folder can't be used (disk I/O error)",
+            ),
+            (
+                BackupError::Schema(SchemaError::Number(-5)),
+                "the file is no backup that castway has made: it has a schema step with the number -5, and castway numbers them from 1",
+            ),
+            (
+                BackupError::Value(ValueError::Late),
+                "no server could run with the backup: it says that it was made more than a day after \
+              now: set the clock of this machine, or take another backup",
+            ),
+        ] {
+            assert_eq!(format!("{:#}", refusal(error)), expected);
+        }
     }
 
     #[test]
