@@ -1,12 +1,14 @@
 // A backup of a live database while other programs write to it, and its way back into a data folder.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { startServer, withServer } from './support/server.mjs';
+import { binary, startServer, withServer } from './support/server.mjs';
 import { verify } from './support/turn.mjs';
+import { until } from './support/wait.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'castway-backup-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -262,4 +264,49 @@ test('only files of castway are in a backup, and those of somebody else stay whe
     const unrestorable = join(folder, 'unrestorable.db');
     await refused(server, ['backup', unrestorable], /it has the view "report", which castway does not make/);
     assert.ok(!existsSync(unrestorable), 'a backup that can not be restored is not made');
+  }));
+
+test('a restore waits for a lock of somebody else for a while, and what a killed one leaves goes with the next command', () =>
+  withServer({}, async (server) => {
+    const backup = join(folder, 'locked.db');
+    await done(server, ['backup', backup]);
+    const dataDir = join(folder, 'locked');
+    await done(server, ['restore', backup, '--data-dir', dataDir]);
+    const restoring = ['restore', backup, '--data-dir', dataDir, '--force'];
+    const hold = 'import fcntl, os, sys; f = os.open(sys.argv[1], 0); fcntl.flock(f, fcntl.LOCK_EX); print("locked", flush=True); sys.stdin.read()';
+    const stranger = spawn('python3', ['-c', hold, dataDir], { stdio: ['pipe', 'pipe', 'inherit'] });
+    try {
+      await once(stranger.stdout, 'data');
+      await refused(server, restoring, /another program holds a lock on the data folder: end it/);
+      const parts = () => readdirSync(dataDir).filter((name) => name.endsWith('.part'));
+      assert.deepEqual(parts(), []);
+      const killed = spawn(binary, restoring, { stdio: 'ignore' });
+      await until('the restore has begun', () => parts().length === 1);
+      killed.kill('SIGKILL');
+      await once(killed, 'exit');
+      assert.equal(parts().length, 1, 'nobody was left to remove it');
+      // Waits for the end of the process that had the part.
+      execFileSync('python3', ['-c', 'import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX)', join(dataDir, parts()[0])]);
+      await done(server, ['backup', join(folder, 'after-the-kill.db'), '--data-dir', dataDir]);
+      assert.deepEqual(parts(), []);
+    } finally {
+      stranger.stdin.end();
+      await once(stranger, 'close');
+    }
+    await done(server, restoring);
+  }));
+
+test('a new data folder is made where no link leads, and goes where the backup is refused', () =>
+  withServer({}, async (server) => {
+    const text = join(folder, 'no-backup.db');
+    writeFileSync(text, 'this is not a database, whatever its name says\n'.repeat(100));
+    const fresh = join(folder, 'fresh');
+    await refused(server, ['restore', text, '--data-dir', fresh], /no backup that castway has made/);
+    assert.ok(!existsSync(fresh));
+    await refused(server, ['restore', text, '--data-dir', join(folder, 'not/there')], /there is no folder .*not: make it/);
+    assert.ok(!existsSync(join(folder, 'not')));
+    const long = join(folder, `${'x'.repeat(252)}`);
+    await done(server, ['backup', long]);
+    await done(server, ['restore', long, '--data-dir', fresh]);
+    assert.equal(statSync(fresh).mode & 0o777, 0o700);
   }));
