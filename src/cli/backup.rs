@@ -100,8 +100,8 @@ pub(super) fn restore(arguments: &Restore, installation: &Installation) -> Resul
     let mut file = open(path).with_context(|| format!("{} can't be read", path.display()))?;
     let made = NewFolder::make(data_dir).with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
     let restored = DataFolder::open(data_dir).and_then(|mut folder| folder.restore(&mut file, arguments.force));
-    if restored.is_err() {
-        made.map(NewFolder::remove);
+    if let (Err(_), Some(made)) = (&restored, made) {
+        made.remove();
     }
     let restored = restored.with_context(|| format!("{} is not restored into {}", path.display(), data_dir.display()))?;
     let aside = restored.aside.map(|aside| format!(" The former data is in {}.", data_dir.join(aside).display()));

@@ -18,7 +18,7 @@ const MAX_FOLDERS: usize = 1000;
 pub(super) fn copy(folder: &Path) -> anyhow::Result<File> {
     part::remove_left(folder);
     let part = Part::for_backup(folder).context("no copy can be made in the data folder")?;
-    let copy = part.path().join(DATABASE_FILE_NAME);
+    let copy = part.content().join(DATABASE_FILE_NAME);
     part::new_file(&copy).context("no copy can be made in the data folder")?;
     write(folder, &copy)?;
     Ok(File::open(&copy)?)
@@ -39,7 +39,11 @@ fn write(folder: &Path, path: &Path) -> anyhow::Result<()> {
 fn refusal(error: BackupError) -> anyhow::Error {
     match error {
         BackupError::Schema(error) => anyhow!("the database can't be copied, because no copy of it could be restored: {error}"),
-        error => anyhow!(error)
+        error @ (BackupError::Open(_)
+        | BackupError::Value(_)
+        | BackupError::Damaged(_)
+        | BackupError::Files(_)
+        | BackupError::Store(_)) => anyhow!(error)
             .context("the database can't be copied (the copy is made in the data folder, whose disk needs room for it)"),
     }
 }

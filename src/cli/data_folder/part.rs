@@ -58,7 +58,7 @@ impl Part {
     }
 
     /// The folder for the command's files.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn content(&self) -> &Path {
         &self.content
     }
 }
@@ -130,7 +130,7 @@ mod tests {
     fn a_part_goes_when_it_is_no_longer_needed() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (Part::for_backup(folder.path()).unwrap(), Part::for_restore(folder.path()).unwrap());
-        fs::write(other.path().join("castway.db"), "x").unwrap();
+        fs::write(other.content().join("castway.db"), "x").unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         drop((one, other));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -153,7 +153,7 @@ mod tests {
         for name in kept {
             assert!(at(name).exists(), "{name} is of somebody else");
         }
-        assert!(runs.path().exists(), "its command runs, however long");
+        assert!(runs.content().exists(), "its command runs, however long");
         for name in left {
             assert!(!at(name).exists(), "{name}");
         }

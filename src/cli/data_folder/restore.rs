@@ -40,7 +40,7 @@ impl Restore {
         refuse_running(folder)?;
         part::remove_left(folder);
         let part = Part::for_restore(folder).context("the data folder can't be written")?;
-        let file = part::new_file(&part.path().join(DATABASE_FILE_NAME)).context("the data folder can't be written")?;
+        let file = part::new_file(&part.content().join(DATABASE_FILE_NAME)).context("the data folder can't be written")?;
         Ok(Self { part, file, start: Vec::new(), header: None, bytes: 0 })
     }
 
@@ -51,7 +51,7 @@ impl Restore {
             self.start.extend(bytes.iter().take(HEADER_BYTES - self.start.len()));
             if self.start.len() == HEADER_BYTES {
                 let header = DatabaseHeader::read(&self.start)?;
-                refuse_full_disk(self.part.path(), header.bytes())?;
+                refuse_full_disk(self.part.content(), header.bytes())?;
                 self.header = Some(header);
             }
         }
@@ -65,7 +65,7 @@ impl Restore {
     pub(super) fn end(self, folder: &Path, force: bool) -> anyhow::Result<Restored> {
         self.header.ok_or(HeaderError::NotADatabase)?.check_end(self.bytes)?;
         self.file.sync_all().context("the backup can't be written")?;
-        put(folder, self.part.path(), force)
+        put(folder, self.part.content(), force)
     }
 }
 

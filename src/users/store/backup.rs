@@ -68,7 +68,8 @@ impl Store {
             own_schema::check(&mut connection, TABLES).await?.map_err(BackupError::Schema)?;
             let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut *connection).await?;
             if found != "ok" {
-                return Err(BackupError::Damaged(found));
+                // The line before it is a title.
+                return Err(BackupError::Damaged(found.lines().last().unwrap_or_default().to_owned()));
             }
             backup_values::check_first(&mut connection, now).await?.map_err(BackupError::Value)
         };

@@ -46,7 +46,7 @@ const WRONG_ROWS: [(&str, &str); 7] = [
 /// Why no server could run with a backup.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    #[error("the version in it has more than {MAX_VERSION_BYTES} bytes")]
+    #[error("its version is none of castway: one has letters, digits and signs, and {MAX_VERSION_BYTES} bytes at most")]
     Version,
     #[error("it says that it was made before 1970")]
     Early,
@@ -63,9 +63,10 @@ pub(super) async fn check_first(
     connection: &mut SqliteConnection,
     now: SystemTime,
 ) -> Result<Result<(), ValueError>, sqlx::Error> {
-    let record = sqlx::query_as::<_, (i64, i64)>("SELECT octet_length(version), made_at FROM backup");
-    if let Some((version_bytes, made_at)) = record.fetch_optional(&mut *connection).await? {
-        if version_bytes > MAX_VERSION_BYTES {
+    let record = sqlx::query_as::<_, (String, i64)>("SELECT iif(octet_length(version) <= ?1, version, ''), made_at FROM backup");
+    if let Some((version, made_at)) = record.bind(MAX_VERSION_BYTES).fetch_optional(&mut *connection).await? {
+        // It is printed in a sentence, which it must not end.
+        if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(Err(ValueError::Version));
         }
         if made_at < 0 {
@@ -116,7 +117,7 @@ mod tests {
         let backup = "CREATE TABLE backup (id INTEGER PRIMARY KEY, version TEXT NOT NULL, made_at INTEGER NOT NULL) STRICT;
                       INSERT INTO backup VALUES (1, '1.2.3', 1800000000);";
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{backup} {change}"))).execute(&store.pool).await.unwrap();
-        let first = check_first(&mut *store.pool.acquire().await.unwrap(), now).await.unwrap();
+        let first = check_first(&mut store.pool.acquire().await.unwrap(), now).await.unwrap();
         let found = match first {
             Ok(()) => store.check_values(now).await.unwrap(),
             refused => refused,
@@ -131,6 +132,7 @@ mod tests {
         assert_eq!(found("UPDATE backup SET version = hex(zeroblob(32))").await, Ok(()));
         assert_eq!(found("UPDATE backup SET version = hex(zeroblob(32)) || '1'").await, Err(ValueError::Version));
         assert_eq!(found("UPDATE backup SET version = char(0) || hex(zeroblob(32))").await, Err(ValueError::Version));
+        assert_eq!(found("UPDATE backup SET version = '1.2.3' || char(10) || 'Restored'").await, Err(ValueError::Version));
         assert_eq!(found("UPDATE backup SET made_at = made_at + 86400").await, Ok(()));
         assert_eq!(found("UPDATE backup SET made_at = made_at + 86401").await, Err(ValueError::Late));
         assert_eq!(found("UPDATE backup SET made_at = 9223372036854775807").await, Err(ValueError::Late));
