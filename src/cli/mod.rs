@@ -41,6 +41,7 @@ mod import;
 mod installation;
 mod man;
 mod near_names;
+mod new_folder;
 mod new_name;
 mod output;
 mod owner;

@@ -42,7 +42,7 @@ impl FolderLock {
     /// Another server has the folder, or nothing can be written there.
     pub async fn take(data_dir: &Path) -> Result<Self, LockError> {
         let lock = Self::hold(Store::open_lock_file(data_dir)?, data_dir)?;
-        // Castway 0.1 takes no lock.
+        // Servers of older versions take no lock.
         let deadline = Instant::now() + STOP_TIMEOUT;
         while is_served(data_dir) {
             if Instant::now() >= deadline {

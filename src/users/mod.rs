@@ -39,6 +39,6 @@ pub use scope::{SCOPE_NAMES, scope_name, scope_named};
 pub use store::{
     BackupError, BackupRecord, CheckKind, DATABASE_FILE_NAME, KeptBan, KeptCheck, KeptFile, KeptFiles, KeptFilesError,
     MAX_KEPT_FILE_BYTES, MAX_USAGE_ROWS, OpenError, OperatorInfo, SchemaError, SecretInfo, Snapshot, SnapshotOperator,
-    SnapshotUser, Store, StoreError, UserInfo,
+    SnapshotUser, Store, StoreError, UserInfo, ValueError,
 };
 pub use user_passwords::{PasswordRefusal, UserPasswords};

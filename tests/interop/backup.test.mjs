@@ -1,12 +1,14 @@
 // A backup of a live database while other programs write to it, and its way back into a data folder.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { startServer, withServer } from './support/server.mjs';
+import { binary, startServer, withServer } from './support/server.mjs';
 import { verify } from './support/turn.mjs';
+import { until } from './support/wait.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'castway-backup-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -169,6 +171,19 @@ test('a backup of a stranger that has more than data is refused by name, and not
       'an absolute path': [file("'/tmp/account.json'", "x'78'"), /"\/tmp\/account\.json", which can't be/],
       'a foreign file': [file("'tls/.bashrc'", "x'78'"), /"tls\/\.bashrc", which can't be/],
       'a file as folder': [file("'tls/self-signed.pem/account.json'", "x'78'"), /which can't be in a data folder/],
+      'a NUL in the schema': [schema("sql = replace(sql, 'STRICT', '/* ' || char(0) || '*/ STRICT') WHERE name = 'users'"), /its schema has a NUL character/],
+      'a long schema': [schema("sql = sql || '/*' || hex(zeroblob(5000000)) || '*/' WHERE name = 'keys'"), /whose SQL or name has more than 65536 bytes/],
+      'many objects': [sql(...Array.from({ length: 200 }, (_, number) => `CREATE TABLE t${number} (x)`)), /its schema has more than 200 objects/],
+      'a long version': [sql("UPDATE backup SET version = hex(zeroblob(1500000))"), /its version is none of castway: one has .* 64 bytes at most/],
+      'a version of two lines': [sql("UPDATE backup SET version = '1' || char(10) || 'Restored'"), /its version is none of castway/],
+      'a time to come': [sql('UPDATE backup SET made_at = 9223372036854775807'), /was made more than a day after now: set the clock/],
+      'a time before all': [sql('UPDATE backup SET made_at = -9223372036854775808'), /was made before 1970/],
+      'no number left': [sql('UPDATE sqlite_sequence SET seq = 9223372036854775807'), /no server could run with the backup: it has a last number of a table that leaves none/],
+      'an empty key': [sql("UPDATE keys SET value = x''"), /it has a key of the server that has not 32 bytes/],
+      'an empty secret': [sql("UPDATE secrets SET value = ''"), /it has a secret of fewer than 16/],
+      'a secret of no time': [sql('UPDATE secrets SET created_at = 9223372036854775807'), /it has a time that no clock has shown/],
+      'long settings': [sql('UPDATE server SET settings = hex(zeroblob(1000000))'), /it has settings of more than 1 MiB/],
+      'a step below 1': [sql('UPDATE _sqlx_migrations SET version = -5 WHERE version = 9'), /a schema step with the number -5, and castway numbers them from 1/],
       'two of a name': [schema("sql = 'CREATE TABLE backup_files (name TEXT, content BLOB NOT NULL) STRICT' WHERE name = 'backup_files'"), /castway does not make|"backup_files" is not the one|damaged/],
       'no end': [bytes((all) => all.subarray(0, all.length - 4096)), /ends early: it has \d+ bytes, and its header says \d+/],
       'only a header': [bytes((all) => all.subarray(0, 100)), /ends early: it has 100 bytes/],
@@ -250,4 +265,49 @@ test('only files of castway are in a backup, and those of somebody else stay whe
     const unrestorable = join(folder, 'unrestorable.db');
     await refused(server, ['backup', unrestorable], /it has the view "report", which castway does not make/);
     assert.ok(!existsSync(unrestorable), 'a backup that can not be restored is not made');
+  }));
+
+test('a restore waits for a lock of somebody else for a while, and what a killed one leaves goes with the next command', () =>
+  withServer({}, async (server) => {
+    const backup = join(folder, 'locked.db');
+    await done(server, ['backup', backup]);
+    const dataDir = join(folder, 'locked');
+    await done(server, ['restore', backup, '--data-dir', dataDir]);
+    const restoring = ['restore', backup, '--data-dir', dataDir, '--force'];
+    const hold = 'import fcntl, os, sys; f = os.open(sys.argv[1], 0); fcntl.flock(f, fcntl.LOCK_EX); print("locked", flush=True); sys.stdin.read()';
+    const stranger = spawn('python3', ['-c', hold, dataDir], { stdio: ['pipe', 'pipe', 'inherit'] });
+    try {
+      await once(stranger.stdout, 'data');
+      await refused(server, restoring, /another program holds a lock on the data folder: end it/);
+      const parts = () => readdirSync(dataDir).filter((name) => name.endsWith('.part'));
+      assert.deepEqual(parts(), []);
+      const killed = spawn(binary, restoring, { stdio: 'ignore' });
+      await until('the restore has begun', () => parts().length === 1);
+      killed.kill('SIGKILL');
+      await once(killed, 'exit');
+      assert.equal(parts().length, 1, 'nobody was left to remove it');
+      // Waits for the end of the process that had the part.
+      execFileSync('python3', ['-c', 'import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX)', join(dataDir, parts()[0])]);
+      await done(server, ['backup', join(folder, 'after-the-kill.db'), '--data-dir', dataDir]);
+      assert.deepEqual(parts(), []);
+    } finally {
+      stranger.stdin.end();
+      await once(stranger, 'close');
+    }
+    await done(server, restoring);
+  }));
+
+test('a new data folder is made where no link leads, and goes where the backup is refused', () =>
+  withServer({}, async (server) => {
+    const text = join(folder, 'no-backup.db');
+    writeFileSync(text, 'this is not a database, whatever its name says\n'.repeat(100));
+    const fresh = join(folder, 'fresh');
+    await refused(server, ['restore', text, '--data-dir', fresh], /no backup that castway has made/);
+    assert.ok(!existsSync(fresh));
+    await refused(server, ['restore', text, '--data-dir', join(folder, 'not/there')], /there is no folder .*not: make it/);
+    assert.ok(!existsSync(join(folder, 'not')));
+    const long = join(folder, `${'x'.repeat(252)}`);
+    await done(server, ['backup', long]);
+    await done(server, ['restore', long, '--data-dir', fresh]);
+    assert.equal(statSync(fresh).mode & 0o777, 0o700);
   }));

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::part::{self, Part};
 use crate::tls;
-use crate::users::{KeptFile, KeptFiles, MAX_KEPT_FILE_BYTES, Store};
+use crate::users::{BackupError, DATABASE_FILE_NAME, KeptFile, KeptFiles, MAX_KEPT_FILE_BYTES, Store};
 
 /// Folders of authorities at most that are looked into.
 const MAX_FOLDERS: usize = 1000;
@@ -17,9 +17,11 @@ const MAX_FOLDERS: usize = 1000;
 /// The copy, a file without a name.
 pub(super) fn copy(folder: &Path) -> anyhow::Result<File> {
     part::remove_left(folder);
-    let copy = Part::file(folder).context("no copy can be made in the data folder")?;
-    write(folder, copy.path())?;
-    Ok(File::open(copy.path())?)
+    let part = Part::for_backup(folder).context("no copy can be made in the data folder")?;
+    let copy = part.content().join(DATABASE_FILE_NAME);
+    part::new_file(&copy).context("no copy can be made in the data folder")?;
+    write(folder, &copy)?;
+    Ok(File::open(&copy)?)
 }
 
 fn write(folder: &Path, path: &Path) -> anyhow::Result<()> {
@@ -29,8 +31,21 @@ fn write(folder: &Path, path: &Path) -> anyhow::Result<()> {
         let store = Store::open_unchanged(folder).await?;
         let done = store.back_up(path, env!("CARGO_PKG_VERSION"), &files, SystemTime::now()).await;
         store.close().await;
-        done.context("the database can't be copied (the copy is made in the data folder, whose disk needs room for it)")
+        done.map_err(refusal)
     })
+}
+
+/// A sentence about the database that is copied.
+fn refusal(error: BackupError) -> anyhow::Error {
+    match error {
+        BackupError::Schema(error) => anyhow!("the database can't be copied, because no copy of it could be restored: {error}"),
+        error @ (BackupError::Open(_)
+        | BackupError::Value(_)
+        | BackupError::Damaged(_)
+        | BackupError::Files(_)
+        | BackupError::Store(_)) => anyhow!(error)
+            .context("the database can't be copied (the copy is made in the data folder, whose disk needs room for it)"),
+    }
 }
 
 /// The files of keys and certificates. What somebody else has put beside them is not read.

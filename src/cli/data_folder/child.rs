@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
-use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::death_signal;
 use super::transfer::Transfer;
 use super::wire::{Disk, Reply, Request};
 use crate::cli::owner;
@@ -25,8 +25,7 @@ pub(in crate::cli) fn run(folder: &Path) -> anyhow::Result<()> {
     let entered = std::env::set_current_dir(folder)
         .map_err(|error| not_entered(folder, error))
         .and_then(|()| owner::become_owner_without_rights(here))
-        // Whatever this waits for, it ends with the command.
-        .and_then(|()| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        .and_then(|()| Ok(death_signal::end_with_the_command()?));
     let failed = entered.is_err();
     send(entered)?;
     if failed {

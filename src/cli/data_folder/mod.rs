@@ -8,6 +8,8 @@
 mod backup;
 pub(super) mod child;
 mod database_header;
+mod death_signal;
+mod locks;
 mod part;
 mod restore;
 mod swap;

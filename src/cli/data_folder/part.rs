@@ -1,41 +1,65 @@
-//! [`Part`]: a file or a folder in the data folder that a command needs for a while.
+//! [`Part`]: a folder in the data folder that a command needs for a while.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The age at which one is what a crash has left.
+use rustix::fs::OFlags;
+
+/// The age at which one is what a crash has left, where the file system has no locks.
 const LEFT_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 const PREFIXES: [&str; 2] = ["backup-", "restore-"];
 const SUFFIX: &str = ".part";
+const CONTENT: &str = "data";
 /// Of the random number in the name, by which it is told from a file of somebody else.
 const DIGITS: usize = 16;
+/// Another command may remove a new one that is not locked yet.
+const TRIES: usize = 10;
 
 /// Removed when this is dropped. Its name was nobody's when it was made.
 #[derive(Debug)]
 pub(super) struct Part {
     path: PathBuf,
+    /// What the command puts there: opening a database locks its folder, too.
+    content: PathBuf,
+    /// Held as long as the command runs; what is not locked has been left. `None`: the file system has no locks.
+    _lock: Option<File>,
 }
 
 impl Part {
-    /// An empty file for a backup.
-    pub(super) fn file(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(new_name(PREFIXES[0]));
-        new_file(&path)?;
-        Ok(Self { path })
+    pub(super) fn for_backup(folder: &Path) -> io::Result<Self> {
+        Self::make(folder, PREFIXES[0])
     }
 
-    /// An empty folder for a restore.
-    pub(super) fn folder(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(new_name(PREFIXES[1]));
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path })
+    pub(super) fn for_restore(folder: &Path) -> io::Result<Self> {
+        Self::make(folder, PREFIXES[1])
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    fn make(folder: &Path, prefix: &str) -> io::Result<Self> {
+        for _ in 0..TRIES {
+            let path = folder.join(new_name(prefix));
+            DirBuilder::new().mode(0o700).create(&path)?;
+            let locked = lock(&path);
+            if !path.try_exists()? {
+                continue;
+            }
+            let lock = match locked {
+                Ok(lock) => Some(lock),
+                Err(TryLockError::Error(_)) => None,
+                Err(TryLockError::WouldBlock) => continue,
+            };
+            let part = Self { content: path.join(CONTENT), path, _lock: lock };
+            DirBuilder::new().mode(0o700).create(&part.content)?;
+            return Ok(part);
+        }
+        Err(io::Error::other("another command has removed the new folder"))
+    }
+
+    /// The folder for the command's files.
+    pub(super) fn content(&self) -> &Path {
+        &self.content
     }
 }
 
@@ -53,11 +77,30 @@ pub(super) fn new_file(path: &Path) -> io::Result<File> {
 /// Removes what commands have left that were killed.
 pub(super) fn remove_left(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let age = entry.metadata().and_then(|found| found.modified()).map(|made| made.elapsed().unwrap_or_default());
-        if entry.file_name().to_str().is_some_and(is_ours) && age.is_ok_and(|age| age > LEFT_AFTER) {
-            remove(&entry.path());
+        if !entry.file_name().to_str().is_some_and(is_ours) {
+            continue;
+        }
+        let path = entry.path();
+        match lock(&path) {
+            Ok(_held) => remove(&path),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(_)) => {
+                let age = entry.metadata().and_then(|found| found.modified()).map(|made| made.elapsed().unwrap_or_default());
+                if age.is_ok_and(|age| age > LEFT_AFTER) {
+                    remove(&path);
+                }
+            }
         }
     }
+}
+
+/// Locks what `path` names, without following a link or waiting for the other end of a pipe.
+fn lock(path: &Path) -> Result<File, TryLockError> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    let file = options.open(path).map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
 }
 
 fn remove(path: &Path) {
@@ -78,6 +121,7 @@ fn is_ours(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
     use std::time::SystemTime;
 
     use super::*;
@@ -85,18 +129,17 @@ mod tests {
     #[test]
     fn a_part_goes_when_it_is_no_longer_needed() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, other) = (Part::file(folder.path()).unwrap(), Part::folder(folder.path()).unwrap());
-        fs::write(other.path().join("castway.db"), "x").unwrap();
+        let (one, other) = (Part::for_backup(folder.path()).unwrap(), Part::for_restore(folder.path()).unwrap());
+        fs::write(other.content().join("castway.db"), "x").unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        drop((file, other));
+        drop((one, other));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn what_a_crash_has_left_goes_and_what_is_of_somebody_else_stays() {
+    fn what_a_killed_command_has_left_goes_with_the_next_one_and_what_is_of_somebody_else_stays() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let old = SystemTime::now() - LEFT_AFTER - Duration::from_secs(60);
         let kept = ["restore.part", "backup-monday.part", "restore-0123456789abcdeX.part", "x-0123456789abcdef.part"];
         let left = ["backup-0123456789abcdef.part", "restore-fedcba9876543210.part"];
         for name in kept.iter().chain(&left[..1]) {
@@ -104,17 +147,24 @@ mod tests {
         }
         fs::create_dir(at(left[1])).unwrap();
         fs::write(at(left[1]).join("castway.db"), "x").unwrap();
-        fs::write(at("backup-1111111111111111.part"), "x").unwrap();
-        for name in kept.iter().chain(&left) {
-            File::open(at(name)).unwrap().set_modified(old).unwrap();
-        }
+        let runs = Part::for_restore(folder.path()).unwrap();
+        File::open(&runs.path).unwrap().set_modified(SystemTime::now() - 2 * LEFT_AFTER).unwrap();
         remove_left(folder.path());
         for name in kept {
             assert!(at(name).exists(), "{name} is of somebody else");
         }
-        assert!(at("backup-1111111111111111.part").exists(), "its command may run");
+        assert!(runs.content().exists(), "its command runs, however long");
         for name in left {
             assert!(!at(name).exists(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_link_with_the_name_of_a_part_leads_nowhere() {
+        let (folder, victim) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(victim.path().join("x"), "x").unwrap();
+        symlink(victim.path(), folder.path().join("restore-fedcba9876543210.part")).unwrap();
+        remove_left(folder.path());
+        assert!(victim.path().join("x").exists());
     }
 }

@@ -10,6 +10,8 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 
 use super::database_header::{DatabaseHeader, HEADER_BYTES, HeaderError};
+use super::death_signal;
+use super::locks::{self, Locks};
 use super::part::{self, Part};
 use super::swap::{Rename, swap};
 use super::wire::Restored;
@@ -18,6 +20,8 @@ use crate::tls;
 use crate::users::usage::{day_name, day_of};
 use crate::users::{BackupError, BackupRecord, DATABASE_FILE_NAME, KeptFile, OpenError, SchemaError, Store};
 
+/// How long another command may bring the schema up to date.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// A backup that is being taken.
@@ -35,8 +39,8 @@ impl Restore {
     pub(super) fn begin(folder: &Path) -> anyhow::Result<Self> {
         refuse_running(folder)?;
         part::remove_left(folder);
-        let part = Part::folder(folder).context("the data folder can't be written")?;
-        let file = part::new_file(&part.path().join(DATABASE_FILE_NAME)).context("the data folder can't be written")?;
+        let part = Part::for_restore(folder).context("the data folder can't be written")?;
+        let file = part::new_file(&part.content().join(DATABASE_FILE_NAME)).context("the data folder can't be written")?;
         Ok(Self { part, file, start: Vec::new(), header: None, bytes: 0 })
     }
 
@@ -47,7 +51,7 @@ impl Restore {
             self.start.extend(bytes.iter().take(HEADER_BYTES - self.start.len()));
             if self.start.len() == HEADER_BYTES {
                 let header = DatabaseHeader::read(&self.start)?;
-                refuse_full_disk(self.part.path(), header.bytes())?;
+                refuse_full_disk(self.part.content(), header.bytes())?;
                 self.header = Some(header);
             }
         }
@@ -61,7 +65,7 @@ impl Restore {
     pub(super) fn end(self, folder: &Path, force: bool) -> anyhow::Result<Restored> {
         self.header.ok_or(HeaderError::NotADatabase)?.check_end(self.bytes)?;
         self.file.sync_all().context("the backup can't be written")?;
-        put(folder, self.part.path(), force)
+        put(folder, self.part.content(), force)
     }
 }
 
@@ -82,9 +86,7 @@ fn put(folder: &Path, part: &Path, force: bool) -> anyhow::Result<Restored> {
         bail!("the backup has a file {name:?}, which can't be in a data folder");
     }
     stage(part, &record.files).context("the files of the backup can't be written into the data folder")?;
-    // A server that is started meanwhile waits for this lock.
-    let lock = File::open(folder)?;
-    lock.lock().ok();
+    let _locks = runtime.block_on(Locks::take(folder, LOCK_PATIENCE))?;
     refuse_running(folder)?;
     if runtime.block_on(Store::is_in_use(folder)) {
         bail!("another program has the database open: end it, and restore again");
@@ -92,15 +94,17 @@ fn put(folder: &Path, part: &Path, force: bool) -> anyhow::Result<Restored> {
     if !force {
         refuse_newer(folder, &record)?;
     }
-    let aside = replace(folder, part).context("the backup can't be put in place")?;
+    let replaced = death_signal::outlive_the_command(|| replace(folder, part))?;
+    let aside = replaced.context("the backup can't be put in place")?;
     Ok(Restored { version: record.version, made_at: time(u64::try_from(record.made_at).unwrap_or_default()), aside })
 }
 
 /// Brings the schema of the backup up to date, and takes out of it what only a backup has.
 async fn read(part: &Path) -> Result<Option<BackupRecord>, BackupError> {
-    Store::check_backup(part).await?;
-    let store = Store::open_existing(part, SystemTime::now()).await?;
-    let record = store.take_backup().await;
+    let now = SystemTime::now();
+    Store::check_backup(part, now).await?;
+    let store = Store::open_existing(part, now).await?;
+    let record = store.take_backup(now).await;
     store.close().await;
     record
 }
@@ -123,20 +127,23 @@ fn refusal(error: BackupError) -> anyhow::Error {
         }
         BackupError::Open(OpenError::Missing { .. } | OpenError::NotADatabase { .. }) => HeaderError::NotADatabase.into(),
         BackupError::Open(OpenError::Damaged { cause, .. }) | BackupError::Damaged(cause) => damaged(cause),
+        BackupError::Open(OpenError::Full { .. }) => {
+            anyhow!("the disk of the data folder is full: free some space, and restore again")
+        }
         BackupError::Open(
-            error @ (OpenError::Denied { .. }
-            | OpenError::ReadOnly { .. }
-            | OpenError::Link { .. }
-            | OpenError::NotAFolder { .. }
-            | OpenError::Locked { .. }
-            | OpenError::Full { .. }
-            | OpenError::Disk { .. }
-            | OpenError::Other { .. }),
-        ) => error.into(),
+            OpenError::Denied { cause, .. }
+            | OpenError::ReadOnly { cause, .. }
+            | OpenError::Disk { cause, .. }
+            | OpenError::Other { cause, .. },
+        ) => anyhow!("the copy of the backup in the data folder can't be used ({cause})"),
+        BackupError::Open(OpenError::Link { .. } | OpenError::NotAFolder { .. } | OpenError::Locked { .. }) => {
+            anyhow!("another program uses the copy of the backup in the data folder: end it, and restore again")
+        }
         BackupError::Schema(SchemaError::Missing { name, .. }) if name.starts_with("backup") => {
             anyhow!("the file is a database of castway, but no backup that castway has made")
         }
         BackupError::Schema(error) => anyhow!("the file is no backup that castway has made: {error}"),
+        error @ BackupError::Value(_) => error.into(),
         BackupError::Files(error) => anyhow!("the backup has what no data folder has: {error}"),
         BackupError::Store(error) => error.into(),
     }
@@ -162,9 +169,7 @@ fn stage(part: &Path, files: &[KeptFile]) -> io::Result<()> {
 fn refuse_running(folder: &Path) -> anyhow::Result<()> {
     match client::ask(folder, &json!({ "ask": "facts" }), ANSWER_TIMEOUT) {
         Err(AskError::NotRunning) => Ok(()),
-        Ok(_) | Err(AskError::Refused(_) | AskError::Broken(_)) => {
-            bail!("a server runs with this data folder: stop it (sudo systemctl stop castway), and restore again")
-        }
+        Ok(_) | Err(AskError::Refused(_) | AskError::Broken(_)) => Err(locks::running()),
     }
 }
 
@@ -231,6 +236,7 @@ fn time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::users::ValueError;
 
     fn data(folder: &Path, text: &str) {
         fs::create_dir(folder.join(tls::FOLDER)).unwrap();
@@ -286,6 +292,30 @@ mod tests {
         let error = refuse_full_disk(folder.path(), 1 << 62).unwrap_err().to_string();
         assert!(error.contains("has 4611686018427387904 bytes") && error.ends_with("bytes free"), "{error}");
         assert!(refuse_full_disk(folder.path(), 4096).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_speaks_of_the_backup_and_says_each_cause_once() {
+        let path = || PathBuf::from("./restore-0123456789abcdef.part/castway.db");
+        let cause = || "disk I/O error".to_owned();
+        for (error, expected) in [
+            (OpenError::Full { path: path() }.into(), "the disk of the data folder is full: free some space, and restore again"),
+            (
+                OpenError::Disk { path: path(), cause: cause() }.into(),
+                "the copy of the backup in the data folder can't be used (disk I/O error)",
+            ),
+            (
+                BackupError::Schema(SchemaError::Number(-5)),
+                "the file is no backup that castway has made: it has a schema step with the number -5, and castway numbers them from 1",
+            ),
+            (
+                BackupError::Value(ValueError::Late),
+                "no server could run with the backup: it says that it was made more than a day after \
+              now: set the clock of this machine, or take another backup",
+            ),
+        ] {
+            assert_eq!(format!("{:#}", refusal(error)), expected);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::backup_values::{self, ValueError};
 use super::connection::Store;
 use super::database_file::{self, OpenError};
 use super::error::StoreError;
@@ -37,7 +38,9 @@ pub enum BackupError {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("the database is not one that castway has made: {0}")]
-    Schema(#[from] SchemaError),
+    Schema(SchemaError),
+    #[error("no server could run with the backup: {0}")]
+    Value(ValueError),
     /// In SQLite's words.
     #[error("the database is damaged ({0})")]
     Damaged(String),
@@ -57,21 +60,22 @@ impl Store {
     /// Checks the backup in `folder`, of which nothing runs and nothing is believed before this.
     ///
     /// # Errors
-    /// It is damaged, or its schema is not the one that castway makes.
-    pub async fn check_backup(folder: &Path) -> Result<(), BackupError> {
+    /// It is damaged, its schema is not the one that castway makes, or it can't be as it says of itself.
+    pub async fn check_backup(folder: &Path, now: SystemTime) -> Result<(), BackupError> {
         let (pool, options) = database_file::open_to_look(folder).await?;
         let checked = async {
             let mut connection = pool.acquire().await?;
             own_schema::check(&mut connection, TABLES).await?.map_err(BackupError::Schema)?;
             let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut *connection).await?;
-            if found == "ok" { Ok(()) } else { Err(BackupError::Damaged(found)) }
+            if found != "ok" {
+                // The line before it is a title.
+                return Err(BackupError::Damaged(found.lines().last().unwrap_or_default().to_owned()));
+            }
+            backup_values::check_first(&mut connection, now).await?.map_err(BackupError::Value)
         };
         let checked = checked.await;
         pool.close().await;
-        if let Err(BackupError::Store(StoreError::Database(error))) = &checked {
-            return Err(database_file::from_sqlx(options.get_filename(), error).into());
-        }
-        checked
+        checked.map_err(|error| of_file(options.get_filename(), error))
     }
 
     /// Copies the database, as it is at one moment, into the empty file at `path`, and adds `files`. Other processes may write to the
@@ -95,15 +99,19 @@ impl Store {
             insert.bind(&file.name).bind(&file.content).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
-        own_schema::check(&mut copy, TABLES).await??;
+        own_schema::check(&mut copy, TABLES).await?.map_err(BackupError::Schema)?;
         Ok(copy.close().await?)
     }
 
-    /// Takes what only a backup has out of the database; `None`: it is no backup.
+    /// Takes what only a backup has out of the database, once a server could run with the rest; `None`: it is no backup.
     ///
     /// # Errors
-    /// `Store`, also where the file is damaged, and `Files` where the files beside the database are too many or too long.
-    pub async fn take_backup(&self) -> Result<Option<BackupRecord>, BackupError> {
+    /// `Open` where the file is damaged or the disk full, `Files` where the files beside the database are too many or too long, and `Value`.
+    pub async fn take_backup(&self, now: SystemTime) -> Result<Option<BackupRecord>, BackupError> {
+        self.take(now).await.map_err(|error| of_file(self.options.get_filename(), error))
+    }
+
+    async fn take(&self, now: SystemTime) -> Result<Option<BackupRecord>, BackupError> {
         let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('backup', 'backup_files')";
         if sqlx::query_scalar::<_, i64>(tables).fetch_one(&self.pool).await? != 2 {
             return Ok(None);
@@ -111,6 +119,7 @@ impl Store {
         let record = sqlx::query_as::<_, (String, i64)>("SELECT version, made_at FROM backup").fetch_optional(&self.pool).await?;
         let Some((version, made_at)) = record else { return Ok(None) };
         self.check_files().await?;
+        self.check_values(now).await?.map_err(BackupError::Value)?;
         let files = sqlx::query_as::<_, (String, Vec<u8>)>("SELECT name, content FROM backup_files ORDER BY name");
         let files = files.fetch_all(&self.pool).await?.into_iter().map(|(name, content)| KeptFile { name, content }).collect();
         sqlx::raw_sql(NO_TABLES).execute(&self.pool).await?;
@@ -137,6 +146,14 @@ impl Store {
     }
 }
 
+/// The error of a statement, as one of the database's file.
+fn of_file(path: &Path, error: BackupError) -> BackupError {
+    if let BackupError::Store(StoreError::Database(error)) = &error {
+        return database_file::from_sqlx(path, error).into();
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,13 +174,13 @@ mod tests {
         let key = store.key("k", now).await.unwrap();
         store.close().await;
 
-        Store::check_backup(copy.path()).await.unwrap();
+        Store::check_backup(copy.path(), now).await.unwrap();
         let restored = Store::open_existing(copy.path(), now).await.unwrap();
-        let record = restored.take_backup().await.unwrap();
+        let record = restored.take_backup(now).await.unwrap();
         assert_eq!(record, Some(BackupRecord { version: "1.2.3".to_owned(), made_at: 1_000_000, files: files.to_vec() }));
         assert_eq!(restored.recorded().await.unwrap().unwrap().expose(), "{}");
         assert_ne!(restored.key("k", now).await.unwrap().expose(), key.expose(), "it was made after the copy");
-        assert_eq!(restored.take_backup().await.unwrap(), None, "it is an ordinary database now");
+        assert_eq!(restored.take_backup(now).await.unwrap(), None, "it is an ordinary database now");
         restored.close().await;
     }
 }

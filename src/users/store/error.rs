@@ -23,5 +23,12 @@ pub enum StoreError {
     #[error("secret {0} is the one that signs; rotate first, then remove it")]
     Signs(i64),
     #[error("the database can't be used: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+}
+
+// Without a source, which would be said a second time where causes are shown.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
 }

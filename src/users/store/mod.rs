@@ -5,11 +5,13 @@
 //! - Outputs: rows, a [`Snapshot`] of everything that a server needs, and a [`ChangeWatcher`] that notices changes.
 //! - Invariant: a method that returns `Ok` has committed: neither SIGKILL nor a power cut takes its change back.
 //!
-//! `database_file` creates and opens the file, `schema` has the steps of its schema, `own_schema` compares a file with them, `lock_file` is what a server locks, `connection` holds it, and `users`, `operators`,
+//! `database_file` creates and opens the file, `lock_file` is what a server locks, `schema` has the steps of the database's schema, `own_schema`
+//! compares a file with them, `backup_values` looks for values that no server could run with, `connection` holds it, and `users`, `operators`,
 //! `bans`, `secrets`, `server`, `checks`, `usage` and `backup` have the statements of their tables. [`OpenError`] says why the file can't be opened
 //! and what to do; [`StoreError`] says why a statement failed.
 
 mod backup;
+mod backup_values;
 mod bans;
 mod checks;
 mod connection;
@@ -28,6 +30,7 @@ mod usage;
 mod users;
 
 pub use backup::{BackupError, BackupRecord};
+pub use backup_values::ValueError;
 pub use checks::{CheckKind, KeptCheck};
 pub use connection::Store;
 pub use database_file::{DATABASE_FILE_NAME, OpenError};

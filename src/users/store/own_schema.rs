@@ -23,6 +23,14 @@ pub enum SchemaError {
     Gap(i64),
     #[error("it has schema step {0}, which this castway does not know")]
     Newer(i64),
+    #[error("it has a schema step with the number {0}, and castway numbers them from 1")]
+    Number(i64),
+    #[error("its schema has more than {MAX_OBJECTS} objects")]
+    TooMany,
+    #[error("its schema has an object whose SQL or name has more than {MAX_SQL_BYTES} bytes")]
+    TooLong,
+    #[error("its schema has a NUL character, where SQLite stops reading and castway would not")]
+    Nul,
 }
 
 /// Kind and name of an object of a schema.
@@ -30,10 +38,17 @@ type ObjectName = (String, String);
 /// The table that each object belongs to, and its SQL without comments; an index that SQLite makes itself has none.
 type Objects = BTreeMap<ObjectName, (String, Option<String>)>;
 
+/// Bounds of a schema, several times what castway makes.
+const MAX_OBJECTS: i64 = 200;
+const MAX_SQL_BYTES: i64 = 64 * 1024;
+
 const STEPS_TABLE: &str = "_sqlx_migrations";
 
 /// Compares the schema of the database with that of its own steps and of the tables that `more` makes; reads nothing else of it.
 pub(super) async fn check(connection: &mut SqliteConnection, more: &str) -> Result<Result<(), SchemaError>, sqlx::Error> {
+    if let Err(error) = check_bounds(connection).await? {
+        return Ok(Err(error));
+    }
     let found = objects(connection).await?;
     let newest = expected(schema::newest(), more).await?;
     // Before the steps are read: no step makes a trigger or a view.
@@ -45,17 +60,46 @@ pub(super) async fn check(connection: &mut SqliteConnection, more: &str) -> Resu
     if let Some(error) = difference(&only(&found, &steps), &only(&newest, &steps)) {
         return Ok(Err(error));
     }
-    let done = sqlx::query_scalar::<_, i64>("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
-    let done = done.fetch_all(&mut *connection).await?;
-    let last = done.last().copied().unwrap_or_default();
-    if last > schema::newest() {
-        return Ok(Err(SchemaError::Newer(last)));
-    }
-    if let Some(gap) = (1..=last.max(1)).find(|step| !done.contains(step)) {
-        return Ok(Err(SchemaError::Gap(gap)));
-    }
+    let last = match last_step(connection).await? {
+        Ok(last) => last,
+        Err(error) => return Ok(Err(error)),
+    };
     let expected = expected(last, more).await?;
     Ok(difference(&found, &expected).map_or(Ok(()), Err))
+}
+
+/// Refuses a schema of a size that castway does not make, before it is read.
+async fn check_bounds(connection: &mut SqliteConnection) -> Result<Result<(), SchemaError>, sqlx::Error> {
+    let select = "SELECT count(*), coalesce(max(max(octet_length(type), octet_length(name), octet_length(tbl_name),
+                  coalesce(octet_length(sql), 0))), 0), coalesce(max(instr(type || name || tbl_name || coalesce(sql, ''), char(0))), 0)
+                  FROM sqlite_schema";
+    let (objects, bytes, nul) = sqlx::query_as::<_, (i64, i64, i64)>(select).fetch_one(connection).await?;
+    Ok(match (objects, bytes, nul) {
+        (objects, _, _) if objects > MAX_OBJECTS => Err(SchemaError::TooMany),
+        (_, bytes, _) if bytes > MAX_SQL_BYTES => Err(SchemaError::TooLong),
+        (_, _, 0) => Ok(()),
+        _ => Err(SchemaError::Nul),
+    })
+}
+
+/// The last schema step of the database, which has all those before it and no others.
+async fn last_step(connection: &mut SqliteConnection) -> Result<Result<i64, SchemaError>, sqlx::Error> {
+    let newest = schema::newest();
+    let strange = "SELECT iif(typeof(version) = 'integer', version, 0) AS step FROM _sqlx_migrations
+                   WHERE typeof(version) <> 'integer' OR version NOT BETWEEN 1 AND ?1 OR success IS NOT 1 ORDER BY step DESC LIMIT 1";
+    let strange = sqlx::query_scalar::<_, i64>(strange).bind(newest).fetch_optional(&mut *connection).await?;
+    match strange {
+        Some(step) if step > newest => return Ok(Err(SchemaError::Newer(step))),
+        Some(step) if step < 1 => return Ok(Err(SchemaError::Number(step))),
+        Some(step) => return Ok(Err(SchemaError::Gap(step))),
+        None => {}
+    }
+    // Each number is there once, so these are few.
+    let done = sqlx::query_scalar::<_, i64>("SELECT version FROM _sqlx_migrations ORDER BY version");
+    let done = done.fetch_all(connection).await?;
+    let last = done.last().copied().unwrap_or_default();
+    let gap = (1..=last.max(1)).find(|step| !done.contains(step));
+    Ok(gap.map_or(Ok(last), |gap| Err(SchemaError::Gap(gap))))
 }
 
 /// Whether the object is SQL that runs when somebody reads or writes a table.
@@ -187,9 +231,42 @@ mod tests {
             (9, "UPDATE _sqlx_migrations SET success = 0 WHERE version = 1", Err(SchemaError::Gap(1))),
             (9, "UPDATE _sqlx_migrations SET version = 12 WHERE version = 9", Err(SchemaError::Newer(12))),
             (9, "DELETE FROM _sqlx_migrations WHERE version = 9", changed("users")),
+            (9, "UPDATE _sqlx_migrations SET version = -5 WHERE version = 9", Err(SchemaError::Number(-5))),
+            (9, "UPDATE _sqlx_migrations SET version = 'x' WHERE version = 9", Err(SchemaError::Number(0))),
+            (9, "UPDATE _sqlx_migrations SET version = 12, success = 0 WHERE version = 9", Err(SchemaError::Newer(12))),
         ] {
             assert_eq!(found(last, changes).await, expected, "{changes}");
         }
+    }
+
+    /// Changes the text of the schema, as a program that writes the file itself can.
+    async fn rewritten(set: &str) -> Result<(), SchemaError> {
+        let update = format!("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET {set}; PRAGMA writable_schema = RESET");
+        found(9, &update).await
+    }
+
+    #[tokio::test]
+    async fn a_schema_that_sqlite_reads_otherwise_than_castway_is_refused() {
+        for table in ["more", "users"] {
+            let set = format!("sql = replace(sql, 'STRICT', '/* ' || char(0) || '*/ STRICT') WHERE name = '{table}'");
+            assert_eq!(rewritten(&set).await, Err(SchemaError::Nul), "{table}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_schema_is_short() {
+        let commented = |bytes: i64| {
+            format!(
+                "sql = 'CREATE TABLE more (id INTEGER PRIMARY KEY) STRICT /*' || hex(zeroblob({})) || '*/' WHERE name = 'more'",
+                bytes / 2
+            )
+        };
+        assert_eq!(rewritten(&commented(MAX_SQL_BYTES - 100)).await, Ok(()));
+        assert_eq!(rewritten(&commented(MAX_SQL_BYTES)).await, Err(SchemaError::TooLong));
+        let tables = |count: i64| (0..count).map(|number| format!("CREATE TABLE t{number} (x);")).collect::<String>();
+        let foreign = SchemaError::Foreign { kind: "table".to_owned(), name: "t0".to_owned() };
+        assert_eq!(found(9, &tables(100)).await, Err(foreign));
+        assert_eq!(found(9, &tables(MAX_OBJECTS)).await, Err(SchemaError::TooMany));
     }
 
     #[test]
