@@ -175,6 +175,37 @@ mod tests {
         assert!(committed == text, "docs/api/openapi.json is old: UPDATE_DOCS=1 cargo test --lib description writes it");
     }
 
+    fn references(value: &Value) -> Vec<&str> {
+        match value {
+            Value::Object(fields) => {
+                let own = fields.get("$ref").and_then(Value::as_str);
+                own.into_iter().chain(fields.values().flat_map(references)).collect()
+            }
+            Value::Array(values) => values.iter().flat_map(references).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+        }
+    }
+
+    /// Whichever providers a server speaks the APIs of.
+    #[test]
+    fn every_reference_leads_to_a_part_of_the_description() {
+        for bits in 0..16_u8 {
+            let has = |bit: u8| bits & (1 << bit) != 0;
+            let providers = ProviderApis { cloudflare: has(0), twilio: has(1), metered: has(2), xirsys: has(3) };
+            let document = openapi(&BasePath::default(), providers);
+            let references = references(&document);
+            assert!(references.len() > 50, "{references:?}");
+            for reference in references {
+                let found = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+                assert!(found.is_some(), "{reference} of {providers:?}");
+            }
+        }
+        let asyncapi: Value = serde_json::from_str(ASYNCAPI).unwrap();
+        for reference in references(&asyncapi) {
+            assert!(reference.strip_prefix('#').is_some_and(|pointer| asyncapi.pointer(pointer).is_some()), "{reference}");
+        }
+    }
+
     /// The fields may come in the query as well, and `null` is no body.
     #[test]
     fn the_body_of_turn_may_be_left_out() {
