@@ -65,7 +65,7 @@ test('a report is for members only, bounded, and what is wrong with it is said',
       assert.match(answer.error.message, text);
       return answer;
     };
-    await refused('00000000', report('failed'), 404, /unknown client/);
+    await refused('00000000', report('failed'), 404, /^Unknown client\.$/);
     await refused(callerId, 'text', 400, /can't be read/);
     await refused(callerId, { outcome: 'fine' }, 400, /can't be read/);
     await refused(callerId, report('gathered', { more: 'x'.repeat(20_000) }), 413, /./);
