@@ -6,7 +6,7 @@ import { blocks } from '../documents/documents.mjs';
 import { nginx, startProxy } from '../interop/support/proxy.mjs';
 import { startServer } from '../interop/support/server.mjs';
 import { plain } from '../interop/support/apprtc.mjs';
-import { assertMagenta, assertPicture, DEVICES, inState, openPage, openSource, openTv, startCast, until } from './support/browser.mjs';
+import { assertMagenta, assertPicture, DEVICES, inState, joinCall, openPage, openSource, openTv, startCast, until } from './support/browser.mjs';
 import { browserTest, isViolation } from './support/browser-test.mjs';
 
 // The caster's page is called like it.
@@ -73,7 +73,7 @@ for (const removes of [true, false]) {
     // A call.
     const join = async (browser) => {
       const page = await openPage(browser, `${url}/r/team?ice=relay`, { permissions: ['camera', 'microphone'] });
-      await page.locator('#join').click();
+      await joinCall(page);
       return page;
     };
     const pages = [await join(tvBrowser), await join(castBrowser)];
@@ -122,7 +122,7 @@ browserTest(
     await assertPicture(tv, 3);
     const call = await inFrame(castBrowser, '/r/framed');
     await call.page.context().grantPermissions(['camera', 'microphone']);
-    await call.frame.locator('#join').click();
+    await joinCall(call.frame);
     await until('the camera is on', () => call.frame.evaluate(() => [...document.querySelectorAll('video')].some(({ videoWidth }) => videoWidth > 0)));
 
     const stranger = await openPage(tvBrowser, `http://stranger.localhost:${fixture.port}/tv`);

@@ -2,7 +2,7 @@
 // every browser, over every transport, and no relayed address needs a port.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { assertMagenta, assertPicture, inState, openPage, openSource, shownCode, statistics, until } from '../e2e/support/browser.mjs';
+import { assertMagenta, assertPicture, inState, joinCall, openPage, openSource, shownCode, statistics, until } from '../e2e/support/browser.mjs';
 import { act, assertReceives, makeSession, openSession } from '../e2e/support/multi.mjs';
 import { assertOldPicture, oldVersions } from '../e2e/support/old-chromium.mjs';
 import { ownAuthority } from '../interop/support/authority.mjs';
@@ -136,7 +136,7 @@ describe('a call', () => {
   let room = 0;
   const enter = async (home, over) => {
     const page = await openPage(homes[home], `${ORIGIN}/r/one-port-${room}`, { permissions: ['camera', 'microphone'], script: script(over) });
-    await page.locator('#join').click();
+    await joinCall(page);
     return page;
   };
 

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { assertRelayed, DEVICES, inState, launch, openPage, openSource, openTv, startCast, statistics, until } from '../e2e/support/browser.mjs';
+import { assertRelayed, DEVICES, inState, joinCall, launch, openPage, openSource, openTv, startCast, statistics, until } from '../e2e/support/browser.mjs';
 import { Program } from '../interop/support/process.mjs';
 import { startServer } from '../interop/support/server.mjs';
 
@@ -26,7 +26,7 @@ async function call(browser, server) {
   const pages = [];
   for (let n = 0; n < 2; n += 1) {
     const page = await openPage(browser, `${server.url}/r/beside-the-storm?ice=relay`, { permissions: ['camera', 'microphone'] });
-    await page.locator('#join').click();
+    await joinCall(page);
     await inState(page, n === 0 ? 'waiting' : 'talking');
     pages.push(page);
   }
