@@ -5,7 +5,8 @@
 //!
 //! A request for credentials (`GET` or `POST /turn`) passes through the files in this order: [`router`] bounds the body,
 //! `turn_credentials` checks the rate limit and reads query, headers and body, [`keys`] checks the API key and
-//! [`crate::users::UserPasswords`] the user's password, the user directory issues the credentials, and the answer lists the URLs of [`crate::addresses::ice_servers`].
+//! [`crate::users::UserPasswords`] the user's password, the user directory issues the credentials, and the answer lists the URLs of
+//! [`crate::addresses::ice_servers`].
 //!
 //! Invariants: no handler awaits anything but the request's body, except that `usage` reads the disk for API keys; no response with a
 //! secret is cached; an internal error is logged once and its cause never sent. CORS, compression and tracing are layers of the caller;

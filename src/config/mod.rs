@@ -82,4 +82,4 @@ pub use settings::Settings;
 pub use tls::{AcmeConfig, CertificateSource, HTTPS_PORT, TlsConfig};
 pub use topics::Config;
 pub use usage::{UsageConfig, UsageName};
-pub(crate) use userinfo::hidden as without_userinfo;
+pub(crate) use userinfo::{NOT_SHOWN, hidden as without_userinfo};

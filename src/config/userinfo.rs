@@ -1,6 +1,7 @@
 //! Users and passwords in URLs, which no text may show.
 
-const HIDDEN: &str = "(not shown)";
+/// What stands in place of anything that is not shown.
+pub(crate) const NOT_SHOWN: &str = "(not shown)";
 /// Settings whose values are e-mail addresses.
 const EMAILS: [&str; 1] = ["CASTWAY_ACME_EMAIL"];
 
@@ -22,7 +23,7 @@ pub(crate) fn hidden(text: &str) -> String {
         let (url, behind) = url.split_at(end);
         shown.push_str(start);
         match url.rsplit_once('@') {
-            Some((_, host)) => shown.extend([HIDDEN, "@", host]),
+            Some((_, host)) => shown.extend([NOT_SHOWN, "@", host]),
             None => shown.push_str(url),
         }
         rest = behind;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::findings::{Difference, Finding, Findings, FoundSetting};
 use crate::cli::sources::Origin;
 use crate::cli::table::{Column, fitted_table};
+use crate::config::NOT_SHOWN;
 
 /// The text, without its last line end.
 pub(super) fn of(findings: &Findings, all: bool, width: usize) -> String {
@@ -37,7 +38,7 @@ fn settings(text: &mut String, settings: &[FoundSetting], all: bool, width: usiz
     let row = |found: &&FoundSetting| {
         let row = &found.row;
         let value = match (&row.value, &row.default) {
-            (Some(_), _) if row.secret => "(not shown)",
+            (Some(_), _) if row.secret => NOT_SHOWN,
             (Some(value), _) | (None, Some(value)) => value,
             (None, None) => "",
         };

@@ -17,9 +17,7 @@ use super::names::shown_name;
 use super::outcome::{Assignment, Outcome};
 use super::shown_values::shown_value;
 use crate::cli::escape::printable_part;
-use crate::config::{Settings, VARIABLE_PREFIX, without_userinfo};
-
-pub(super) const NOT_SHOWN: &str = "(not shown)";
+use crate::config::{NOT_SHOWN, Settings, VARIABLE_PREFIX, without_userinfo};
 
 /// An option as it is set, without what is secret in it.
 pub(super) fn source(option: &GivenOption) -> String {

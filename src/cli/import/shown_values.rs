@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::config_file::{GivenOption, WITH_VALUE};
 use super::coturn_options::COTURN_OPTIONS;
 use crate::config::without_userinfo;
+use crate::whole_number::is_digits;
 
 /// Options whose value is a number.
 const NUMBERS: &[&str] = &[
@@ -90,7 +91,7 @@ const FLAG_VALUES: &[&str] = &["0", "1", "on", "off", "yes", "no", "true", "fals
 pub(super) fn shown_value(option: &GivenOption) -> Option<String> {
     let (name, bare) = (option.name.as_str(), option.bare());
     let is_flag = !WITH_VALUE.contains(&name) && COTURN_OPTIONS.iter().any(|known| known.name == name);
-    let is_shown = NUMBERS.contains(&name) && is_number(bare)
+    let is_shown = NUMBERS.contains(&name) && is_digits(bare)
         || ADDRESSES.contains(&name) && bare.split([',', '/']).all(is_address)
         || is_flag && FLAG_VALUES.iter().any(|value| value.eq_ignore_ascii_case(bare));
     if is_shown {
@@ -101,17 +102,13 @@ pub(super) fn shown_value(option: &GivenOption) -> Option<String> {
     (NAMES.contains(&name) && !shown.contains(['=', '?'])).then_some(shown)
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// Whether the text is an address, perhaps with a port or as a range, the bits of a network, or the name of a host.
 fn is_address(text: &str) -> bool {
     let is_ip = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok();
-    let host = text.rsplit_once(':').filter(|(_, port)| is_number(port)).map_or(text, |(host, _)| host);
+    let host = text.rsplit_once(':').filter(|(_, port)| is_digits(port)).map_or(text, |(host, _)| host);
     let is_host = host == "localhost"
         || host.contains('.') && host.chars().all(|character| character.is_ascii_alphanumeric() || "-.".contains(character));
-    text.split('-').all(is_ip) || is_host || is_number(text)
+    text.split('-').all(is_ip) || is_host || is_digits(text)
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use super::database::Rows;
 use super::facts::Facts;
 use super::names::shown_name;
 use super::outcome::Outcome;
-use super::report::NOT_SHOWN;
 use super::setting_values::{of_realm_option, peers};
 use super::translate::Translation;
 use crate::cli::escape::printable_part;
+use crate::config::NOT_SHOWN;
 
 /// Users of other realms whose names are shown.
 const MAX_SHOWN: usize = 20;
