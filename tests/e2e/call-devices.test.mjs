@@ -1,7 +1,7 @@
 // The devices of a call and its keys, in the lobby and during the call.
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { FRAME_RATE, assertPicture, inState, joinCall, openPage, seenColour, statistics, until } from './support/browser.mjs';
+import { FRAME_RATE, assertHears, assertPicture, inState, joinCall, openPage, seenColour, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 const TWO_CAMERAS = { args: [`--use-fake-device-for-media-stream=device-count=2,fps=${FRAME_RATE}`] };
@@ -80,8 +80,7 @@ describe('devices and keys of a call', { concurrency: BROWSER_TESTS_AT_A_TIME },
     const microphone = await unplug('audio');
     await until('it is said', () => page.locator('#notice-title').textContent(), (text) => text === `${microphone} is no longer available`);
     assert.match(await page.locator('#notice-hint').textContent(), / is used now\./);
-    const { energy } = await statistics(other);
-    await until('the other hears again', () => statistics(other), (seen) => seen.energy > energy);
+    await assertHears(other, 'the other hears again');
 
     const camera = await unplug('video');
     await until('it is said', () => page.locator('#notice-title').textContent(), (text) => text === `${camera} is no longer available`);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, describe } from 'node:test';
 import { closeAll, connect } from '../interop/support/clients.mjs';
-import { assertPicture, DEVICES, inState, openPage, openSource, shownCode, statistics, until } from './support/browser.mjs';
+import { assertHears, assertPicture, DEVICES, inState, openPage, openSource, shownCode, statistics, until } from './support/browser.mjs';
 import { BROWSER_TESTS_AT_A_TIME, browserTest } from './support/browser-test.mjs';
 
 // Counts how often the picker opens. `window.refusePicker`: the user closes it.
@@ -47,11 +47,6 @@ const sent = (page) =>
     const [encoding] = video ? video.getParameters().encodings : [];
     return { same: window.firstPc === pc, video: video?.track.id ?? null, audio: audio?.track.id ?? null, maxBitrate: encoding?.maxBitrate, offer: pc.localDescription.sdp };
   });
-
-const hears = async (tv, what) => {
-  const { energy = 0 } = await statistics(tv);
-  await until(what, () => statistics(tv), (seen) => (seen.energy ?? 0) > energy);
-};
 
 describe('the page of the caster', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
   browserTest('a code is checked before the picker opens, and nobody takes over unknowingly', {}, async (fixture, server) => {
@@ -200,16 +195,16 @@ describe('the page of the caster', { concurrency: BROWSER_TESTS_AT_A_TIME }, () 
 
     await page.locator('#microphone').click();
     await until('the microphone is sent', () => sent(page), ({ audio }) => audio !== null);
-    await hears(tv, 'the microphone is heard');
+    await assertHears(tv, 'the microphone is heard');
     assert.equal((await sent(page)).same, true);
     // With the sound of a tab, both are mixed into one track.
     const voice = (await sent(page)).audio;
     await page.locator('#mute').click();
     await until('the sound of the tab is there', () => page.locator('#mute').innerText(), (label) => label === 'Mute the sound');
     await until('both are one track', () => sent(page), ({ audio }) => audio !== null && audio !== voice);
-    await hears(tv, 'the microphone is heard in it');
+    await assertHears(tv, 'the microphone is heard in it');
     await page.locator('#mute').click();
-    await hears(tv, 'and still when the sound of the tab is off');
+    await assertHears(tv, 'and still when the sound of the tab is off');
     await page.locator('#microphone').click();
     await until('the microphone is gone', () => page.locator('#microphone').innerText(), (label) => label === 'Add my microphone');
 

@@ -128,17 +128,18 @@ export async function startCast(browser, server, code, options = {}) {
 }
 
 // Reads the browser's own statistics, not those that the page shows. `frames`: the received frames or, if none are received, the sent
-// ones.
+// ones. `energy`: of the sound that was heard, 0 before the first packet of it.
 export function statistics(page) {
   return page.evaluate(async () => {
+    const result = { decoded: 0, encoded: 0, energy: 0 };
     const pc = window.castway.pc();
-    if (!pc) return { frames: -1 };
+    if (!pc) return { ...result, frames: -1 };
+    result.state = pc.iceConnectionState;
     const all = new Map();
     for (const [id, report] of await pc.getStats()) all.set(id, report);
-    const result = { decoded: 0, encoded: 0, state: pc.iceConnectionState };
     for (const report of all.values()) {
       if (report.type === 'inbound-rtp' && report.kind === 'video') result.decoded += report.framesDecoded ?? 0;
-      if (report.type === 'inbound-rtp' && report.kind === 'audio') result.energy = report.totalAudioEnergy;
+      if (report.type === 'inbound-rtp' && report.kind === 'audio') result.energy = report.totalAudioEnergy ?? 0;
       if (report.type === 'outbound-rtp' && report.kind === 'video') result.encoded += report.framesEncoded ?? 0;
       if (report.type === 'transport' && report.selectedCandidatePairId) {
         const pair = all.get(report.selectedCandidatePairId);
@@ -163,6 +164,15 @@ export async function assertPicture(page, steps = 5, from = 1) {
     const before = frames;
     ({ frames } = await until(`step ${i}: more than ${before} decoded frames`, () => statistics(page), (seen) => seen.frames >= before + FRAMES_A_STEP));
   }
+}
+
+// A beep of a fake microphone has a hundred times this energy.
+const HEARD_ENERGY = 0.001;
+
+// Waits for sound that comes from now on.
+export async function assertHears(page, what) {
+  const { energy } = await statistics(page);
+  await until(what, () => statistics(page), (seen) => seen.energy > energy + HEARD_ENERGY);
 }
 
 // The colour on the left of the picture as the other side shows it.
