@@ -228,7 +228,7 @@ pub(super) fn arguments(arguments: &[String]) -> Vec<GivenOption> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::coturn_options::COTURN_OPTIONS;
+    use super::super::coturn_options;
     use super::*;
 
     fn pairs(options: Vec<GivenOption>) -> Vec<(String, String, String)> {
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn every_letter_and_every_option_with_a_value_is_an_option() {
         for name in LETTERS.iter().map(|(_, name)| name).chain(WITH_VALUE) {
-            assert!(COTURN_OPTIONS.iter().any(|option| option.name == *name), "{name}");
+            assert!(coturn_options::find(name).is_some(), "{name}");
         }
     }
 

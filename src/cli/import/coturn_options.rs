@@ -243,6 +243,11 @@ pub const COTURN_OPTIONS: &[CoturnOption] = &[
     none("prometheus-username-labels", "/metrics has no names of users; `castway usage` and /admin show what each user relays."),
 ];
 
+/// The option with this name in turnserver.conf; `None`: coturn has none.
+pub(super) fn find(name: &str) -> Option<&'static CoturnOption> {
+    COTURN_OPTIONS.iter().find(|option| option.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::config_file::{GivenOption, Place};
-use super::coturn_options::COTURN_OPTIONS;
+use super::coturn_options;
 use super::env_value::{BY_HAND, written};
 use super::names::shown_name;
 use super::outcome::{Assignment, Outcome};
@@ -22,8 +22,7 @@ use crate::config::{NOT_SHOWN, Settings, VARIABLE_PREFIX, without_userinfo};
 /// An option as it is set, without what is secret in it.
 pub(super) fn source(option: &GivenOption) -> String {
     let GivenOption { place, name, value } = option;
-    let is_known = COTURN_OPTIONS.iter().any(|known| known.name == *name);
-    if !is_known {
+    if coturn_options::find(name).is_none() {
         return format!("{place}: {}", unknown(name, value));
     }
     let value = match value.split_once(':') {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::config_file::{GivenOption, WITH_VALUE};
-use super::coturn_options::COTURN_OPTIONS;
+use super::coturn_options;
 use crate::config::without_userinfo;
 use crate::whole_number::is_digits;
 
@@ -90,7 +90,7 @@ const FLAG_VALUES: &[&str] = &["0", "1", "on", "off", "yes", "no", "true", "fals
 /// The value of an option that coturn has, as far as it is shown.
 pub(super) fn shown_value(option: &GivenOption) -> Option<String> {
     let (name, bare) = (option.name.as_str(), option.bare());
-    let is_flag = !WITH_VALUE.contains(&name) && COTURN_OPTIONS.iter().any(|known| known.name == name);
+    let is_flag = !WITH_VALUE.contains(&name) && coturn_options::find(name).is_some();
     let is_shown = NUMBERS.contains(&name) && is_digits(bare)
         || ADDRESSES.contains(&name) && bare.split([',', '/']).all(is_address)
         || is_flag && FLAG_VALUES.iter().any(|value| value.eq_ignore_ascii_case(bare));
@@ -157,7 +157,7 @@ mod tests {
     /// Whatever coturn's options are used for, a password in them is not shown.
     #[test]
     fn no_option_shows_a_password() {
-        for option in COTURN_OPTIONS {
+        for option in coturn_options::COTURN_OPTIONS {
             let values = ["alice:hunter2@x.org", "mysql://u:hunter2@h/db", "https://u:hunter2://x@h/", "host=x password=hunter2"];
             for value in values.into_iter().chain((!NAMES.contains(&option.name)).then_some("hunter2")) {
                 let shown = shown(&format!("{}={value}", option.name)).unwrap_or_default();
@@ -170,7 +170,7 @@ mod tests {
     fn the_lists_name_options_of_coturn_once() {
         let listed: Vec<_> = NUMBERS.iter().chain(ADDRESSES).chain(NAMES).collect();
         for (index, name) in listed.iter().enumerate() {
-            assert!(COTURN_OPTIONS.iter().any(|option| option.name == **name), "{name}");
+            assert!(coturn_options::find(name).is_some(), "{name}");
             assert!(!listed[..index].contains(name), "{name}");
         }
     }

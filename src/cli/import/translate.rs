@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::config_file::{GivenOption, WITH_VALUE};
-use super::coturn_options::{COTURN_OPTIONS, Counterpart};
+use super::coturn_options::{self, Counterpart};
 use super::credential::{self, CoturnUser, EXPECTED_USER};
 use super::env_value::{BY_HAND, written};
 use super::facts::{Facts, flag};
@@ -75,7 +75,7 @@ impl Translation {
     }
 
     fn outcome(&mut self, option: &GivenOption, facts: &Facts) -> Outcome {
-        let Some(known) = COTURN_OPTIONS.iter().find(|known| known.name == option.name) else {
+        let Some(known) = coturn_options::find(&option.name) else {
             return Outcome::Unknown(closest(&option.name));
         };
         if let Some(place) = facts.replaced_by(option) {
