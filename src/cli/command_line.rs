@@ -191,13 +191,23 @@ pub(super) fn command() -> clap::Command {
 }
 
 #[cfg(test)]
+fn parsed(line: &str) -> Result<CommandLine, CliError> {
+    CommandLine::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+}
+
+/// What clap says of the line in place of running it: a help, or what is wrong with it.
+#[cfg(test)]
+pub(super) fn said(line: &str) -> String {
+    match parsed(line) {
+        Err(CliError::Clap(error)) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
-
-    fn parsed(line: &str) -> Result<CommandLine, CliError> {
-        CommandLine::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
-    }
 
     #[test]
     fn the_command_line_is_consistent() {

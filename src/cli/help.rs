@@ -193,15 +193,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
-    use crate::cli::command_line::{CommandLine, command};
-    use crate::cli::error::CliError;
-
-    fn help(line: &str) -> String {
-        match CommandLine::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>()) {
-            Err(CliError::Clap(error)) => error.to_string(),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::cli::command_line::{command, said as help};
 
     #[test]
     fn every_command_is_in_one_kind() {

@@ -36,17 +36,7 @@ pub(super) fn without_far(mut error: clap::Error) -> clap::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
-    use crate::cli::command_line::CommandLine;
-    use crate::cli::error::CliError;
-
-    fn said(line: &str) -> String {
-        match CommandLine::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>()) {
-            Err(CliError::Clap(error)) => error.to_string(),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::cli::command_line::said;
 
     #[test]
     fn only_what_is_near_is_suggested() {
