@@ -1,21 +1,20 @@
 //! [`Locks`]: what keeps servers and commands from a data folder while a backup is put in place.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 use crate::control::{FolderLock, LockError};
-
-const POLL: Duration = Duration::from_millis(20);
+use crate::users::{OpenError, Store};
 
 /// Freed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Locks {
     _server: FolderLock,
     /// Commands lock the folder itself while they bring the schema up to date.
-    _folder: File,
+    _folder: Option<File>,
 }
 
 impl Locks {
@@ -25,19 +24,11 @@ impl Locks {
             LockError::InUse { .. } => running(),
             error => error.into(),
         })?;
-        let file = File::open(folder)?;
-        let deadline = Instant::now() + patience;
-        loop {
-            match file.try_lock() {
-                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { _server: server, _folder: file }),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
-                Err(TryLockError::WouldBlock) => {
-                    return Err(anyhow!(
-                        "another program holds a lock on the data folder: end it (fuser names it), and restore again"
-                    ));
-                }
-            }
+        let locked = Store::lock_folder(folder, patience).await;
+        if matches!(locked, Err(OpenError::Locked { .. })) {
+            bail!("another program holds a lock on the data folder: end it (fuser names it), and restore again");
         }
+        Ok(Self { _server: server, _folder: locked? })
     }
 }
 
@@ -67,7 +58,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stranger = File::open(folder.path()).unwrap();
         stranger.lock().unwrap();
-        let error = Locks::take(folder.path(), 3 * POLL).await.unwrap_err().to_string();
+        let error = Locks::take(folder.path(), Duration::from_millis(60)).await.unwrap_err().to_string();
         assert!(error.starts_with("another program holds a lock on the data folder"), "{error}");
         let freed = async { stranger.unlock().unwrap() };
         let (taken, ()) = tokio::join!(Locks::take(folder.path(), Duration::from_secs(60)), freed);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,6 +56,15 @@ impl Store {
     /// [`OpenError`], each a sentence that says what to do.
     pub fn open_lock_file(data_dir: &Path) -> Result<File, OpenError> {
         lock_file::open(data_dir)
+    }
+
+    /// Locks `data_dir` against commands and servers that bring its schema up to date, until the file is dropped. Waits for `patience` at
+    /// most. `None`: the file system has no locks.
+    ///
+    /// # Errors
+    /// `Locked` where another program holds the lock, and what opening a folder gives.
+    pub async fn lock_folder(data_dir: &Path, patience: Duration) -> Result<Option<File>, OpenError> {
+        database_file::lock_folder(data_dir, patience).await
     }
 
     /// Whether a server or another program has the database in `data_dir` open.

@@ -95,7 +95,7 @@ pub(super) async fn open(data_dir: &Path, when_missing: WhenMissing) -> Result<(
     }
     warn_if_others_can_write(data_dir);
     // Two processes that meet an old schema would both try to bring it up to date, and one would fail.
-    let _lock = lock_folder(data_dir).await?;
+    let _lock = lock_folder(data_dir, LOCK_TIMEOUT).await?;
     match when_missing {
         WhenMissing::Create => make_file(&path)?,
         WhenMissing::Fail => restrict(&path)?,
@@ -299,9 +299,9 @@ pub(super) fn identity(found: &fs::Metadata) -> (u64, u64) {
 }
 
 /// A lock on the folder, which commands take as well as servers, so that no lock file is left behind; released on drop, at the latest by the end of the process.
-async fn lock_folder(data_dir: &Path) -> Result<Option<File>, OpenError> {
+pub(super) async fn lock_folder(data_dir: &Path, patience: Duration) -> Result<Option<File>, OpenError> {
     let folder = File::open(data_dir).map_err(|error| from_io(data_dir, &error))?;
-    let deadline = Instant::now() + LOCK_TIMEOUT;
+    let deadline = Instant::now() + patience;
     loop {
         match folder.try_lock() {
             Ok(()) => return Ok(Some(folder)),
