@@ -113,3 +113,40 @@ async fn end_at(shard: &ShardMailbox, allocations: &[(AllocationId, u64)]) -> us
     }
     ended
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use futures_util::future::join_all;
+    use futures_util::poll;
+
+    use super::*;
+    use crate::relay::io::poll::Poller;
+    use crate::relay::shard::mailbox::shard_mailbox;
+
+    #[tokio::test]
+    async fn those_who_ask_while_a_list_is_made_share_the_next_one() {
+        let (mailbox, messages) = shard_mailbox(Poller::new().unwrap().waker());
+        let live = LiveAllocations::new(vec![mailbox]);
+        let mut lists = pin!(join_all((0..20).map(|_| live.list())));
+        let mut requests = 0;
+        let lists = loop {
+            // All have asked before the shard answers the first of them.
+            if let Poll::Ready(lists) = poll!(lists.as_mut()) {
+                break lists;
+            }
+            while let Some(ShardMessage::ListAllocations(request)) = messages.next() {
+                requests += 1;
+                drop(request);
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(lists.iter().all(|list| list.complete));
+        let made: HashSet<_> = lists.iter().map(Arc::as_ptr).collect();
+        assert_eq!((requests, made.len()), (2, 2), "the first one asked before the others");
+        assert!(lists[1..].iter().all(|list| Arc::ptr_eq(list, &lists[1])));
+    }
+}

@@ -52,8 +52,6 @@ async fn a_list_has_the_allocations_of_all_shards_and_each_can_be_ended() {
 
     let lists = futures_util::future::join_all((0..20).map(|_| live.list())).await;
     assert!(lists.iter().all(|list| list.complete && list.allocations.len() == CLIENTS));
-    let made: HashSet<_> = lists.iter().map(Arc::as_ptr).collect();
-    assert!(made.len() <= 2, "{} lists were made for 20 who asked together", made.len());
 
     assert_eq!(live.end(of(Scope::Anyone)).await, 100);
     assert_eq!(live.end(of(Scope::Anyone)).await, 0, "they have ended");
