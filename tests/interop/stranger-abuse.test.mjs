@@ -235,9 +235,11 @@ describe('places', { concurrency: 3 }, () => {
   test('below it nobody is refused', async () => {
     await withRelay({ CASTWAY_TOTAL_QUOTA: '200' }, async (server, allocations) => {
       // Over UDP, one address gets only ten challenges a second.
-      for (let n = 0; n < 150; n += 1) await allocations.allocated(stranger(`pupil${n}`), { local: '127.0.8.9', transport: 'tcp' });
-      // A shard counts an allocation after it has answered.
-      await until('all of them are counted', () => server.metric('castway_relay_allocations'), (count) => count === 150);
+      for (let n = 1; n <= 150; n += 1) {
+        await allocations.allocated(stranger(`pupil${n}`), { local: '127.0.8.9', transport: 'tcp' });
+        // The server's test of itself may hold one, too.
+        assert.ok((await server.metric('castway_relay_allocations')) >= n, 'a shard counts an allocation before it answers');
+      }
     });
   });
 });

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::net::UdpSocket;
 use webrtc_util::Conn as _;
 
-use super::relay::{EVENT_TIMEOUT, LOCALHOST, received};
+use super::relay::{LOCALHOST, received};
 use super::support::{Server, rest_client};
 
 /// `name{labels} → value` of each sample; panics on a line that is neither that nor a comment.
@@ -39,7 +39,7 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     let before = scrape().await;
     let to_peer = r#"castway_relay_packets_total{direction="to_peer",transport="udp"}"#;
     let to_client = r#"castway_relay_bytes_total{direction="to_client",transport="udp"}"#;
-    assert_eq!((before[to_peer], before[to_client], before["castway_relay_allocations"]), (0.0, 0.0, 0.0));
+    assert_eq!((before[to_peer], before[to_client]), (0.0, 0.0));
 
     let client = rest_client(server.turn).await;
     let relayed = client.allocate().await.unwrap();
@@ -49,16 +49,10 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     peer.send_to(b"in there", relayed.local_addr().unwrap()).await.unwrap();
     assert_eq!(received(&relayed).await.0, b"in there");
 
-    // The relay counts a packet after sending it.
-    let counted = tokio::time::timeout(EVENT_TIMEOUT, async {
-        loop {
-            let now = scrape().await;
-            if (now[to_peer], now[to_client], now["castway_relay_allocations"]) == (1.0, 8.0, 1.0) {
-                break now;
-            }
-        }
-    });
-    let after = counted.await.unwrap();
+    let after = scrape().await;
+    assert_eq!((after[to_peer], after[to_client]), (1.0, 8.0), "the relay counts before it sends");
+    // The server's test of itself may hold an allocation, too.
+    assert!(after["castway_relay_allocations"] >= 1.0);
     assert!(after[r#"castway_relay_errors_total{code="401"}"#] >= 1.0);
     assert_eq!(after["castway_relay_failed_authentications_total"], 0.0);
     assert!(after[r#"castway_relay_shard_busy_seconds_total{shard="0"}"#] > 0.0);

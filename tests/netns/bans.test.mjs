@@ -128,7 +128,8 @@ describe('a ban of an address', () => {
     const gone = [await of(BANNED, 'udp', 'one'), await of(BANNED, 'tcp', 'two'), await of(BANNED, 'tls', 'three')];
     const stays = await of(OTHER, 'udp', 'four');
     const live = () => server.metric('castway_relay_allocations');
-    assert.equal(await live(), 4);
+    // The server's test of itself holds another one for a moment.
+    await until('the four are all', live, (now) => now === 4);
 
     const ended = Promise.all([
       within(new Promise((resolve) => tv.socket.once('disconnect', resolve)), 'end of the TV'),

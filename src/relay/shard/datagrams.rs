@@ -189,6 +189,7 @@ impl Shard {
     /// Sends the waiting datagrams, then the bytes that are queued for streams, and wakes the shards that packets wait for. Returns
     /// true where streams have ended, so that the engine has new outputs.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
+        self.count_live();
         self.wakes.take(|shard| {
             if let Some(mailbox) = self.context.mailboxes.get(shard) {
                 mailbox.wake();

@@ -141,10 +141,10 @@ impl Shard {
 
     fn log_refused_neighbours(&mut self, now: Instant) {
         let refused = self.engine.refused_neighbours();
-        if refused == self.context.stats.refused_neighbours.value() {
+        if refused == self.logged_neighbours {
             return;
         }
-        self.context.stats.refused_neighbours.set(refused);
+        self.logged_neighbours = refused;
         if self.neighbours_log.is_due(now.saturating_duration_since(self.context.epoch)) {
             tracing::info!(
                 shard = self.context.index,

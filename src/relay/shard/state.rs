@@ -55,6 +55,8 @@ pub(super) struct Shard {
     pub(super) read_buffer: Vec<u8>,
     /// For the line that peers in the machine's own networks were refused.
     pub(super) neighbours_log: LogInterval,
+    /// Refused peers in this machine's own networks when the log was last asked.
+    pub(super) logged_neighbours: u64,
     /// The list of allocations that is being made.
     pub(super) listing: Option<Listing>,
     /// The number of packets in this turn.
@@ -96,6 +98,7 @@ impl Shard {
             resume_accepting: None,
             read_buffer: Vec::new(),
             neighbours_log: LogInterval::new(NEIGHBOURS_LOG_INTERVAL),
+            logged_neighbours: 0,
             listing: None,
             packets: 0,
         }
