@@ -24,7 +24,7 @@ describe('an operator', { concurrency: BROWSER_TESTS_AT_A_TIME }, () => {
     await share();
     await assertPicture(tv, 3);
     const of = async () => (await rows(server, 'casts'))[0];
-    const first = await until('the page reports the path', of, (row) => row.media.path === 'relay/udp');
+    const first = await until('the page reports the path', of, (row) => /^relay\/(udp|tcp)$/.test(row.media.path));
     assert.deepEqual([first.tv.name, first.tv.address, first.caster.address], ['Kitchen', '127.0.0.1', '127.0.0.1']);
     assert.match(first.caster.agent, /Chrome/);
     const seen = new Set();
