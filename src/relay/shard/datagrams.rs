@@ -186,8 +186,8 @@ impl Shard {
         self.execute_copied(verdict, bytes, PacketSource::Client(from));
     }
 
-    /// Sends the waiting datagrams, then the bytes that are queued for streams, and wakes the shards that packets wait for. Returns
-    /// true where streams have ended, so that the engine has new outputs.
+    /// Counts what is live, sends the waiting datagrams, then the bytes that are queued for streams, and wakes the shards that packets
+    /// wait for. Returns true where streams have ended, so that the engine has new outputs.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         self.count_live();
         self.wakes.take(|shard| {
@@ -215,6 +215,16 @@ impl Shard {
             }
         }
         ended
+    }
+
+    /// Counts what is live now. It is called before each answer is sent, so that whoever has an answer finds it in the statistics.
+    fn count_live(&self) {
+        let stats = &self.context.stats;
+        stats.allocations.set(self.engine.allocation_count() as u64);
+        stats.refused_neighbours.set(self.engine.refused_neighbours());
+        stats.streams.set(self.streams.len() as u64);
+        stats.peer_connections.set(self.peer_connections.len() as u64);
+        stats.moved.set(self.moved_clients.len() as u64);
     }
 
     /// A reply is sent from the address that the request was sent to.

@@ -23,17 +23,6 @@ impl Shard {
                 None => break,
             }
         }
-        self.count_live();
-    }
-
-    /// Counts what is live now. It is called before each answer is sent, so that whoever has an answer finds it in the statistics.
-    pub(super) fn count_live(&self) {
-        let stats = &self.context.stats;
-        stats.allocations.set(self.engine.allocation_count() as u64);
-        stats.refused_neighbours.set(self.engine.refused_neighbours());
-        stats.streams.set(self.streams.len() as u64);
-        stats.peer_connections.set(self.peer_connections.len() as u64);
-        stats.moved.set(self.moved_clients.len() as u64);
     }
 
     fn handle_output(&mut self, output: Output, now: Instant) {
