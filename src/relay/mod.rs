@@ -11,7 +11,7 @@
 //! **The way of a packet.** `shard::event_loop` waits for sockets → `shard::receive` takes one batch from a socket (`io::inbox`)
 //! → the engine gives a verdict on each datagram → `shard::datagrams` puts the payload or the reply into `io::outbox` → at the
 //! end of the batch the outbox is flushed, and `shard::outputs` carries out the engine's other outputs. A client's TCP or TLS
-//! stream takes the same way from `shard::streams`, in frames.
+//! stream takes the same way from `shard::streams`, in frames; what a turn has for it is written at the end of the turn.
 //!
 //! **Where things are.** `setup`: from settings to bound sockets. `shard`: one thread's loop. `io`: datagrams. `tcp`: streams.
 //! `stats`: counters. `refusals`: the operator's log. `admission`: what may be open. `watcher`: changes from outside. `live_allocations`: lists for an

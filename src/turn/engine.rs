@@ -14,7 +14,9 @@ use rand::rngs::StdRng;
 use super::allocation_table::AllocationTable;
 use super::bandwidth::BandwidthLimits;
 use super::codec::attribute::AddressFamily;
-use super::credentials::{CredentialSource, Scope};
+use super::credentials::CredentialSource;
+#[cfg(any(test, fuzzing))]
+use super::credentials::Scope;
 use super::five_tuple::FiveTuple;
 use super::ids::{AllocationId, RelayedAddressId};
 use super::peer_connection_table::PeerConnectionTable;
@@ -126,18 +128,27 @@ impl Engine {
     }
 
     /// The user of each allocation; a user with several allocations appears several times.
+    #[cfg(any(test, fuzzing))]
     pub fn users(&self) -> impl Iterator<Item = (Scope, &str)> {
         self.allocations.iter().map(|(_, allocation)| (allocation.user.identity.scope, &*allocation.user.identity.name))
     }
 
-    /// Removes expired permissions and channels, with `apply_policy` also those that the policy denies, and resets the timer.
-    pub(super) fn sweep(&mut self, id: AllocationId, now: Instant, apply_policy: bool) {
+    /// Removes expired permissions and channels, and resets the timer.
+    pub(super) fn sweep(&mut self, id: AllocationId, now: Instant) {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };
-        let scope = allocation.scope;
-        let permitted = |ip| !apply_policy || self.policy.permits_permission(ip, scope, &self.settings);
-        allocation.peers.sweep(now, permitted);
+        allocation.peers.sweep(now, |_| true);
         allocation.publish();
         self.allocations.reschedule(id, true);
+    }
+
+    /// Removes the permissions and channels that the policy denies. The timer may be early afterwards.
+    pub(super) fn close_denied_peers(&mut self, id: AllocationId, now: Instant) {
+        let Some(allocation) = self.allocations.allocation_mut(id) else { return };
+        let scope = allocation.scope;
+        // Most policies deny nothing that is in use, and publishing allocates memory.
+        if allocation.peers.sweep(now, |ip| self.policy.permits_permission(ip, scope, &self.settings)) {
+            allocation.publish();
+        }
     }
 
     /// The one way an allocation ends: it gives back everything that it held.

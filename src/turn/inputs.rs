@@ -1,6 +1,7 @@
 //! The inputs of an engine, apart from those that answer one of its outputs (`requests::opening`, `tcp_peers`).
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,7 +79,7 @@ impl Engine {
             if self.allocations.allocation(id).is_none_or(|allocation| allocation.expires <= now) {
                 self.end(id);
             } else {
-                self.sweep(id, now, false);
+                self.sweep(id, now);
             }
         }
         while let Some(&(at, token)) = self.reservations.front()
@@ -92,40 +93,43 @@ impl Engine {
         }
     }
 
-    /// Ends every allocation of a user. The caller makes the [`super::CredentialSource`] refuse the user first. Visits every
-    /// allocation.
-    pub fn revoke(&mut self, scope: Scope, user: &str) {
-        let is_users =
-            |allocation: &Allocation| allocation.user.identity.scope == scope && &*allocation.user.identity.name == user;
-        let allocations = self.allocations.iter().filter(|(_, allocation)| is_users(allocation));
-        let ids: Vec<AllocationId> = allocations.map(|(id, _)| id).collect();
-        for id in ids {
-            self.end(id);
-        }
+    /// Ends the allocations at these places whose users are refused. The caller makes the [`super::CredentialSource`] refuse them first.
+    pub fn end_users(&mut self, places: Range<usize>, is_refused: impl Fn(Scope, &str) -> bool) {
+        self.end_where(places, |allocation| is_refused(allocation.user.identity.scope, &allocation.user.identity.name));
     }
 
-    /// Ends every allocation of these clients. The caller no longer passes on what they send. Visits every allocation.
-    pub fn end_clients(&mut self, is_one: impl Fn(IpAddr) -> bool) {
-        let of_clients = self.allocations.iter().filter(|(_, allocation)| is_one(allocation.five_tuple.client.ip()));
-        let ids: Vec<AllocationId> = of_clients.map(|(id, _)| id).collect();
-        for id in ids {
-            self.end(id);
-        }
+    /// Ends the allocations at these places whose clients have one of these addresses. The caller no longer passes on what they send.
+    pub fn end_addresses(&mut self, places: Range<usize>, is_one: impl Fn(IpAddr) -> bool) {
+        self.end_where(places, |allocation| is_one(allocation.five_tuple.client.ip()));
     }
 
-    /// Adds what was relayed to the accounts of the users, and ends the allocations of those who may relay no more. To be called every few
-    /// seconds. Visits every allocation.
-    pub fn settle_accounts(&mut self) {
-        let mut exhausted = Vec::new();
-        for (id, allocation) in self.allocations.iter() {
+    /// Adds what the allocations at these places have relayed to the accounts of the users, and ends those of users who may relay no more.
+    /// To be called for all places every few seconds.
+    pub fn settle(&mut self, places: Range<usize>) {
+        self.end_where(places, |allocation| {
             allocation.delivery.settle();
-            if allocation.user.account.is_exhausted() {
-                exhausted.push(id);
+            allocation.user.account.is_exhausted()
+        });
+    }
+
+    fn end_where(&mut self, places: Range<usize>, ends: impl Fn(&Allocation) -> bool) {
+        for place in self.within(places) {
+            if let Some((id, allocation)) = self.allocations.at_place(place)
+                && ends(allocation)
+            {
+                self.end(id);
             }
         }
-        for id in exhausted {
-            self.end(id);
-        }
+    }
+
+    /// How many places the table of allocations has. An allocation keeps its place: if all places are visited in parts, every allocation is
+    /// visited that lives throughout.
+    pub fn places(&self) -> usize {
+        self.allocations.places()
+    }
+
+    fn within(&self, places: Range<usize>) -> Range<usize> {
+        places.start..places.end.min(self.places())
     }
 
     /// Another engine has displaced this allocation of a stranger ([`super::Output::DisplaceAllocation`]). It may have ended already.
@@ -137,21 +141,27 @@ impl Engine {
         }
     }
 
-    /// Replaces the policy and closes the permissions, channels and connections that it denies. Visits every allocation.
-    pub fn set_policy(&mut self, policy: PeerPolicy, now: Instant) {
+    /// Replaces the policy. [`Self::close_denied`] closes what it denies.
+    pub fn replace_policy(&mut self, policy: PeerPolicy) {
         self.policy = policy;
-        for id in self.allocation_ids() {
-            self.sweep(id, now, true);
-        }
-        self.close_denied_peer_connections(now);
     }
 
     /// The addresses of the machine, or those that its relayed addresses are advertised under, have changed: see
     /// [`super::EngineSettings::set_addresses`]. An allocation keeps the relayed transport address that its client was told, and
-    /// its socket; peers that are denied now are closed, as by [`Self::set_policy`].
-    pub fn set_addresses(&mut self, addresses: &MachineAddresses, now: Instant) {
+    /// its socket; [`Self::close_denied`] closes what is denied now.
+    pub fn replace_addresses(&mut self, addresses: &MachineAddresses) {
         Arc::make_mut(&mut self.settings).set_addresses(addresses);
-        self.set_policy(PeerPolicy { neighbours: addresses.neighbours.clone(), ..self.policy.clone() }, now);
+        self.policy.neighbours.clone_from(&addresses.neighbours);
+    }
+
+    /// Closes the permissions, channels and connections of the allocations at these places that the policy denies.
+    pub fn close_denied(&mut self, places: Range<usize>, now: Instant) {
+        for place in self.within(places) {
+            if let Some((id, _)) = self.allocations.at_place(place) {
+                self.close_denied_peers(id, now);
+                self.close_denied_peer_connections(id, now);
+            }
+        }
     }
 
     /// From now on every new Allocate is answered with 508; existing allocations go on.

@@ -10,8 +10,8 @@
 //! takes the result of each [`Output::OpenRelayedAddress`]. [`Engine::handle_timeout`] is due when [`Engine::next_timeout`] says
 //! so, and [`Engine::handle_client_closed`] when a client's stream has ended. TCP allocations add
 //! [`Engine::handle_peer_connected`], [`Engine::handle_peer_accepted`], [`Engine::handle_peer_connection_bytes`] and
-//! [`Engine::handle_peer_connection_closed`]. [`Engine::revoke`], [`Engine::set_policy`] and [`Engine::set_addresses`] come from
-//! the operator. Inputs that depend on time take `now`.
+//! [`Engine::handle_peer_connection_closed`]. [`Engine::end_users`], [`Engine::end_addresses`], [`Engine::replace_policy`] and
+//! [`Engine::replace_addresses`] come from the operator. Inputs that depend on time take `now`.
 //!
 //! **Outputs.** Each packet gets a [`Verdict`]. Payloads are forwarded as ranges of the received bytes, without a queue, a copy
 //! or a heap allocation; the answer to a request is in [`Engine::reply`] until the next call, and the verdict says what it is
@@ -149,8 +149,9 @@
 //! - `Engine::end` is the one way an allocation ends, and it gives back everything; `audit` (tests and fuzzing) checks that
 //!   indices agree.
 //! - The timers are an index with one entry an allocation. An entry may be early, never late: when it fires, the allocation is
-//!   swept, and the entry is set anew. Only `revoke`, `set_policy`, `set_addresses` and `end_all` visit every allocation.
-//! - The peer policy is evaluated when a request names a peer, and for every permission when the policy is replaced. Which of our
+//!   swept, and the entry is set anew. Only `end_all` visits every allocation. What else concerns all of them (`end_users`,
+//!   `end_addresses`, `settle`, `close_denied`) takes the places of a part, so that the shell serves its sockets between two parts.
+//! - The peer policy is evaluated when a request names a peer, and for every permission after the policy was replaced (`close_denied`). Which of our
 //!   own ports are live relayed addresses can change at any time, so that is evaluated for every packet.
 //!
 //! # Decisions

@@ -88,7 +88,8 @@ impl PeerConnectionTable {
         self.timers.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerConnectionId, &PeerConnection)> {
+    #[cfg(any(test, fuzzing))]
+    fn iter(&self) -> impl Iterator<Item = (PeerConnectionId, &PeerConnection)> {
         self.by_id.iter().map(|(id, connection)| (*id, connection))
     }
 

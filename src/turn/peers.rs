@@ -66,11 +66,11 @@ impl DerefMut for Peers {
 
 impl Peers {
     /// See [`PeerTable::sweep`].
-    pub(super) fn sweep(&mut self, now: Instant, permitted: impl Fn(IpAddr) -> bool) {
-        if let Some(table) = &mut self.0 {
-            table.sweep(now, permitted);
-        }
+    pub(super) fn sweep(&mut self, now: Instant, permitted: impl Fn(IpAddr) -> bool) -> bool {
+        let Some(table) = &mut self.0 else { return false };
+        let has_changed = table.sweep(now, permitted);
         self.0.take_if(|table| table.permissions.is_empty() && table.channels.is_empty());
+        has_changed
     }
 }
 
@@ -184,8 +184,10 @@ impl PeerTable {
         self.contacts.iter().map(sender).collect()
     }
 
-    /// Removes the permissions and channels that have expired, or that `permitted` refuses.
-    pub(super) fn sweep(&mut self, now: Instant, permitted: impl Fn(IpAddr) -> bool) {
+    /// Removes the permissions and channels that have expired, or that `permitted` refuses. Returns whether this has changed anything.
+    pub(super) fn sweep(&mut self, now: Instant, permitted: impl Fn(IpAddr) -> bool) -> bool {
+        let count = |table: &Self| (table.permissions.len(), table.channels.len(), table.contacts.len());
+        let all = count(self);
         self.permissions.retain(|permission| permission.expires > now && permitted(permission.ip));
         let before = self.channels.len();
         self.channels.retain(|channel| channel.expires > now && permitted(channel.peer.ip()));
@@ -196,6 +198,7 @@ impl PeerTable {
         if self.permissions.is_empty() {
             self.contacts = Vec::new();
         }
+        count(self) != all
     }
 
     pub(super) fn next_expiry(&self) -> Option<Instant> {
@@ -256,7 +259,8 @@ mod tests {
             peers.permit(peer(last).ip(), later);
             peers.bind(channel(0x4000 + u16::from(last)), peer(last), if last % 2 == 0 { later } else { now });
         }
-        peers.sweep(now, |ip| ip != peer(4).ip());
+        assert!(peers.sweep(now, |ip| ip != peer(4).ip()));
+        assert!(!peers.sweep(now, |ip| ip != peer(4).ip()), "nothing is left to remove");
         let bound = |last: u8| peers.channel_peer(channel(0x4000 + u16::from(last)), now).is_some();
         assert_eq!([1, 2, 3, 4].map(bound), [false, true, false, false]);
         assert_eq!(peers.audit(), Ok(()));

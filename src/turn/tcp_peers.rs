@@ -148,14 +148,15 @@ impl Engine {
         }
     }
 
-    /// Closes the connections with peers that the policy denies.
-    pub(super) fn close_denied_peer_connections(&mut self, now: Instant) {
-        let denied = self
-            .peer_connections
-            .iter()
-            .filter(|(_, connection)| !self.admits(connection.peer, Scope::Anyone, PeerTransport::Tcp));
-        let ids: Vec<PeerConnectionId> = denied.map(|(id, _)| id).collect();
-        for id in ids {
+    /// Closes the connections of an allocation with peers that the policy denies.
+    pub(super) fn close_denied_peer_connections(&mut self, allocation: AllocationId, now: Instant) {
+        let Some(allocation) = self.allocations.allocation(allocation) else { return };
+        let is_denied = |id: &PeerConnectionId| {
+            let peer = self.peer_connections.connection(*id).map(|connection| connection.peer);
+            peer.is_some_and(|peer| !self.admits(peer, Scope::Anyone, PeerTransport::Tcp))
+        };
+        let denied: Vec<PeerConnectionId> = allocation.peer_connections.iter().copied().filter(is_denied).collect();
+        for id in denied {
             self.end_peer_connection(id, now);
         }
     }

@@ -30,7 +30,7 @@ impl UserAccount {
     }
 
     /// Whether the user may relay no more: new allocations are refused, and live ones end at the next
-    /// [`Engine::settle_accounts`](super::Engine::settle_accounts).
+    /// [`Engine::settle`](super::Engine::settle).
     pub fn is_exhausted(&self) -> bool {
         self.is_exhausted.load(Ordering::Relaxed)
     }

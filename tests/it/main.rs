@@ -18,6 +18,7 @@ mod relay;
 mod relay_limits;
 mod relay_moves;
 mod relay_shards;
+mod relay_stream_writes;
 mod relay_streams;
 mod relay_tcp_peers;
 mod relay_ways;

@@ -1,13 +1,11 @@
 //! Handles the messages in a shard's mailbox.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::relay::shard::mailbox::{Handover, ShardMessage};
 use crate::relay::shard::state::Shard;
 use crate::relay::stats::labels::CloseReason;
-use crate::turn::Scope;
 
 /// Messages handled in a turn; sockets are served between two turns.
 const MAX_MESSAGES_A_TURN: usize = 64;
@@ -27,18 +25,17 @@ impl Shard {
     fn handle_message(&mut self, message: ShardMessage, now: Instant) {
         match message {
             ShardMessage::CheckUsers => {
-                self.revoke_refused_users();
+                self.walks.check_users();
                 if !self.context.banned.is_empty() {
-                    let banned = self.context.banned.clone();
-                    self.engine.end_clients(|ip| banned.contain(ip));
                     self.close_banned(now);
                 }
             }
-            ShardMessage::SettleAccounts => self.engine.settle_accounts(),
+            ShardMessage::SettleAccounts => self.walks.settle_accounts(),
             ShardMessage::Addresses(addresses) => {
                 Arc::make_mut(&mut self.context.settings).set_addresses(&addresses);
                 self.context.policy.neighbours.clone_from(&addresses.neighbours);
-                self.engine.set_addresses(&addresses, now);
+                self.engine.replace_addresses(&addresses);
+                self.walks.check_peers();
             }
             ShardMessage::Stop(at) => {
                 self.context.stop_at = Some(self.context.stop_at.map_or(at, |before| before.min(at)));
@@ -51,15 +48,6 @@ impl Shard {
             ShardMessage::ListAllocations(request) => self.begin_listing(request),
             ShardMessage::EndAllocations(request) => self.end_allocations(request),
             ShardMessage::Handover(handover) => self.handle_handover(handover, now),
-        }
-    }
-
-    fn revoke_refused_users(&mut self) {
-        let users = &self.context.users;
-        let refused = self.engine.users().filter(|(scope, user)| !users.may_continue(*scope, user));
-        let refused: BTreeSet<(Scope, String)> = refused.map(|(scope, user)| (scope, user.to_owned())).collect();
-        for (scope, user) in refused {
-            self.engine.revoke(scope, &user);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::relay::io::arena::Segment;
 use crate::relay::io::packet_route::{PacketRoute, SendFailure};
-use crate::relay::io::poll_source::PollSource;
+use crate::relay::io::poll_source::{ClientStreamId, PollSource};
 use crate::relay::setup::client_sockets::ClientSocket;
 use crate::relay::shard::mailbox::Handover;
 use crate::relay::shard::state::Shard;
@@ -180,14 +180,19 @@ impl Shard {
 
     /// Handles a packet that another shard has handed over.
     pub(super) fn take_over_datagram(&mut self, from: FiveTuple, bytes: &[u8], now: Instant) {
+        // The ban may have come while the packet was on its way.
+        if self.context.banned.contain(from.client.ip()) {
+            return;
+        }
         let verdict = self.engine.handle_client(from, bytes, now);
         self.note_verdict(&from, bytes, &verdict, now);
         // A packet is handed over once: if this engine names another shard, it is dropped.
         self.execute_copied(verdict, bytes, PacketSource::Client(from));
     }
 
-    /// Counts what is live, sends the waiting datagrams, then the bytes that are queued for streams, and wakes the shards that packets
-    /// wait for. Returns true where streams have ended, so that the engine has new outputs.
+    /// Counts what is live, sends the waiting datagrams, and wakes the shards that packets wait for. Streams get what the whole turn has
+    /// for them in one write, at its end ([`Self::flush_streams`]); those that have gathered much get it now. Returns true where streams
+    /// have ended, so that the engine has new outputs.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         self.count_live();
         self.wakes.take(|shard| {
@@ -209,12 +214,29 @@ impl Shard {
             stats.send_calls.add(report.calls);
         }
         let mut ended = false;
-        while let Some(id) = self.streams.next_unflushed() {
-            if !self.streams.flush(id, &self.context.poller, now) {
-                ended |= self.remove_stream(id, CloseReason::Client, now);
-            }
+        while let Some(id) = self.streams.next_filled() {
+            ended |= self.flush_stream(id, now);
         }
         ended
+    }
+
+    /// Writes what is queued for streams, and carries out the engine's outputs about those that have ended. Afterwards nothing waits,
+    /// except for clients that don't read.
+    pub(super) fn flush_streams(&mut self, now: Instant) {
+        while self.streams.has_unflushed() {
+            self.count_live();
+            while let Some(id) = self.streams.next_unflushed() {
+                if self.flush_stream(id, now) {
+                    self.handle_outputs(now);
+                }
+            }
+            self.context.stats.stream_writes.add(self.streams.take_writes());
+        }
+    }
+
+    /// Returns true where the stream has ended.
+    fn flush_stream(&mut self, id: ClientStreamId, now: Instant) -> bool {
+        !self.streams.flush(id, &self.context.poller, now) && self.remove_stream(id, CloseReason::Client, now)
     }
 
     /// Counts what is live now. It is called before each answer is sent, so that whoever has an answer finds it in the statistics.

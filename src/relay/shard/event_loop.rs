@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::relay::io::poll::{Interest, Readiness};
 use crate::relay::io::poll_source::PollSource;
 use crate::relay::shard::context::ShardContext;
+use crate::relay::shard::cpu_share;
 use crate::relay::shard::state::{ACCEPT_PAUSE, Shard};
 
 /// How often a shard that drains looks whether the other shards have drained.
@@ -16,13 +17,16 @@ const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// Runs a shard on this thread until it is told to stop.
 pub(in crate::relay) fn run(context: ShardContext) {
-    // The default timer slack is 50 µs, a quarter of the time that packets may gather.
+    // The default timer slack is 50 µs, half of the time that packets may gather.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    if let Err(error) = cpu_share::favour_this_thread() {
+        tracing::debug!(%error, "the relay's threads share the CPUs like all others");
+    }
     let mut shard = Shard::new(context);
     loop {
         let error = match catch_unwind(AssertUnwindSafe(|| shard.serve())) {
             Ok(Ok(())) => {
-                shard.engine.settle_accounts();
+                shard.engine.settle(0..usize::MAX);
                 return;
             }
             Ok(Err(error)) => error.to_string(),
@@ -51,8 +55,10 @@ impl Shard {
             let turn_ended = Instant::now();
             self.context.stats.busy.add(nanos(turn_ended.saturating_duration_since(now)));
             self.context.stats.end_turn();
+            let mut waits_from = turn_ended;
             if let Some(pause) = self.coalescer.pause() {
                 std::thread::sleep(pause);
+                waits_from = Instant::now();
             }
             self.context.poller.wait(self.timeout(turn_ended))?;
             now = Instant::now();
@@ -65,9 +71,12 @@ impl Shard {
                 self.receive_from_shards(now);
             }
             self.handle_events(&events, now);
+            self.flush_streams(now);
             self.handle_due(now);
             self.continue_listing(now);
-            self.coalescer.record_wake(self.packets, now);
+            self.continue_walks(now);
+            self.flush_streams(now);
+            self.coalescer.record_wake(self.packets, now.saturating_duration_since(waits_from), now);
         }
         Ok(())
     }

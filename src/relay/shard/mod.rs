@@ -7,8 +7,10 @@
 //! One turn of the [`event_loop`]: wait → messages ([`control`]) → at most **one** batch of each clients' socket ([`receive`]),
 //! so that the relayed sockets do not starve → one batch of each relayed socket, one read of each stream ([`streams`]; a new one
 //! may go to the ingress, [`first_byte`]) and of each connection with a peer ([`tcp_peers`]) that is ready → the work that is
-//! due. Each batch is judged and sent ([`datagrams`]) before the next one is received, and the engine's outputs ([`outputs`])
-//! follow it. A list of the allocations is made in parts, one a turn ([`listing`]). What is seen of clients that somebody watches is noted on the way ([`witness`]).
+//! due. Each batch is judged and its datagrams are sent ([`datagrams`]) before the next one is received, and the engine's outputs
+//! ([`outputs`]) follow it. A stream gets what all of them have for it in one write before the work that is due. A list of the
+//! allocations is made in parts, one a turn ([`listing`]), and so is whatever else visits all of them ([`table_parts`],
+//! [`table_walk`]). What is seen of clients that somebody watches is noted on the way ([`witness`]).
 //!
 //! Invariant: a panic ends the shard's allocations and nothing else. [`event_loop::run`] gives their ports and quota back and
 //! goes on with a fresh engine on the same sockets of clients, so that no other shard's clients are moved.
@@ -16,6 +18,7 @@
 mod coalescing;
 pub(super) mod context;
 mod control;
+mod cpu_share;
 mod datagrams;
 mod deferred_requests;
 pub(super) mod event_loop;
@@ -29,5 +32,7 @@ mod receive;
 mod relayed_sockets;
 mod state;
 mod streams;
+mod table_parts;
+mod table_walk;
 mod tcp_peers;
 mod witness;

@@ -18,6 +18,7 @@ use crate::relay::shard::mailbox::ShardMessage;
 use crate::relay::shard::operator_requests::Listing;
 use crate::relay::shard::packet_queue::{PacketBatch, PendingWakes};
 use crate::relay::shard::relayed_sockets::RelayedSockets;
+use crate::relay::shard::table_walk::TableWalks;
 use crate::relay::tcp::client_streams::ClientStreams;
 use crate::relay::tcp::peer_connections::PeerConnections;
 use crate::turn::{self, FiveTuple, RelayedAddressId};
@@ -59,6 +60,7 @@ pub(super) struct Shard {
     pub(super) logged_neighbours: u64,
     /// The list of allocations that is being made.
     pub(super) listing: Option<Listing>,
+    pub(super) walks: TableWalks,
     /// The number of packets in this turn.
     pub(super) packets: u32,
 }
@@ -100,6 +102,7 @@ impl Shard {
             neighbours_log: LogInterval::new(NEIGHBOURS_LOG_INTERVAL),
             logged_neighbours: 0,
             listing: None,
+            walks: TableWalks::default(),
             packets: 0,
         }
     }

@@ -139,8 +139,8 @@ impl Shard {
     }
 
     pub(super) fn handle_stream_event(&mut self, id: ClientStreamId, event: &Readiness, now: Instant) {
-        if event.writable && !self.streams.flush(id, &self.context.poller, now) {
-            return self.close_stream(id, CloseReason::Client, now);
+        if event.writable {
+            self.streams.mark_unflushed(id);
         }
         if event.readable || event.error {
             let mut buffer = std::mem::take(&mut self.read_buffer);
@@ -183,6 +183,10 @@ impl Shard {
 
     /// Serves a stream that another shard has handed over.
     pub(super) fn take_over_stream(&mut self, mut stream: Box<ClientStream>, now: Instant) {
+        // The ban may have come while the stream was on its way.
+        if self.context.banned.contain(stream.tuple.client.ip()) {
+            return self.context.stats.count_close(CloseReason::Banned);
+        }
         let bytes = stream.take_unread();
         let Some(id) = self.insert_stream(stream, now) else { return self.context.stats.count_close(CloseReason::Limit) };
         let close = self.handle_frames(id, &bytes, now);
@@ -274,6 +278,10 @@ impl Shard {
 
     /// Ends a stream. Returns true where it was still open; the caller then handles the engine's outputs.
     pub(super) fn remove_stream(&mut self, id: ClientStreamId, reason: CloseReason, now: Instant) -> bool {
+        // What this turn has for the client is sent before the end, as far as the client takes it.
+        if self.streams.is_unflushed(id) {
+            let _ = self.streams.flush(id, &self.context.poller, now);
+        }
         let tuple = self.streams.remove(id);
         if let Some(tuple) = &tuple {
             self.context.stats.count_close(reason);

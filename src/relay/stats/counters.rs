@@ -100,6 +100,8 @@ numbers! {
     panics,
     /// System calls that sent datagrams.
     send_calls,
+    /// Calls that wrote to clients' connections over TCP and TLS.
+    stream_writes,
 }
 
 impl ShardCounters {

@@ -4,7 +4,8 @@
 //! bytes of a read ([`ClientStream::read`]), whole messages to write ([`ClientStream::push`]). Outputs: unread bytes of an
 //! incomplete frame, and the bytes that [`ClientStream::flush`] writes.
 //!
-//! Invariants: at most [`MAX_QUEUED_BYTES`] wait to be written, and the beginning of at most one frame to be read; both are
+//! Invariants: at most [`MAX_QUEUED_BYTES`] wait to be written, those that are encrypted included (but for the
+//! overhead of their records), and the beginning of at most one frame to be read; both are
 //! counted in the [`BufferUsage`]. Where all clients together hold too much, each may hold [`MAX_BYTES_UNDER_PRESSURE`].
 
 use std::io;
@@ -26,6 +27,8 @@ const MAX_BYTES_UNDER_PRESSURE: usize = 16 * 1024;
 /// How long a client may keep the server waiting without taking [`MIN_BYTES_A_SLOW_READER_CHECK`].
 const SLOW_READER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 const MIN_BYTES_A_SLOW_READER_CHECK: u64 = 16 * 1024;
+/// Bytes that wait for the end of a turn, about; a stream with more is written to after the batch, so that there is room for the next one.
+const MAX_BYTES_A_TURN: usize = 64 * 1024;
 /// Bytes of an incomplete frame that are kept for a client without an allocation.
 const MAX_UNPROVEN_UNREAD_BYTES: usize = 4 * 1024;
 /// The first byte of ChannelData is 0x40 or more; that of a STUN message is less (RFC 8656 §12, table 3).
@@ -136,7 +139,7 @@ impl ClientStream {
     }
 
     fn update_usage(&mut self) {
-        self.usage.set(self.queue.capacity() + self.unread.capacity());
+        self.usage.set(self.queue.capacity() + self.unread.capacity() + self.connection.encrypted_bytes());
     }
 
     /// Whether the unread bytes are too many where all clients together hold too much, or whether they begin nothing that a
@@ -164,7 +167,7 @@ impl ClientStream {
     }
 
     pub(in crate::relay) fn buffered_bytes(&self) -> usize {
-        self.unread.len() + self.queue.len()
+        self.unread.len() + self.waiting_bytes()
     }
 
     /// Takes the stream apart for a splice: the connection with its descriptor, the bytes still to be written, and those read but
@@ -178,7 +181,7 @@ impl ClientStream {
     pub(in crate::relay) fn push(&mut self, parts: &[&[u8]], padding: usize) -> bool {
         let len: usize = parts.iter().map(|part| part.len()).sum::<usize>() + padding;
         let limit = if self.usage.total_is_exceeded() { MAX_BYTES_UNDER_PRESSURE } else { MAX_QUEUED_BYTES };
-        if self.queue.len() - self.written_of_queue + len > limit {
+        if self.waiting_bytes() + len > limit {
             return false;
         }
         parts.iter().for_each(|part| self.queue.extend_from_slice(part));
@@ -187,12 +190,23 @@ impl ClientStream {
         true
     }
 
-    /// Writes the waiting bytes, as far as the client takes them. Returns whether everything is written.
+    /// Whether what waits is written before the turn ends: there is much, or all clients together hold too much.
+    pub(in crate::relay) fn is_filled(&self) -> bool {
+        self.waiting_bytes() >= MAX_BYTES_A_TURN || self.usage.total_is_exceeded()
+    }
+
+    /// Bytes that wait to be written.
+    pub(in crate::relay) fn waiting_bytes(&self) -> usize {
+        self.queue.len() - self.written_of_queue + self.connection.encrypted_bytes()
+    }
+
+    /// Writes the waiting bytes, as far as the client takes them, and counts the `writes`. Returns whether everything is written.
     ///
     /// # Errors
     /// Of write(2); the connection is gone then.
-    pub(in crate::relay) fn flush(&mut self, now: Instant) -> io::Result<bool> {
+    pub(in crate::relay) fn flush(&mut self, writes: &mut u64, now: Instant) -> io::Result<bool> {
         while self.written_of_queue < self.queue.len() || self.connection.has_unwritten_tls() {
+            *writes += 1;
             match self.connection.write_messages(&self.queue[self.written_of_queue..]) {
                 Ok(0) if self.written_of_queue < self.queue.len() => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => {
@@ -204,6 +218,7 @@ impl ClientStream {
                     self.blocked.get_or_insert(Blocked { since: now, written: self.written });
                     self.queue.drain(..self.written_of_queue);
                     self.written_of_queue = 0;
+                    self.update_usage();
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -233,6 +248,10 @@ impl ClientStream {
     pub(in crate::relay) fn is_slow_reader(&mut self, now: Instant) -> bool {
         let Some(Blocked { since, written }) = self.blocked else { return false };
         if now.saturating_duration_since(since) < SLOW_READER_CHECK_INTERVAL {
+            return false;
+        }
+        // The poller reports room only once a third of a send buffer is free, and a buffer may have grown to megabytes.
+        if matches!(self.flush(&mut 0, now), Ok(true)) {
             return false;
         }
         self.blocked = Some(Blocked { since: now, written: self.written });

@@ -1,7 +1,8 @@
 //! The streams of one shard's clients, by number and by five-tuple.
 //!
 //! Owner: a shard. Invariants: a stream is in both indices or in neither; a number is not used again with the same generation; a
-//! stream with something to write is in the list of unflushed streams until it was flushed.
+//! stream with something to write is in the list of unflushed streams until it was flushed, or the poller reports when it can be
+//! written to.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,6 +32,10 @@ pub(in crate::relay) struct ClientStreams {
     free: Vec<u32>,
     by_tuple: HashMap<FiveTuple, ClientStreamId>,
     unflushed: Vec<ClientStreamId>,
+    /// Those of them that have gathered much.
+    filled: Vec<ClientStreamId>,
+    /// Calls that have written, since [`Self::take_writes`].
+    writes: u64,
     next_check: Option<Instant>,
 }
 
@@ -120,7 +125,11 @@ impl ClientStreams {
     pub(in crate::relay) fn push(&mut self, id: ClientStreamId, parts: &[&[u8]], padding: usize) -> bool {
         let Some(stream) = self.get_mut(id) else { return false };
         let pushed = stream.push(parts, padding);
-        if pushed {
+        // The poller reports when a stream that has no room can be written to.
+        if pushed && !stream.polls_writable {
+            if stream.is_filled() && self.filled.last() != Some(&id) {
+                self.filled.push(id);
+            }
             self.mark_unflushed(id);
         }
         pushed
@@ -133,22 +142,56 @@ impl ClientStreams {
         }
     }
 
+    /// Takes the next stream that has gathered much since it was flushed.
+    pub(in crate::relay) fn next_filled(&mut self) -> Option<ClientStreamId> {
+        while let Some(id) = self.filled.pop() {
+            if self.is_unflushed(id) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    pub(in crate::relay) fn is_unflushed(&self, id: ClientStreamId) -> bool {
+        let slot = self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation);
+        slot.and_then(|slot| slot.stream.as_deref()).is_some_and(|stream| stream.is_unflushed)
+    }
+
+    pub(in crate::relay) fn has_unflushed(&self) -> bool {
+        !self.unflushed.is_empty()
+    }
+
+    /// Returns the number of calls that have written, and begins to count anew.
+    pub(in crate::relay) fn take_writes(&mut self) -> u64 {
+        std::mem::take(&mut self.writes)
+    }
+
     /// Takes the next stream with queued bytes.
     pub(in crate::relay) fn next_unflushed(&mut self) -> Option<ClientStreamId> {
-        self.unflushed.pop()
+        while let Some(id) = self.unflushed.pop() {
+            if self.is_unflushed(id) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Writes the waiting bytes. Returns false where the connection is gone.
     pub(in crate::relay) fn flush(&mut self, id: ClientStreamId, poller: &Poller, now: Instant) -> bool {
+        let mut writes = 0;
         let Some(stream) = self.get_mut(id) else { return true };
         stream.is_unflushed = false;
-        let Ok(done) = stream.flush(now) else { return false };
-        if stream.polls_writable == done {
-            stream.polls_writable = !done;
-            let interest = if done { Interest::Read } else { Interest::ReadWrite };
-            return poller.modify(&*stream, PollSource::ClientStream(id).token(), interest).is_ok();
-        }
-        true
+        let is_open = match stream.flush(&mut writes, now) {
+            Ok(done) if stream.polls_writable == done => {
+                stream.polls_writable = !done;
+                let interest = if done { Interest::Read } else { Interest::ReadWrite };
+                poller.modify(&*stream, PollSource::ClientStream(id).token(), interest).is_ok()
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        self.writes += writes;
+        is_open
     }
 
     /// When [`Self::overdue`] is to be called.

@@ -20,3 +20,6 @@ pub(in crate::relay) mod client_streams;
 pub(in crate::relay) mod connection;
 pub(in crate::relay) mod peer_connections;
 mod splice;
+
+#[cfg(test)]
+mod connection_tests;

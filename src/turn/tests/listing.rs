@@ -41,6 +41,24 @@ fn parts_of_a_list_have_each_allocation_once() {
 }
 
 #[test]
+fn a_part_of_the_table_ends_and_closes_nothing_elsewhere() {
+    let mut world = World::new();
+    let mut clients: Vec<_> = (1..=4).map(client).collect();
+    for client in &mut clients {
+        world.allocate(client);
+        assert_eq!(world.permit(client, &[OUTSIDE_PEER]), None);
+    }
+    world.engine.replace_policy(PeerPolicy { denied: vec!["198.51.101.0/24".parse().unwrap()], ..PeerPolicy::default() });
+    world.engine.close_denied(1..2, world.now);
+    let may_send = |world: &mut World, at: usize| matches!(world.send(&clients[at], OUTSIDE_PEER, b"x"), Verdict::ToPeer { .. });
+    assert_eq!([0, 1, 2, 3].map(|at| may_send(&mut world, at)), [true, false, true, true]);
+    world.engine.end_users(2..3, |scope, user| (scope, user) == (Scope::Anyone, "alice"));
+    world.engine.end_addresses(3..9, |_| true);
+    world.drain_outputs();
+    assert_eq!([0, 1, 2, 3].map(|at| world.engine.has_allocation(&clients[at].from)), [true, true, false, false]);
+}
+
+#[test]
 fn a_row_says_whose_an_allocation_is_and_what_it_has_relayed() {
     let (mut world, mut alice) = (World::new(), Client::alice().into_stranger());
     assert!(listed(&world, 10, 10).0.is_empty());

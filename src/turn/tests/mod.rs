@@ -10,6 +10,7 @@
 //!   return the verdict.
 //! - [`World::ask`] sends bytes as they are, and checks that the verdict's [`Answer`] agrees with the bytes of the response.
 //! - [`credential_sources`] has static users and TURN REST secrets. [`OUTSIDE_PEER`] is a peer that the policy permits.
+//! - `whole_table` has the inputs that a shell makes in parts as one input each (`revoke`, `set_policy`, …).
 //! - Several engines: make a [`SharedState`], and a `World::shard` for each.
 //!
 //! A test states a rule in its name, sets up a world, and checks verdicts, codes and outputs. Property tests are in `properties`
@@ -49,6 +50,7 @@ mod scope;
 #[cfg(test)]
 mod strangers;
 pub mod two_kinds;
+mod whole_table;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};

@@ -290,8 +290,10 @@ fn child_file(files: &dyn Fn(&Path) -> Option<String>, child: &syn::ItemMod, pat
         _ => None,
     });
     if let Some(named) = named {
-        let folder = path.parent().expect("a file is in a folder");
-        return (folder.join(named), folder.to_owned());
+        let named = path.parent().expect("a file is in a folder").join(named);
+        // A file that is named so declares its own modules as a mod.rs does.
+        let folder = named.parent().expect("a file is in a folder").to_owned();
+        return (named, folder);
     }
     let folder = below.join(&name);
     let in_folder = folder.join("mod.rs");
