@@ -9,8 +9,8 @@ use crate::http::client_info::ClientInfo;
 use crate::http::connection_info::LocalAddress;
 
 /// Headers that Engine.IO and the gateways read.
-const KEPT_HEADERS: [HeaderName; 6] =
-    [header::HOST, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::USER_AGENT];
+const KEPT_HEADERS: [HeaderName; 5] =
+    [header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::USER_AGENT];
 
 /// The client's address.
 pub(super) fn address(request: &Request) -> IpAddr {
@@ -34,11 +34,13 @@ pub(super) fn lean(request: &Request) -> Request<()> {
     *lean.method_mut() = request.method().clone();
     *lean.version_mut() = request.version();
     *lean.uri_mut() = request.uri().to_string().parse().unwrap_or_else(|_| request.uri().clone());
-    for name in KEPT_HEADERS {
-        for value in request.headers().get_all(&name) {
-            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
-                lean.headers_mut().append(name.clone(), copy);
-            }
+    let kept: Vec<_> =
+        KEPT_HEADERS.iter().flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name, value))).collect();
+    // A map that grows has room for six.
+    *lean.headers_mut() = HeaderMap::with_capacity(kept.len());
+    for (name, value) in kept {
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            lean.headers_mut().append(name.clone(), copy);
         }
     }
     if let Some(client) = request.extensions().get::<ClientInfo>() {

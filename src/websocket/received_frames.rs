@@ -1,6 +1,7 @@
 //! Frames from the client of a WebSocket, on their way to their reader: a rule is applied to them, large frames are split into fragments,
 //! and unfinished messages are bounded in bytes and in time.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,11 +14,20 @@ use super::message_start::ConnectPackets;
 use super::rewrite_rule::RewriteRule;
 use crate::limits::unfinished::{IncomingMessages, UnfinishedError};
 
+/// Bytes that one read of a stream brings, at most. What the reader does not take at once is kept until it does.
+const READ_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    /// What a thread reads into. A reader's own buffer is small, because it lives as long as its WebSocket: with it most messages would take
+    /// several system calls.
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
 /// The received direction of one WebSocket.
 #[derive(Debug)]
 pub struct ReceivedFrames {
     frames: FrameFilter,
-    /// Bytes that were replaced or put back, and are not read yet.
+    /// Bytes that have come, were replaced or put back, and are not read yet.
     unread: Vec<u8>,
     /// Counts what the client has begun and not finished.
     incoming: Option<IncomingMessages>,
@@ -73,25 +83,49 @@ impl ReceivedFrames {
             if let Some(incoming) = &mut self.incoming {
                 ready!(incoming.poll_ready(cx)).map_err(given_up)?;
             }
-            let before = buffer.filled().len();
-            if Pin::new(&mut *io).poll_read(cx, buffer)?.is_pending() {
-                let Some(incoming) = &mut self.incoming else { return Poll::Pending };
-                return incoming.poll_late(cx, self.frames.unfinished()).map(|reason| Err(given_up(reason)));
-            }
-            let received = &buffer.filled()[before..];
-            if received.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let passed = self.frames.handle(received, &mut self.unread);
-            if let Some(incoming) = &mut self.incoming {
-                incoming.note(self.frames.unfinished());
-            }
-            buffer.set_filled(before + passed);
-            if passed > 0 {
-                return Poll::Ready(Ok(()));
+            let read = READ_BUFFER.with_borrow_mut(|bytes| {
+                let mut bytes = ReadBuf::new(bytes);
+                ready!(Pin::new(&mut *io).poll_read(cx, &mut bytes))?;
+                Poll::Ready(io::Result::Ok(self.pass(bytes.filled(), buffer)))
+            })?;
+            match read {
+                Poll::Ready(Passed::Nothing) => {}
+                Poll::Ready(Passed::Some | Passed::End) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    let Some(incoming) = &mut self.incoming else { return Poll::Pending };
+                    return incoming.poll_late(cx, self.frames.unfinished()).map(|reason| Err(given_up(reason)));
+                }
             }
         }
     }
+
+    /// Whether bytes that have come wait for the reader.
+    pub fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// Handles what has come; the reader gets as much of it as `buffer` has room for.
+    fn pass(&mut self, received: &[u8], buffer: &mut ReadBuf<'_>) -> Passed {
+        if received.is_empty() {
+            return Passed::End;
+        }
+        let passed = self.frames.handle(received, &mut self.unread);
+        if let Some(incoming) = &mut self.incoming {
+            incoming.note(self.frames.unfinished());
+        }
+        let taken = passed.min(buffer.remaining());
+        buffer.put_slice(&received[..taken]);
+        self.put_back(&received[taken..passed]);
+        if taken > 0 { Passed::Some } else { Passed::Nothing }
+    }
+}
+
+/// What the reader gets of a read.
+enum Passed {
+    Some,
+    /// Everything that has come is handled or held back.
+    Nothing,
+    End,
 }
 
 fn given_up(reason: UnfinishedError) -> io::Error {

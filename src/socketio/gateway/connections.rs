@@ -1,8 +1,8 @@
 //! What every Socket.IO gateway does for each of its clients: receives its events from the first one on, disconnects it when it doesn't
 //! read, and removes it when it is gone.
 //!
-//! Owner of a gateway's state, behind one lock that is held for a whole event (lock, handle, emit, unlock). Handlers do their work before
-//! they return their future, because socketioxide spawns that, and spawned futures of one client run in any order.
+//! Owner of a gateway's state, behind one lock that is held for a whole event (lock, handle, emit, unlock). Events are handled in the task that
+//! has read them: socketioxide would spawn one for each, which costs more than most events, and those of one client would run in any order.
 //!
 //! The order of calls for one client: [`Connections::register`] before it is told that it is connected, [`Connections::connected`] after that;
 //! from then on events go to [`GatewayState::handle_event`], until [`GatewayState::remove_client`].
@@ -13,8 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use axum::http::header;
+use socketioxide::adapter::Adapter;
 use socketioxide::extract::{AckSender, Event, SocketRef};
-use socketioxide::socket::DisconnectReason;
+use socketioxide::handler::{FromMessageParts as _, MessageHandler};
+use socketioxide::socket::{DisconnectReason, Socket};
+use socketioxide_core::Value as Packet;
 
 use super::client_id::ClientId;
 use super::early_events::EarlyEvents;
@@ -78,10 +81,10 @@ impl<S: GatewayState> Connections<S> {
 
         let outgoing = outgoing_of(socket).cloned();
         let (connections, held) = (self.clone(), early.clone());
-        socket.on_fallback(move |Event(event): Event, packet: EventPacket, ack: AckSender| {
+        socket.on_fallback(EventHandler(move |event, packet: EventPacket, ack| {
             // Events that the client sent before it was disconnected for not reading are ignored.
             if outgoing.as_ref().is_some_and(|outgoing| outgoing.account().is_closed()) {
-                return ready(());
+                return;
             }
             let (bytes, ack) = (packet.bytes(), packet.wants_ack.then_some(ack));
             let event = ReceivedEvent { request: read(event, packet), bytes, ack };
@@ -90,8 +93,7 @@ impl<S: GatewayState> Connections<S> {
                     state.handle_event(id, event, sender);
                 }
             });
-            ready(())
-        });
+        }));
         let connections = self.clone();
         socket.on_disconnect(move |reason: DisconnectReason| {
             let how = match reason == DisconnectReason::ClientNSDisconnect {
@@ -154,6 +156,24 @@ impl<S: GatewayState> Connections<S> {
     /// Runs `input` whenever the next time-out is due; never returns.
     pub async fn run(&self, input: impl Fn(&mut S, &mut EventSender)) {
         self.0.driver.run(|| self.with(&input)).await;
+    }
+}
+
+/// Handles the events of a client, each before the next one is read.
+struct EventHandler<F>(F);
+
+/// Tells socketioxide's trait that this handler is none of its own kinds.
+struct WithoutTask;
+
+impl<A: Adapter, F: Fn(String, EventPacket, AckSender<A>) + Send + Sync + 'static> MessageHandler<A, WithoutTask>
+    for EventHandler<F>
+{
+    fn call(&self, socket: Arc<Socket<A>>, mut packet: Packet, ack: Option<i64>) {
+        // socketioxide has read the event's name already, and the others are never refused.
+        let Ok(Event(event)) = Event::from_message_parts(&socket, &mut packet, &ack) else { return };
+        let Ok(sender) = AckSender::from_message_parts(&socket, &mut packet, &ack);
+        let Ok(packet) = EventPacket::from_message_parts(&socket, &mut packet, &ack);
+        (self.0)(event, packet, sender);
     }
 }
 

@@ -156,7 +156,10 @@ fn note_written(sent_packets: &mut SentPackets, outgoing: &Outgoing, written: &[
 impl<S: AsyncRead + Unpin> FilteredStream<S> {
     fn poll_received(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check_open(WebSocketTask::Reader, cx)?;
-        ready!(self.outgoing.account().poll_may_read(cx));
+        // What has been read is counted already. If it waited here, the answers to it might wait for it.
+        if !self.received.has_unread() {
+            ready!(self.outgoing.account().poll_may_read(cx));
+        }
         let before = self.received.counts();
         let polled = self.received.poll_read(&mut self.io, cx, buffer);
         self.traffic.received.replace(before, self.received.counts());
@@ -289,6 +292,26 @@ mod tests {
         assert_eq!(got, expected);
         assert_eq!(traffic.sent.counts(), FrameCounts { bytes, messages: 4, incomplete: 0 });
         drop(writing.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_has_been_read_is_passed_on_while_the_client_is_not_heard() {
+        const MEMORY: usize = 1 << 20;
+        let ledger = Ledger::new(MEMORY, 0);
+        let (gone, account) = (ledger.open(None), ledger.open(None));
+        let _behind = [MEMORY - 1, MEMORY - 1].map(|bytes| gone.add(bytes));
+        let _waiting = account.add(MEMORY - 1);
+        let ((server, mut client), mut bytes) = (duplex(64), [0; 64]);
+        let mut stream = FilteredStream::new(server, None, Arc::default(), Outgoing::new(account), kept());
+        stream.put_back(b"read", 0);
+        client.write_all(b"\x81\x80\0\0\0\0").await.unwrap();
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let mut read = || {
+            let polled = Pin::new(&mut stream).poll_read(&mut Context::from_waker(std::task::Waker::noop()), &mut buffer);
+            (polled.is_ready(), buffer.filled().to_vec())
+        };
+        assert_eq!(read(), (true, b"read".to_vec()));
+        assert_eq!(read(), (false, b"read".to_vec()), "nothing more is read");
     }
 
     #[tokio::test]

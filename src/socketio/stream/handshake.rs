@@ -20,7 +20,8 @@ use crate::socketio::sessions::session::{EndOnDrop, SessionEnder, Socketioxide};
 use crate::socketio::sessions::session_table::{ActivePoll, SessionSlot};
 use crate::socketio::state::{Prepared, ServerState};
 
-type Stream = FilteredStream<TokioIo<Upgraded>>;
+/// Boxed, because each of the tasks that serve a WebSocket has room for several streams.
+type Stream = Box<FilteredStream<TokioIo<Upgraded>>>;
 
 /// A session that moves from polling to this WebSocket.
 struct Upgrade {
@@ -69,7 +70,8 @@ pub(in crate::socketio) async fn answer(state: ServerState, prepared: Prepared, 
     let (socketioxide, traffic) = (state.socketioxide, state.traffic);
     tokio::spawn(async move {
         let Ok(upgraded) = on_upgrade.await else { return };
-        let mut stream = FilteredStream::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(incoming);
+        let stream = FilteredStream::new(TokioIo::new(upgraded), rules, traffic, outgoing, kept).with_limit(incoming);
+        let mut stream = Box::new(stream);
         // Boxed, since this task lives as long as the WebSocket.
         if let Some(upgrade) = upgrade
             && !Box::pin(probed(&mut stream, upgrade)).await
