@@ -71,7 +71,7 @@ impl Settings {
             no_tcp_relay: text("true"),
             rfc5780: text("false"),
             alt_listening_port: text("0"),
-            coalesce: text("200"),
+            coalesce: text("100"),
             user_quota: text("0"),
             total_quota: text("0"),
             max_bps: text("6250000"),

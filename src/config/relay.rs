@@ -65,7 +65,7 @@ pub struct RelayConfig {
     pub discovery: Option<Discovery>,
     /// Number of threads that relay.
     pub threads: usize,
-    /// How long packets may gather under load, so that fewer system calls send them; zero: not at all.
+    /// How long packets that come one by one may gather under load, so that fewer system calls send them; zero: not at all.
     pub coalesce: Duration,
     /// Maximum number of allocations of one user, and of all users.
     pub user_quota: Option<u32>,

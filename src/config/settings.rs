@@ -170,7 +170,7 @@ pub struct Settings {
     /// Number of threads that relay
     #[arg(long, value_name = "COUNT")]
     pub relay_threads: Option<String>,
-    /// How long packets may gather under load, which saves processor time; 0: not at all
+    /// How long packets that come one by one may gather under load, which saves processor time; 0: not at all. Packets that come together never wait
     #[arg(long, value_name = "MICROSECONDS")]
     pub coalesce: Option<String>,
     /// Maximum number of allocations of one user; 0: no limit
