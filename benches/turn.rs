@@ -4,37 +4,41 @@
 //!
 //! `cargo bench --bench turn` prints the table; with `--test` everything runs once and briefly.
 
+#[path = "support/engine.rs"]
+mod engine;
+
 use std::alloc::System;
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use castway::turn::codec::attribute;
 use castway::turn::codec::framing::{ChannelData, Framing, MAX_FRAMING_HEADER_BYTES};
 use castway::turn::codec::header::{Class, Method, TransactionId};
-use castway::turn::codec::integrity::{IntegrityAlgorithm, LongTermKey, PasswordAlgorithm};
+use castway::turn::codec::integrity::IntegrityAlgorithm;
 use castway::turn::codec::message::StunMessage;
 use castway::turn::codec::writer::MessageWriter;
-use castway::turn::{
-    CredentialSource, DropReason, Engine, EngineSettings, FiveTuple, Output, PeerPolicy, RelayedAddressId, RelayedIp, Scope,
-    ShardSettings, SharedState, Transport, UserKeys, Verdict,
-};
+use castway::turn::{DropReason, FiveTuple, Scope, Verdict};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use stun::message::Getter;
+
+use crate::engine::{REALM, Shell, channel_data, client, key, send_indication, signed, udp};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const REALM: &str = "castway";
-const PEER: &str = "198.51.101.7:7000";
+const USER: &str = "alice";
+
+fn peer() -> SocketAddr {
+    SocketAddr::from(([198, 51, 101, 7], 7000))
+}
 
 fn main() {
     let brief = std::env::args().any(|arg| arg == "--test") || cfg!(debug_assertions);
     let bench = Bench { time: Duration::from_millis(if brief { 5 } else { 500 }) };
     println!("{:44} {:>10} {:>8}", "", "ns", "allocs");
     codec(&bench);
-    engine(&bench);
+    paths(&bench);
     idle_memory(if brief { 1_000 } else { 10_000 });
 }
 
@@ -74,60 +78,10 @@ impl Bench {
     }
 }
 
-/// The only user of this bench, whose credentials have this scope.
-struct Alice(Scope);
-
-impl CredentialSource for Alice {
-    fn user_keys(&self, username: &str, _: &str, algorithm: PasswordAlgorithm, _: Instant) -> Option<UserKeys> {
-        let known = username == "alice" && algorithm == PasswordAlgorithm::Md5;
-        known.then(|| UserKeys {
-            user: username.to_owned(),
-            keys: vec![(self.0, key())],
-            expires: None,
-            leased: false,
-            group: None,
-        })
-    }
-}
-
-fn signed(method: Method, nonce: &[u8], transaction: u64, attributes: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8> {
-    let mut id = TransactionId([0; 12]);
-    id.0[..8].copy_from_slice(&transaction.to_be_bytes());
-    let mut bytes = Vec::new();
-    let mut writer = MessageWriter::new(&mut bytes, Class::Request, method, &id);
-    attributes(&mut writer);
-    writer.attribute(attribute::USERNAME, b"alice").attribute(attribute::REALM, REALM.as_bytes());
-    writer.attribute(attribute::NONCE, nonce).integrity(IntegrityAlgorithm::Sha1, &key());
-    bytes
-}
-
-fn key() -> LongTermKey {
-    LongTermKey::long_term(PasswordAlgorithm::Md5, "alice", REALM, "secret")
-}
-
-fn send_indication(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    MessageWriter::new(&mut bytes, Class::Indication, Method::Send, &TransactionId([1; 12]))
-        .xor_address(attribute::XOR_PEER_ADDRESS, PEER.parse().expect("an address"))
-        .attribute(attribute::DATA, payload);
-    bytes
-}
-
-fn channel_data(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0x40, 0];
-    bytes.extend((payload.len() as u16).to_be_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
-fn udp(writer: &mut MessageWriter<'_>) {
-    writer.number(attribute::REQUESTED_TRANSPORT, 17 << 24);
-}
-
 fn codec(bench: &Bench) {
     let payload = vec![7; 1200];
-    let (send, channel) = (send_indication(&payload), channel_data(&payload));
-    let refresh = signed(Method::Refresh, b"0123456789abcdef", 1, |_| {});
+    let (send, channel) = (send_indication(peer(), &payload), channel_data(&payload));
+    let refresh = signed(USER, Method::Refresh, b"0123456789abcdef", 1, |_| {});
     let key = key();
     bench.without_allocating("read a Send indication of 1200 B: ours", || {
         let message = StunMessage::parse(black_box(&send)).expect("well formed");
@@ -179,106 +133,31 @@ fn codec(bench: &Bench) {
     });
 }
 
-struct Shell {
-    engine: Engine,
-    now: Instant,
-    relayed: Vec<RelayedAddressId>,
-    answer: Vec<u8>,
-}
-
-impl Shell {
-    fn new(limits: bool) -> Self {
-        Self::with(Scope::Anyone, |settings| {
-            if limits {
-                settings.limits.allocation_bandwidth = Some(u64::MAX / 4);
-                settings.limits.user_bandwidth = Some(u64::MAX / 4);
-                settings.limits.server_bandwidth = Some(u64::MAX / 4);
-            }
-        })
-    }
-
-    fn with(scope: Scope, change: impl FnOnce(&mut EngineSettings)) -> Self {
-        let mut settings = EngineSettings::new(REALM);
-        let ip = [203, 0, 114, 1].into();
-        settings.relayed[0] = Some(RelayedIp { bound: ip, advertised: ip });
-        settings.own_addresses = vec![ip];
-        settings.limits.challenges = u16::MAX;
-        settings.limits.bindings = u16::MAX;
-        change(&mut settings);
-        let now = Instant::now();
-        let shared = SharedState::new(&settings, [1; 32], now);
-        let shard = ShardSettings { index: 0, ports: 1024..=65_535 };
-        let engine = Engine::new(Arc::new(settings), PeerPolicy::default(), shared, Arc::new(Alice(scope)), shard, [2; 32]);
-        Self { engine, now, relayed: Vec::new(), answer: Vec::new() }
-    }
-
-    fn ask(&mut self, from: FiveTuple, bytes: &[u8]) {
-        if let Verdict::Reply { .. } = self.engine.handle_client(from, bytes, self.now) {
-            self.answer = self.engine.reply().to_vec();
+/// A shell whose users are of scope anyone, perhaps with limits that are never reached.
+fn shell(limits: bool) -> Shell {
+    Shell::with(Scope::Anyone, |settings| {
+        if limits {
+            settings.limits.allocation_bandwidth = Some(u64::MAX / 4);
+            settings.limits.user_bandwidth = Some(u64::MAX / 4);
+            settings.limits.server_bandwidth = Some(u64::MAX / 4);
         }
-        while let Some(output) = self.engine.poll_output() {
-            match output {
-                Output::OpenRelayedAddress { relayed, .. } => {
-                    self.relayed.push(relayed);
-                    self.engine.handle_relayed_address_opened(relayed, Ok(()), self.now);
-                }
-                Output::Transmit { bytes, .. } => self.answer = bytes,
-                Output::Refused(_)
-                | Output::Displaced { .. }
-                | Output::CloseRelayedAddress { .. }
-                | Output::ClientMoved { .. }
-                | Output::MovedClientEnded { .. }
-                | Output::ConnectPeer { .. }
-                | Output::Splice { .. }
-                | Output::ClosePeerConnection { .. }
-                | Output::DisplaceAllocation { .. } => {}
-            }
-        }
-    }
-
-    fn nonce(&mut self, from: FiveTuple) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        udp(&mut MessageWriter::new(&mut bytes, Class::Request, Method::Allocate, &TransactionId([9; 12])));
-        self.ask(from, &bytes);
-        let message = StunMessage::parse(&self.answer).expect("a challenge");
-        message.find(attribute::NONCE).expect("a nonce").to_vec()
-    }
-
-    fn allocate(&mut self, from: FiveTuple) -> Vec<u8> {
-        let nonce = self.nonce(from);
-        self.ask(from, &signed(Method::Allocate, &nonce, 1, udp));
-        assert_eq!(StunMessage::parse(&self.answer).map(|answer| answer.class()), Ok(Class::Success));
-        nonce
-    }
-
-    fn bind(&mut self, from: FiveTuple, nonce: &[u8]) {
-        let peer = PEER.parse().expect("an address");
-        let bytes = signed(Method::ChannelBind, nonce, 2, |writer| {
-            writer.number(attribute::CHANNEL_NUMBER, 0x4000_0000).xor_address(attribute::XOR_PEER_ADDRESS, peer);
-        });
-        self.ask(from, &bytes);
-    }
+    })
 }
 
-fn client(number: u32) -> FiveTuple {
-    let client = SocketAddr::from(([198, 18, (number >> 8) as u8, number as u8], 1000));
-    FiveTuple { client, server: SocketAddr::from(([203, 0, 114, 1], 3478)), transport: Transport::Udp }
-}
-
-fn engine(bench: &Bench) {
+fn paths(bench: &Bench) {
     for limits in [false, true] {
-        let mut shell = Shell::new(limits);
+        let mut shell = shell(limits);
         for number in 0..10_000 {
-            let nonce = shell.allocate(client(number));
+            let nonce = shell.allocate(client(number), USER);
             if number == 5000 {
-                shell.bind(client(number), &nonce);
+                shell.bind(client(number), USER, &nonce, peer());
             }
         }
         let (from, relayed, now) = (client(5000), shell.relayed[5000], shell.now);
-        let peer: SocketAddr = PEER.parse().expect("an address");
+        let peer = peer();
         let with = if limits { ", three bandwidth limits" } else { "" };
         let payload = vec![7; 1200];
-        let (send, channel) = (send_indication(&payload), channel_data(&payload));
+        let (send, channel) = (send_indication(peer, &payload), channel_data(&payload));
         bench.without_allocating(&format!("ChannelData to a peer{with}"), || {
             assert!(matches!(black_box(shell.engine.handle_client(from, &channel, now)), Verdict::ToPeer { .. }));
         });
@@ -292,13 +171,13 @@ fn engine(bench: &Bench) {
             black_box(framing.write_header(&mut packet[..MAX_FRAMING_HEADER_BYTES], 1200));
         });
     }
-    let mut shell = Shell::new(false);
-    let nonce = shell.allocate(client(1));
-    let permit = signed(Method::CreatePermission, &nonce, 3, |writer| {
-        writer.xor_address(attribute::XOR_PEER_ADDRESS, PEER.parse().expect("an address"));
+    let mut shell = shell(false);
+    let nonce = shell.allocate(client(1), USER);
+    let permit = signed(USER, Method::CreatePermission, &nonce, 3, |writer| {
+        writer.xor_address(attribute::XOR_PEER_ADDRESS, peer());
     });
     shell.ask(client(1), &permit);
-    let (relayed, now, peer) = (shell.relayed[0], shell.now, PEER.parse().expect("an address"));
+    let (relayed, now, peer) = (shell.relayed[0], shell.now, peer());
     let mut packet = vec![0; MAX_FRAMING_HEADER_BYTES + 1200];
     bench.without_allocating("a peer's datagram to a Data indication", || {
         let verdict = shell.engine.handle_peer(relayed, peer, &packet[MAX_FRAMING_HEADER_BYTES..], now);
@@ -307,15 +186,15 @@ fn engine(bench: &Bench) {
     });
     bandwidth_of_strangers(bench);
     strangers(bench, &mut shell);
-    let refresh = signed(Method::Refresh, &nonce, 5, |_| {});
+    let refresh = signed(USER, Method::Refresh, &nonce, 5, |_| {});
     bench.run("Refresh", || {
         let _ = black_box(shell.engine.handle_client(client(1), &refresh, now));
     });
     let from = client(2);
     let nonce = shell.nonce(from);
     let (allocate, free) = (
-        signed(Method::Allocate, &nonce, 1, udp),
-        signed(Method::Refresh, &nonce, 2, |writer| {
+        signed(USER, Method::Allocate, &nonce, 1, udp),
+        signed(USER, Method::Refresh, &nonce, 2, |writer| {
             writer.number(attribute::LIFETIME, 0);
         }),
     );
@@ -334,8 +213,8 @@ fn bandwidth_of_strangers(bench: &Bench) {
             settings.limits.clients_bandwidth = bandwidth;
         });
         let from = client(1);
-        let nonce = shell.allocate(from);
-        shell.bind(from, &nonce);
+        let nonce = shell.allocate(from, USER);
+        shell.bind(from, USER, &nonce, peer());
         let (channel, now) = (channel_data(&[7; 1200]), shell.now);
         bench.without_allocating(&format!("ChannelData of a stranger, {with}"), || {
             let verdict = black_box(shell.engine.handle_client(from, &channel, now));
@@ -349,7 +228,7 @@ fn strangers(bench: &Bench, shell: &mut Shell) {
     MessageWriter::new(&mut binding, Class::Request, Method::Binding, &TransactionId([1; 12]));
     let mut allocate = Vec::new();
     udp(&mut MessageWriter::new(&mut allocate, Class::Request, Method::Allocate, &TransactionId([2; 12])));
-    let forged = signed(Method::Allocate, b"0123456789abcdef", 7, udp);
+    let forged = signed(USER, Method::Allocate, b"0123456789abcdef", 7, udp);
     let mut number = 0_u32;
     let mut flood = |name: &str, bytes: &[u8], step: u32| {
         bench.without_allocating(name, || {
@@ -375,7 +254,7 @@ fn idle_memory(count: u32) {
         for number in 0..count {
             let mut from = client(number / per_address);
             from.client.set_port(1000 + (number % per_address) as u16);
-            shell.allocate(from);
+            shell.allocate(from, USER);
         }
         let stats = region.change();
         let held = stats.bytes_allocated as isize - stats.bytes_deallocated as isize;

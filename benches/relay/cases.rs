@@ -8,10 +8,12 @@ use castway::turn::Scope;
 use crate::allocations;
 use crate::options::BenchOptions;
 use crate::pairs::Shards;
-use crate::process::Cpus;
-use crate::report::{KERNEL_KB, LOSS, OFFERED, Report};
 use crate::server::{Program, Server};
-use crate::traffic::{Ends, Framing, Path, Pattern, Run};
+use crate::storm;
+use crate::stream_client::StreamTransport;
+use crate::support::process::Cpus;
+use crate::support::report::Report;
+use crate::traffic::{Ends, Framing, Path, Pattern, Run, Senders};
 
 /// One case, which fills some rows of the table.
 pub(crate) struct Case {
@@ -24,6 +26,12 @@ enum Load {
     At(f64, Pattern),
     /// Finds the highest rate with less than 1% loss, and the CPU time per packet at that rate.
     Most(Pattern),
+    /// Offers so many packets a second over a stream; measures CPU time per megabyte, and latency.
+    StreamAt(f64, Pattern),
+    /// Finds the most megabytes a second over a stream, in each direction alone.
+    StreamMost(Pattern),
+    /// Offers so many packets a second, without and with a storm of handshakes at the signaling; measures latency.
+    Storm(f64, Pattern),
     /// Makes few and then many allocations of a scope.
     Allocations(Scope),
 }
@@ -35,9 +43,14 @@ const TRAINS: Pattern = Pattern { burst: 40, trains: true, ..STEADY };
 const SEND: Pattern = Pattern { framing: Framing::Indication, ..STEADY };
 const ONE_SHARD: Pattern = Pattern { ends: Ends::TwoClients(Shards::One), ..STEADY };
 const TWO_SHARDS: Pattern = Pattern { ends: Ends::TwoClients(Shards::Two), ..STEADY };
+/// Bursts, as those of a video frame: of packets that come one by one, none could share a write.
+const TCP: Pattern = Pattern { ends: Ends::StreamAndPeer(StreamTransport::Tcp), ..BURSTS };
+const TLS: Pattern = Pattern { ends: Ends::StreamAndPeer(StreamTransport::Tls), ..BURSTS };
+/// 100 Mbit/s of payload.
+const STREAM_PACKETS_PER_SECOND: f64 = 100e6 / 8.0 / 1200.0;
 
 /// In the order of the table.
-pub(crate) const CASES: [Case; 17] = [
+pub(crate) const CASES: [Case; 22] = [
     Case { name: "paced-160", load: Load::At(40e3, SMALL) },
     Case { name: "paced-1200", load: Load::At(40e3, STEADY) },
     Case { name: "bursts-160", load: Load::At(40e3, Pattern { burst: 8, ..SMALL }) },
@@ -53,11 +66,22 @@ pub(crate) const CASES: [Case; 17] = [
     Case { name: "most-1200", load: Load::Most(STEADY) },
     Case { name: "most-bursts-1200", load: Load::Most(BURSTS) },
     Case { name: "most-gso-1200", load: Load::Most(TRAINS) },
+    Case { name: "tcp-1200", load: Load::StreamAt(STREAM_PACKETS_PER_SECOND, TCP) },
+    Case { name: "tls-1200", load: Load::StreamAt(STREAM_PACKETS_PER_SECOND, TLS) },
+    Case { name: "most-tcp-1200", load: Load::StreamMost(TCP) },
+    Case { name: "most-tls-1200", load: Load::StreamMost(TLS) },
+    Case { name: "storm-paced-1200", load: Load::Storm(20e3, STEADY) },
     Case { name: "allocations", load: Load::Allocations(Scope::Anyone) },
     Case { name: "allocations-clients", load: Load::Allocations(Scope::Clients) },
 ];
 
+const LOSS: &str = "loss %";
+const OFFERED: &str = "offered packets/s";
+const KERNEL_KB: &str = "kB each in the kernel";
+/// Measures for which a ratio has no meaning, or that may be 0.
+pub(crate) const WITHOUT_RATIO: [&str; 3] = [LOSS, OFFERED, KERNEL_KB];
 const CPU: &str = "CPU us/packet";
+const CPU_A_MEGABYTE: &str = "CPU us/MB";
 const MAX_LOSS: f64 = 0.01;
 /// The generator can't send faster, so a result of this size is a lower bound.
 const MAX_GENERATOR_PACKETS_PER_SECOND: f64 = 4e6;
@@ -73,19 +97,28 @@ impl Case {
                 let many = if options.quick { options.allocations / 10 } else { options.allocations };
                 self.run_allocations(options, cpus, report, scope, many)
             }
-            Load::At(_, pattern) | Load::Most(pattern) => self.run_traffic(options, cpus, report, pattern),
+            Load::Storm(rate, pattern) => storm::run(self.name, options, cpus, report, (rate, pattern)),
+            Load::At(_, pattern) | Load::Most(pattern) | Load::StreamAt(_, pattern) | Load::StreamMost(pattern) => {
+                self.run_traffic(options, cpus, report, pattern)
+            }
         }
     }
 
     fn run_traffic(&self, options: &BenchOptions, cpus: &Cpus, report: &mut Report, pattern: Pattern) -> anyhow::Result<()> {
         let threads = match pattern.ends {
-            Ends::ClientAndPeer => None,
+            Ends::ClientAndPeer | Ends::StreamAndPeer(_) => None,
             Ends::TwoClients(shards) => Some(shards.count()),
         };
         let candidates = options.candidates();
         let mut running = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
-            let opened = Server::start(candidate, threads, cpus).and_then(|server| {
+            let is_stream = matches!(pattern.ends, Ends::StreamAndPeer(_));
+            if is_stream && matches!(candidate.program, Program::Forwarder) {
+                continue;
+            }
+            let started =
+                if is_stream { Server::start_with_streams(candidate, cpus) } else { Server::start(candidate, threads, cpus) };
+            let opened = started.and_then(|server| {
                 let path = Path::open(&server, pattern, options.gro)?;
                 Ok((index, server, path))
             });
@@ -135,7 +168,28 @@ impl Case {
                 add("packets/s", rate);
                 add(CPU, cpu);
             }
-            Load::Allocations(_) => {}
+            Load::StreamAt(rate, pattern) => {
+                path.run(rate, time / 10)?;
+                let mut without = direct.run(rate, time / 10)?;
+                let (mut run, cpu) = measured(server, path, rate, time)?;
+                add(CPU_A_MEGABYTE, cpu / megabytes(pattern));
+                add("added p50 us", run.percentile(0.50) - without.percentile(0.50));
+                add("added p99 us", run.percentile(0.99) - without.percentile(0.99));
+                add(LOSS, run.loss() * 100.0);
+            }
+            Load::StreamMost(pattern) => {
+                let directions = [
+                    (Senders::First, "MB/s to the peer", "CPU us/MB to the peer"),
+                    (Senders::Second, "MB/s to the client", "CPU us/MB to the client"),
+                ];
+                for (senders, most, cpu_a_megabyte) in directions {
+                    path.senders = senders;
+                    let (rate, cpu) = fastest(server, path, time / 5)?;
+                    add(most, rate * megabytes(pattern));
+                    add(cpu_a_megabyte, cpu / megabytes(pattern));
+                }
+            }
+            Load::Allocations(_) | Load::Storm(..) => {}
         }
         Ok(())
     }
@@ -177,6 +231,11 @@ impl Case {
         }
         Ok(())
     }
+}
+
+/// Megabytes of payload in one packet.
+fn megabytes(pattern: Pattern) -> f64 {
+    pattern.payload as f64 / 1e6
 }
 
 /// Doubles the rate until packets are lost, then bisects. Returns the packets a second that arrive, and the CPU time per packet

@@ -9,22 +9,24 @@
 
 mod allocations;
 mod cases;
-mod client;
 mod forwarder;
 mod kernel_memory;
 mod options;
 mod pairs;
-mod process;
-mod report;
 mod server;
+mod storm;
+mod stream_client;
+#[path = "../support/mod.rs"]
+mod support;
 mod traffic;
 
 use clap::Parser;
 
 use crate::cases::CASES;
 use crate::options::BenchOptions;
-use crate::process::Cpus;
-use crate::report::Report;
+use crate::support::process::Cpus;
+use crate::support::report::Report;
+use crate::support::turn_client as client;
 
 fn main() -> anyhow::Result<()> {
     let mut options = BenchOptions::parse();
@@ -41,15 +43,15 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
 
-    process::raise_descriptor_limit()?;
+    support::process::raise_descriptor_limit()?;
     let cpus = Cpus::split(options.server_cpus)?;
     cpus.use_for_generator()?;
-    let mut report = Report::new(options.candidates());
+    let mut report = Report::new(options.columns(), &cases::WITHOUT_RATIO);
     for case in cases {
         eprintln!("{} …", case.name);
         case.run(&options, &cpus, &mut report)?;
     }
     println!("{}; {} pairs; receivers take trains: {}\n", cpus.describe(), options.pairs, options.gro);
-    print!("{}", report.render(options.markdown));
+    print!("{}", report.render());
     Ok(())
 }

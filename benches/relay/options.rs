@@ -1,8 +1,11 @@
 //! The options of the command line.
 
+use std::process::Command;
+
 use clap::Parser;
 
 use crate::server::{Candidate, Program};
+use crate::support::report::{Column, Role};
 
 #[derive(Debug, Parser)]
 pub(crate) struct BenchOptions {
@@ -15,9 +18,6 @@ pub(crate) struct BenchOptions {
     /// How often each server is measured
     #[arg(long, default_value_t = 5, value_name = "COUNT")]
     pub(crate) pairs: usize,
-    /// Print the table as Markdown
-    #[arg(long)]
-    pub(crate) markdown: bool,
     /// List the cases
     #[arg(long)]
     pub(crate) list: bool,
@@ -48,9 +48,35 @@ impl BenchOptions {
     /// The servers to measure, in the order of the report's columns.
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let candidate = |name: &str, program| Candidate { name: name.to_owned(), program };
-        let debian = Program::Turnserver { path: "turnserver".to_owned(), arguments: Vec::new() };
+        let installed = Program::Turnserver { path: "turnserver".to_owned(), arguments: Vec::new() };
         let castway = (!self.without_castway).then(|| candidate("castway", Program::Castway));
-        let turnservers = [candidate("coturn", debian)].into_iter().chain(self.turnservers.iter().cloned());
+        let turnservers = [candidate(&format!("coturn {}", version("turnserver").unwrap_or_default()), installed)]
+            .into_iter()
+            .chain(self.turnservers.iter().cloned());
         castway.into_iter().chain(turnservers).chain([candidate("bare forward", Program::Forwarder)]).collect()
     }
+
+    /// The columns of the report.
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        let role = |program: &Program| match program {
+            Program::Castway => Role::Castway,
+            Program::Turnserver { .. } => Role::Opponent,
+            Program::Forwarder => Role::Limit,
+        };
+        let details = |program: &Program| match program {
+            Program::Turnserver { path, arguments } => {
+                format!("{} {}", version(path).unwrap_or_default(), arguments.join(" ")).trim().to_owned()
+            }
+            Program::Castway | Program::Forwarder => String::new(),
+        };
+        let candidates = self.candidates().into_iter();
+        candidates.map(|Candidate { name, program }| Column { role: role(&program), details: details(&program), name }).collect()
+    }
+}
+
+/// The version that a turnserver says; `None`: it is not there.
+fn version(path: &str) -> Option<String> {
+    let output = Command::new(path).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().lines().next_back()?.to_owned())
 }

@@ -2,22 +2,19 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use castway::turn::Scope;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use tempfile::TempDir;
 
-use crate::client::{REALM, User};
-use crate::process::{Cpus, Process};
+use crate::client::{self, REALM, User};
+use crate::support::certificate::Certificate;
+use crate::support::process::{Cpus, Process};
 
 const SECRET: &str = "a secret of the benchmark";
-/// Castway signs credentials of scope clients with the HMAC of this text under the secret.
-const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 /// Below the kernel's ephemeral ports, which the generator's sockets use. Each server has ports for more than 10,000 allocations.
 const CASTWAY_PORTS: (u16, u16) = (10_000, 20_999);
 const COTURN_PORTS: (u16, u16) = (21_000, 31_999);
@@ -60,8 +57,14 @@ pub(crate) struct Server {
     pub(crate) process: Process,
     /// The address to which clients send.
     pub(crate) address: SocketAddr,
+    /// The address to which clients connect over TLS.
+    pub(crate) tls: Option<SocketAddr>,
     /// Only for the forwarder: the address to which peers send.
     pub(crate) relayed: Option<SocketAddr>,
+    /// Only for Castway: the address of HTTP.
+    pub(crate) http: Option<SocketAddr>,
+    /// The certificate, if the server takes clients over TCP and TLS.
+    pub(crate) certificate: Option<Certificate>,
     /// The key that signs credentials of scope clients, for a server without scopes those of any scope.
     clients_key: Vec<u8>,
     _data: TempDir,
@@ -74,15 +77,37 @@ impl Server {
     /// The server is not installed, or does not become ready.
     pub(crate) fn start(candidate: &Candidate, threads: Option<usize>, cpus: &Cpus) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
+        Self::launch(candidate, data, threads, None, cpus)
+    }
+
+    /// The same for clients over TCP and TLS.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) fn start_with_streams(candidate: &Candidate, cpus: &Cpus) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        let certificate = Certificate::make(data.path())?;
+        Self::launch(candidate, data, None, Some(certificate), cpus)
+    }
+
+    fn launch(
+        candidate: &Candidate,
+        data: TempDir,
+        threads: Option<usize>,
+        certificate: Option<Certificate>,
+        cpus: &Cpus,
+    ) -> anyhow::Result<Self> {
         let server = match &candidate.program {
-            Program::Castway => Self::castway(data, threads, cpus),
-            Program::Turnserver { path, arguments } => Self::turnserver(data, path, arguments, threads, cpus),
+            Program::Castway => Self::castway(data, threads, certificate, cpus),
+            Program::Turnserver { path, arguments } => {
+                Self::turnserver(data, (path, arguments.as_slice()), threads, certificate, cpus)
+            }
             Program::Forwarder => Self::forwarder(data, cpus),
         };
         server.with_context(|| format!("{} can't be measured", candidate.name))
     }
 
-    fn castway(data: TempDir, threads: Option<usize>, cpus: &Cpus) -> anyhow::Result<Self> {
+    fn castway(data: TempDir, threads: Option<usize>, certificate: Option<Certificate>, cpus: &Cpus) -> anyhow::Result<Self> {
         let (http, address) = (free_tcp()?, free_udp()?);
         let program = std::env::var("CASTWAY_BENCH_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_castway").to_owned());
         let mut command = Command::new(program);
@@ -104,27 +129,29 @@ impl Server {
         if let Some(threads) = threads {
             command.env("CASTWAY_RELAY_THREADS", threads.to_string());
         }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(Certificate { files: [chain, key], .. }) = &certificate {
+            command.env("CASTWAY_CERT", chain).env("CASTWAY_PKEY", key);
+        }
         let mut process = Process::spawn(&mut command, cpus)?;
         process.wait_until(10, || is_ready(http).unwrap_or(false))?;
-        let mut clients_key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
-        clients_key.update(CLIENTS_KEY_LABEL);
-        let clients_key = clients_key.finalize().into_bytes().to_vec();
-        Ok(Self { process, address, relayed: None, clients_key, _data: data })
+        let clients_key = client::clients_key(SECRET.as_bytes())?;
+        // The relay's port takes TLS as well.
+        let (tls, http) = (Some(address), Some(http));
+        Ok(Self { process, address, tls, relayed: None, http, certificate, clients_key, _data: data })
     }
 
     fn turnserver(
         data: TempDir,
-        program: &str,
-        arguments: &[String],
+        (program, arguments): (&str, &[String]),
         threads: Option<usize>,
+        certificate: Option<Certificate>,
         cpus: &Cpus,
     ) -> anyhow::Result<Self> {
         let address = free_udp()?;
         let path = |name: &str| data.path().join(name).display().to_string();
         let mut command = Command::new(program);
         command
-            .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--allow-loopback-peers"])
+            .args(["-n", "--no-cli", "--no-dtls", "--allow-loopback-peers"])
             .args(["--no-stdout-log", "--log-file", "/dev/null", "--use-auth-secret", "--static-auth-secret", SECRET])
             .args(["--realm", REALM, "--listening-ip", &address.ip().to_string(), "--relay-ip", &address.ip().to_string()])
             .args(["--listening-port", &address.port().to_string()])
@@ -133,20 +160,29 @@ impl Server {
         if let Some(threads) = threads {
             command.args(["--relay-threads", &threads.to_string()]);
         }
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        let tls = certificate.as_ref().map(|_| free_tcp()).transpose()?;
+        if let (Some(Certificate { files: [chain, key], .. }), Some(tls)) = (&certificate, tls) {
+            command.args(["--tls-listening-port", &tls.port().to_string()]).arg("--cert").arg(chain).arg("--pkey").arg(key);
+        } else {
+            command.args(["--no-tls", "--no-tcp"]);
+        }
+        command.args(arguments);
         let mut process = Process::spawn(&mut command, cpus)?;
-        process.wait_until(10, || answers_binding(address).unwrap_or(false))?;
-        Ok(Self { process, address, relayed: None, clients_key: SECRET.into(), _data: data })
+        let takes_tls = || tls.is_none_or(|tls| TcpStream::connect(tls).is_ok());
+        process.wait_until(10, || answers_binding(address).unwrap_or(false) && takes_tls())?;
+        Ok(Self { process, address, tls, relayed: None, http: None, certificate, clients_key: SECRET.into(), _data: data })
     }
 
     fn forwarder(data: TempDir, cpus: &Cpus) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--forwarder").stdout(Stdio::piped());
-        let mut process = Process::spawn(&mut command, cpus)?;
+        command.arg("--forwarder");
+        let (process, stdout) = Process::spawn_with_stdout(&mut command, cpus)?;
         let mut line = String::new();
-        BufReader::new(process.stdout().context("it has no output")?).read_line(&mut line)?;
+        BufReader::new(stdout).read_line(&mut line)?;
         let (address, relayed) = line.trim().split_once(' ').context("it does not say its addresses")?;
-        Ok(Self { process, address: address.parse()?, relayed: Some(relayed.parse()?), clients_key: Vec::new(), _data: data })
+        let (address, relayed) = (address.parse()?, Some(relayed.parse()?));
+        let (tls, http, certificate) = (None, None, None);
+        Ok(Self { process, address, tls, relayed, http, certificate, clients_key: Vec::new(), _data: data })
     }
 
     /// Makes the credentials of a user; each label has an account of its own.

@@ -13,6 +13,7 @@ use castway::turn::Scope;
 use crate::client::{self, Client};
 use crate::pairs::{self, Shards};
 use crate::server::Server;
+use crate::stream_client::{StreamClient, StreamTransport};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CHANNEL: u16 = 0x4001;
@@ -44,6 +45,17 @@ pub(crate) enum Ends {
     /// Two clients of the same server, each the other's peer by its relayed address. Both have bound a channel to it, because Castway
     /// delivers nothing from a relayed address that the receiver has not contacted.
     TwoClients(Shards),
+    /// A client over TCP or TLS, and a peer.
+    StreamAndPeer(StreamTransport),
+}
+
+/// Which ends send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Senders {
+    /// Both by turns.
+    Both,
+    First,
+    Second,
 }
 
 /// The packets that are sent. Bursts alternate between the two directions.
@@ -63,11 +75,17 @@ pub(crate) struct Pattern {
 pub(crate) struct Path {
     ends: [End; 2],
     pattern: Pattern,
+    pub(crate) senders: Senders,
     runs: u32,
 }
 
+enum Link {
+    Datagrams(BatchUdpSocket),
+    Stream(Box<StreamClient>),
+}
+
 struct End {
-    socket: BatchUdpSocket,
+    link: Link,
     to: SocketAddr,
     /// One packet as it is sent, except for its stamp.
     packet: Vec<u8>,
@@ -118,15 +136,25 @@ impl Path {
                 let ends = [End::raw(server.address, &pattern, gro)?, End::raw(relayed, &pattern, gro)?];
                 for end in &ends {
                     // The forwarder sends to the last sender, so each end sends first.
-                    client::send(&end.socket, end.to, b"hello");
+                    client::send(end.socket()?, end.to, b"hello");
                 }
                 ends
             }
             (None, Ends::ClientAndPeer) => {
                 let client = Client::allocate(server.address, LOCALHOST, server.user("client", Scope::Anyone)?, gro)?;
                 let peer = End::raw(client.relayed, &pattern, gro)?;
-                let address = peer.socket.local_addr()?;
+                let address = peer.socket()?.local_addr()?;
                 [End::client(client, server.address, address, &pattern)?, peer]
+            }
+            (None, Ends::StreamAndPeer(transport)) => {
+                let (address, certificate) = match transport {
+                    StreamTransport::Tcp => (server.address, None),
+                    StreamTransport::Tls => (server.tls.context("a server without TLS")?, server.certificate.as_ref()),
+                };
+                let client = StreamClient::allocate(address, certificate, server.user("client", Scope::Anyone)?)?;
+                let peer = End::raw(client.relayed, &pattern, gro)?;
+                let peers = peer.socket()?.local_addr()?;
+                [End::stream(client, peers, &pattern)?, peer]
             }
             (None, Ends::TwoClients(shards)) => {
                 let [one, other] = pairs::open(server, shards, gro)?;
@@ -135,7 +163,7 @@ impl Path {
                 [one, End::client(other, server.address, at_one, &pattern)?]
             }
         };
-        Ok(Self { ends, pattern, runs: 0 })
+        Ok(Self { ends, pattern, senders: Senders::Both, runs: 0 })
     }
 
     /// A path without a server, to measure the latency that the generator and the kernel add.
@@ -145,9 +173,9 @@ impl Path {
     pub(crate) fn direct(pattern: Pattern, gro: bool) -> anyhow::Result<Self> {
         let nowhere = SocketAddr::new(LOCALHOST, 9);
         let mut ends = [End::raw(nowhere, &pattern, gro)?, End::raw(nowhere, &pattern, gro)?];
-        ends[0].to = ends[1].socket.local_addr()?;
-        ends[1].to = ends[0].socket.local_addr()?;
-        Ok(Self { ends, pattern, runs: 0 })
+        ends[0].to = ends[1].socket()?.local_addr()?;
+        ends[1].to = ends[0].socket()?.local_addr()?;
+        Ok(Self { ends, pattern, senders: Senders::Both, runs: 0 })
     }
 
     /// Sends `rate` packets a second for `time`, receives those that come back, and waits for the last ones.
@@ -155,6 +183,19 @@ impl Path {
     /// # Errors
     /// A socket of the generator fails.
     pub(crate) fn run(&mut self, rate: f64, time: Duration) -> anyhow::Result<Run> {
+        self.run_beside(rate, time, |_| Ok(()))
+    }
+
+    /// The same while the generator does something else as well, which must not take long.
+    ///
+    /// # Errors
+    /// As [`Self::run`], or those of `beside`.
+    pub(crate) fn run_beside(
+        &mut self,
+        rate: f64,
+        time: Duration,
+        mut beside: impl FnMut(Instant) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Run> {
         self.runs += 1;
         let mut run = Run::default();
         let mut outbox = if self.pattern.trains { Outbox::new() } else { Outbox::new().without_trains() };
@@ -170,7 +211,12 @@ impl Path {
                 break;
             }
             if now >= next {
-                self.send_burst(&mut outbox, &inbox, turn as usize % 2, start, &mut run);
+                let from = match self.senders {
+                    Senders::Both => turn as usize % 2,
+                    Senders::First => 0,
+                    Senders::Second => 1,
+                };
+                self.send_burst(&mut outbox, &inbox, from, start, &mut run)?;
                 last = now;
                 next = (next + gap).max(now.checked_sub(MAX_CATCH_UP).unwrap_or(start));
                 turn += 1;
@@ -179,6 +225,7 @@ impl Path {
                 }
             }
             self.receive(&mut inbox, start, &mut run)?;
+            beside(now)?;
         }
         run.seconds = (last - start).max(gap).as_secs_f64();
         let mut quiet_until = Instant::now() + LAST_PACKETS_TIMEOUT;
@@ -192,7 +239,14 @@ impl Path {
         Ok(run)
     }
 
-    fn send_burst(&mut self, outbox: &mut Outbox, inbox: &Inbox, from: usize, start: Instant, run: &mut Run) {
+    fn send_burst(
+        &mut self,
+        outbox: &mut Outbox,
+        inbox: &Inbox,
+        from: usize,
+        start: Instant,
+        run: &mut Run,
+    ) -> anyhow::Result<()> {
         let end = &mut self.ends[from];
         let route = PacketRoute { socket: 0, to: end.to, from: None, dont_fragment: false };
         let time = start.elapsed().as_nanos() as u64;
@@ -201,27 +255,46 @@ impl Path {
             stamp[4..8].copy_from_slice(&self.runs.to_be_bytes());
             stamp[8..12].copy_from_slice(&(from as u32).to_be_bytes());
             stamp[12..20].copy_from_slice(&time.to_be_bytes());
-            outbox.push_bytes(route, &end.packet);
+            match &mut end.link {
+                Link::Datagrams(_) => outbox.push_bytes(route, &end.packet),
+                Link::Stream(client) => client.push(&end.packet),
+            }
         }
         run.sent += self.pattern.burst as u64;
-        outbox.flush(inbox, |_| Some(&end.socket), |_| ());
+        match &mut end.link {
+            Link::Datagrams(socket) => {
+                outbox.flush(inbox, |_| Some(&*socket), |_| ());
+                Ok(())
+            }
+            Link::Stream(client) => client.flush(),
+        }
     }
 
-    fn receive(&self, inbox: &mut Inbox, start: Instant, run: &mut Run) -> anyhow::Result<()> {
-        for (here, end) in (0u32..).zip(&self.ends) {
-            if inbox.receive(&end.socket)? == 0 {
-                continue;
-            }
-            let now = start.elapsed().as_nanos() as u64;
-            for segment in inbox.datagrams().iter().flat_map(|datagram| datagram.segments()) {
-                let bytes = inbox.bytes(segment);
-                let Some((at, stamp)) = stamp(bytes, end.header) else { continue };
+    fn receive(&mut self, inbox: &mut Inbox, start: Instant, run: &mut Run) -> anyhow::Result<()> {
+        let Self { ends, pattern, runs, .. } = self;
+        for (here, end) in (0u32..).zip(ends) {
+            let header = end.header;
+            let mut note = |bytes: &[u8]| {
+                let now = start.elapsed().as_nanos() as u64;
+                let Some((at, stamp)) = stamp(bytes, header) else { return };
                 let number = |at: usize| stamp[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
                 // Only whole packets of this run that have reached the other end count. Others were in a full queue since the last run.
-                if number(4) == self.runs && number(8) != here && bytes.len() >= at + self.pattern.payload {
+                if number(4) == *runs && number(8) != here && bytes.len() >= at + pattern.payload {
                     let sent = u64::from(number(12)) << 32 | u64::from(number(16));
                     run.received += 1;
                     run.latencies.push(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
+                }
+            };
+            match &mut end.link {
+                Link::Datagrams(socket) => {
+                    if inbox.receive(socket)? > 0 {
+                        let segments = inbox.datagrams().iter().flat_map(|datagram| datagram.segments());
+                        segments.for_each(|segment| note(inbox.bytes(segment)));
+                    }
+                }
+                Link::Stream(client) => {
+                    client.flush()?;
+                    client.receive(note)?;
                 }
             }
         }
@@ -232,24 +305,42 @@ impl Path {
 impl End {
     fn raw(to: SocketAddr, pattern: &Pattern, gro: bool) -> anyhow::Result<Self> {
         let packet = payload(pattern);
-        Ok(Self { socket: client::open(LOCALHOST, gro)?, to, packet, header: 0 })
+        Ok(Self { link: Link::Datagrams(client::open(LOCALHOST, gro)?), to, packet, header: 0 })
+    }
+
+    fn socket(&self) -> anyhow::Result<&BatchUdpSocket> {
+        let Link::Datagrams(socket) = &self.link else { anyhow::bail!("a stream in the place of a socket") };
+        Ok(socket)
+    }
+
+    fn stream(mut client: StreamClient, peer: SocketAddr, pattern: &Pattern) -> anyhow::Result<Self> {
+        client.bind_channel(CHANNEL, peer)?;
+        Ok(Self {
+            to: client.relayed,
+            link: Link::Stream(Box::new(client)),
+            packet: channel_data(pattern)?,
+            header: CHANNEL_HEADER,
+        })
     }
 
     fn client(client: Client, server: SocketAddr, peer: SocketAddr, pattern: &Pattern) -> anyhow::Result<Self> {
         let (packet, header) = match pattern.framing {
             Framing::Channel => {
                 client.bind_channel(CHANNEL, peer)?;
-                let len = u16::try_from(pattern.payload).context("a payload of 64 KiB")?;
-                let header = [CHANNEL.to_be_bytes(), len.to_be_bytes()].concat();
-                ([header, payload(pattern)].concat(), CHANNEL_HEADER)
+                (channel_data(pattern)?, CHANNEL_HEADER)
             }
             Framing::Indication => {
                 client.permit(peer)?;
                 (client::send_indication(peer, &payload(pattern))?, INDICATION_HEADER)
             }
         };
-        Ok(Self { socket: client.socket, to: server, packet, header })
+        Ok(Self { link: Link::Datagrams(client.socket), to: server, packet, header })
     }
+}
+
+fn channel_data(pattern: &Pattern) -> anyhow::Result<Vec<u8>> {
+    let len = u16::try_from(pattern.payload).context("a payload of 64 KiB")?;
+    Ok([&CHANNEL.to_be_bytes()[..], &len.to_be_bytes(), &payload(pattern)].concat())
 }
 
 fn payload(pattern: &Pattern) -> Vec<u8> {

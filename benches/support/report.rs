@@ -2,13 +2,24 @@
 
 use std::fmt::Write;
 
-use crate::server::{Candidate, Program};
+/// A measured server, which has columns of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    /// The program and its version.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// Its packages with their versions, or its options.
+    pub(crate) details: String,
+}
 
-pub(crate) const LOSS: &str = "loss %";
-pub(crate) const OFFERED: &str = "offered packets/s";
-pub(crate) const KERNEL_KB: &str = "kB each in the kernel";
-/// Measures for which a ratio has no meaning, or that may be 0.
-const WITHOUT_RATIO: [&str; 3] = [LOSS, OFFERED, KERNEL_KB];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Castway,
+    /// Its column is followed by one of Castway's ratios to it.
+    Opponent,
+    /// What is possible at best.
+    Limit,
+}
 
 /// Samples of one measure: for each server, in the order of the pairs.
 #[derive(Debug, Clone)]
@@ -21,13 +32,15 @@ struct Row {
 /// All rows, in the order of their first sample.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
-    servers: Vec<Candidate>,
+    servers: Vec<Column>,
     rows: Vec<Row>,
+    /// Measures for which a ratio has no meaning, or that may be 0.
+    without_ratio: &'static [&'static str],
 }
 
 impl Report {
-    pub(crate) fn new(servers: Vec<Candidate>) -> Self {
-        Self { servers, rows: Vec::new() }
+    pub(crate) fn new(servers: Vec<Column>, without_ratio: &'static [&'static str]) -> Self {
+        Self { servers, rows: Vec::new(), without_ratio }
     }
 
     /// Adds a sample of the server with the index `server`.
@@ -40,13 +53,19 @@ impl Report {
         self.rows[at].samples[server].push(value);
     }
 
-    /// Formats the table for a terminal, or as Markdown. Each turnserver is followed by Castway's ratio to it.
-    pub(crate) fn render(&self, markdown: bool) -> String {
-        let castway = self.servers.iter().position(|server| matches!(server.program, Program::Castway));
+    /// Formats the list of servers and the table as Markdown. Each opponent is followed by Castway's ratio to it.
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        for Column { name, details, .. } in &self.servers {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "- {name}{}{details}", if details.is_empty() { "" } else { ": " });
+        }
+        text.push('\n');
+        let castway = self.servers.iter().position(|server| server.role == Role::Castway);
         let mut lines = vec![vec!["case".to_owned(), "measure".to_owned()]];
         for server in &self.servers {
             lines[0].push(server.name.clone());
-            if matches!(server.program, Program::Turnserver { .. }) {
+            if server.role == Role::Opponent {
                 lines[0].push(format!("castway/{}", server.name));
             }
         }
@@ -55,27 +74,21 @@ impl Report {
             let ours = castway.map_or(&[][..], |castway| &row.samples[castway]);
             for (server, theirs) in self.servers.iter().zip(&row.samples) {
                 line.push(spread(theirs));
-                if matches!(server.program, Program::Turnserver { .. }) {
+                if server.role == Role::Opponent {
                     // The ratio is taken within each pair, whose runs followed each other under the same conditions.
                     let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
-                    line.push(if WITHOUT_RATIO.contains(&row.measure) { "-".to_owned() } else { spread(&ratios) });
+                    line.push(if self.without_ratio.contains(&row.measure) { "-".to_owned() } else { spread(&ratios) });
                 }
             }
             lines.push(line);
         }
         let widths: Vec<usize> =
             (0..lines[0].len()).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or_default()).collect();
-        let mut text = String::new();
         for (index, line) in lines.iter().enumerate() {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let cells: Vec<String> = cells.collect();
-            // Writing to a string can't fail.
-            let _ = if markdown {
-                writeln!(text, "| {} |", cells.join(" | "))
-            } else {
-                writeln!(text, "{}", cells.join("  ").trim_end())
-            };
-            if index == 0 && markdown {
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+            if index == 0 {
                 let _ = writeln!(text, "|{}|", vec!["---"; widths.len()].join("|"));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,27 +62,41 @@ pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// This process's limit of open descriptors; `None`: it has none.
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// A running server, which is killed on drop.
 pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
-    /// Starts a program on the servers' CPUs. Its output is discarded unless `command` says otherwise.
+    /// Starts a program on the servers' CPUs and discards its output.
     ///
     /// # Errors
     /// The program is not installed.
     pub(crate) fn spawn(command: &mut Command, cpus: &Cpus) -> anyhow::Result<Self> {
+        Self::start(command.stdout(Stdio::null()), cpus)
+    }
+
+    /// Like [`Self::spawn`], but returns the pipe of its standard output.
+    ///
+    /// # Errors
+    /// The program is not installed.
+    pub(crate) fn spawn_with_stdout(command: &mut Command, cpus: &Cpus) -> anyhow::Result<(Self, ChildStdout)> {
+        let mut process = Self::start(command.stdout(Stdio::piped()), cpus)?;
+        let stdout = process.child.stdout.take().context("it has no standard output")?;
+        Ok((process, stdout))
+    }
+
+    fn start(command: &mut Command, cpus: &Cpus) -> anyhow::Result<Self> {
         allow(&cpus.servers)?;
-        let child = command.stdin(Stdio::null()).spawn();
+        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         cpus.use_for_generator()?;
         let child = child.with_context(|| format!("{} does not start", command.get_program().display()))?;
         Ok(Self { child })
-    }
-
-    /// The pipe of its standard output, if `command` asked for one.
-    pub(crate) fn stdout(&mut self) -> Option<std::process::ChildStdout> {
-        self.child.stdout.take()
     }
 
     /// Waits until `ready` returns true.
@@ -137,9 +151,16 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    /// Kills the process, and waits until it has ended.
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
     }
 }

@@ -1,4 +1,4 @@
-//! A minimal TURN client (RFC 8656 with long-term credentials), which opens the paths that are measured.
+//! A minimal TURN client (RFC 8656 with long-term credentials), which makes the allocations and opens the paths that are measured.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,6 +14,7 @@ use castway::relay::io::udp::BatchUdpSocket;
 use castway::relay::io::udp_types::UdpOptions;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
+use sha2::Sha256;
 use stun::agent::TransactionId;
 use stun::attributes::{
     ATTR_CHANNEL_NUMBER, ATTR_DATA, ATTR_NONCE, ATTR_REALM, ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS,
@@ -29,6 +30,8 @@ use stun::textattrs::TextAttribute;
 use stun::xoraddr::XorMappedAddress;
 
 pub(crate) const REALM: &str = "castway";
+/// Castway signs credentials of scope clients with the HMAC of this text under the secret.
+const CLIENTS_KEY_LABEL: &[u8] = b"castway/scope/clients/1";
 const TIMEOUT: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
 
@@ -51,6 +54,16 @@ impl User {
         mac.update(name.as_bytes());
         Ok(Self { name, password: STANDARD.encode(mac.finalize().into_bytes()) })
     }
+}
+
+/// The key with which Castway signs credentials of scope clients.
+///
+/// # Errors
+/// None in practice.
+pub(crate) fn clients_key(secret: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret)?;
+    mac.update(CLIENTS_KEY_LABEL);
+    Ok(mac.finalize().into_bytes().to_vec())
 }
 
 /// A client with an allocation.
@@ -78,21 +91,18 @@ impl Client {
     /// # Errors
     /// The server refuses or does not answer.
     pub(crate) fn permit(&self, peer: SocketAddr) -> anyhow::Result<()> {
-        let peer = Peer(peer);
-        self.request(METHOD_CREATE_PERMISSION, vec![Box::new(peer)])
+        self.request(&signed(METHOD_CREATE_PERMISSION, vec![Box::new(Peer(peer))], &self.user, &self.nonce)?)
     }
 
     /// # Errors
     /// The server refuses or does not answer.
     pub(crate) fn bind_channel(&self, channel: u16, peer: SocketAddr) -> anyhow::Result<()> {
-        let [high, low] = channel.to_be_bytes();
-        self.request(METHOD_CHANNEL_BIND, vec![Box::new(Raw(ATTR_CHANNEL_NUMBER, vec![high, low, 0, 0])), Box::new(Peer(peer))])
+        self.request(&channel_bind(&self.user, &self.nonce, channel, peer)?)
     }
 
-    fn request(&self, method: Method, attributes: Vec<Box<dyn Setter>>) -> anyhow::Result<()> {
-        let request = signed(method, attributes, &self.user, &self.nonce)?;
-        let reply = exchange(&self.socket, self.server, &request)?;
-        ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "{method} was refused: {}", reason(&reply));
+    fn request(&self, request: &Message) -> anyhow::Result<()> {
+        let reply = exchange(&self.socket, self.server, request)?;
+        ensure!(reply.typ.class == CLASS_SUCCESS_RESPONSE, "{} was refused: {}", request.typ, reason(&reply));
         Ok(())
     }
 }
@@ -112,6 +122,16 @@ pub(crate) fn first_allocate() -> anyhow::Result<Message> {
 /// None in practice.
 pub(crate) fn allocate(user: &User, nonce: &str) -> anyhow::Result<Message> {
     signed(METHOD_ALLOCATE, vec![Box::new(Raw(ATTR_REQUESTED_TRANSPORT, vec![17, 0, 0, 0]))], user, nonce)
+}
+
+/// Makes a ChannelBind request.
+///
+/// # Errors
+/// None in practice.
+pub(crate) fn channel_bind(user: &User, nonce: &str, channel: u16, peer: SocketAddr) -> anyhow::Result<Message> {
+    let [high, low] = channel.to_be_bytes();
+    let number = Raw(ATTR_CHANNEL_NUMBER, vec![high, low, 0, 0]);
+    signed(METHOD_CHANNEL_BIND, vec![Box::new(number), Box::new(Peer(peer))], user, nonce)
 }
 
 /// Returns the NONCE of a 401 response.
