@@ -59,6 +59,8 @@ pub(in crate::relay) struct ClientStream {
     usage: BufferUsage,
     /// Bytes written in total.
     written: u64,
+    /// Calls that have written, since somebody took the count.
+    pub(in crate::relay) writes: u64,
     blocked: Option<Blocked>,
     descriptor: Descriptor,
 }
@@ -93,6 +95,7 @@ impl ClientStream {
             written_of_queue: 0,
             usage,
             written: 0,
+            writes: 0,
             blocked: None,
             descriptor,
         }
@@ -200,13 +203,13 @@ impl ClientStream {
         self.queue.len() - self.written_of_queue + self.connection.encrypted_bytes()
     }
 
-    /// Writes the waiting bytes, as far as the client takes them, and counts the `writes`. Returns whether everything is written.
+    /// Writes the waiting bytes, as far as the client takes them. Returns whether everything is written.
     ///
     /// # Errors
     /// Of write(2); the connection is gone then.
-    pub(in crate::relay) fn flush(&mut self, writes: &mut u64, now: Instant) -> io::Result<bool> {
+    pub(in crate::relay) fn flush(&mut self, now: Instant) -> io::Result<bool> {
         while self.written_of_queue < self.queue.len() || self.connection.has_unwritten_tls() {
-            *writes += 1;
+            self.writes += 1;
             match self.connection.write_messages(&self.queue[self.written_of_queue..]) {
                 Ok(0) if self.written_of_queue < self.queue.len() => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => {
@@ -251,11 +254,10 @@ impl ClientStream {
             return false;
         }
         // The poller reports room only once a third of a send buffer is free, and a buffer may have grown to megabytes.
-        if matches!(self.flush(&mut 0, now), Ok(true)) {
-            return false;
-        }
+        let done = matches!(self.flush(now), Ok(true));
+        // Also where all was taken: the poller has not reported room yet, so what comes next may wait as well.
         self.blocked = Some(Blocked { since: now, written: self.written });
-        self.written - written < MIN_BYTES_A_SLOW_READER_CHECK
+        !done && self.written - written < MIN_BYTES_A_SLOW_READER_CHECK
     }
 }
 

@@ -39,6 +39,11 @@ pub(in crate::relay) struct ClientStreams {
     next_check: Option<Instant>,
 }
 
+fn is_unflushed(slots: &[Slot], id: ClientStreamId) -> bool {
+    let slot = slots.get(id.index as usize).filter(|slot| slot.generation == id.generation);
+    slot.and_then(|slot| slot.stream.as_deref()).is_some_and(|stream| stream.is_unflushed)
+}
+
 impl ClientStreams {
     pub(in crate::relay) fn len(&self) -> usize {
         self.by_tuple.len()
@@ -144,17 +149,12 @@ impl ClientStreams {
 
     /// Takes the next stream that has gathered much since it was flushed.
     pub(in crate::relay) fn next_filled(&mut self) -> Option<ClientStreamId> {
-        while let Some(id) = self.filled.pop() {
-            if self.is_unflushed(id) {
-                return Some(id);
-            }
-        }
-        None
+        let Self { filled, slots, .. } = self;
+        std::iter::from_fn(|| filled.pop()).find(|id| is_unflushed(slots, *id))
     }
 
     pub(in crate::relay) fn is_unflushed(&self, id: ClientStreamId) -> bool {
-        let slot = self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation);
-        slot.and_then(|slot| slot.stream.as_deref()).is_some_and(|stream| stream.is_unflushed)
+        is_unflushed(&self.slots, id)
     }
 
     pub(in crate::relay) fn has_unflushed(&self) -> bool {
@@ -168,20 +168,17 @@ impl ClientStreams {
 
     /// Takes the next stream with queued bytes.
     pub(in crate::relay) fn next_unflushed(&mut self) -> Option<ClientStreamId> {
-        while let Some(id) = self.unflushed.pop() {
-            if self.is_unflushed(id) {
-                return Some(id);
-            }
-        }
-        None
+        let Self { unflushed, slots, .. } = self;
+        std::iter::from_fn(|| unflushed.pop()).find(|id| is_unflushed(slots, *id))
     }
 
     /// Writes the waiting bytes. Returns false where the connection is gone.
     pub(in crate::relay) fn flush(&mut self, id: ClientStreamId, poller: &Poller, now: Instant) -> bool {
-        let mut writes = 0;
         let Some(stream) = self.get_mut(id) else { return true };
         stream.is_unflushed = false;
-        let is_open = match stream.flush(&mut writes, now) {
+        let flushed = stream.flush(now);
+        let writes = std::mem::take(&mut stream.writes);
+        let is_open = match flushed {
             Ok(done) if stream.polls_writable == done => {
                 stream.polls_writable = !done;
                 let interest = if done { Interest::Read } else { Interest::ReadWrite };
