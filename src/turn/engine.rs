@@ -127,12 +127,6 @@ impl Engine {
         self.allocations.len()
     }
 
-    /// The user of each allocation; a user with several allocations appears several times.
-    #[cfg(any(test, fuzzing))]
-    pub fn users(&self) -> impl Iterator<Item = (Scope, &str)> {
-        self.allocations.iter().map(|(_, allocation)| (allocation.user.identity.scope, &*allocation.user.identity.name))
-    }
-
     /// Removes expired permissions and channels, and resets the timer.
     pub(super) fn sweep(&mut self, id: AllocationId, now: Instant) {
         let Some(allocation) = self.allocations.allocation_mut(id) else { return };

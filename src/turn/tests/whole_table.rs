@@ -11,6 +11,11 @@ use super::super::settings::MachineAddresses;
 const ALL: std::ops::Range<usize> = 0..usize::MAX;
 
 impl Engine {
+    /// The user of each allocation; a user with several allocations appears several times.
+    pub fn users(&self) -> impl Iterator<Item = (Scope, &str)> {
+        self.allocations.iter().map(|(_, allocation)| (allocation.user.identity.scope, &*allocation.user.identity.name))
+    }
+
     pub fn revoke(&mut self, scope: Scope, user: &str) {
         self.end_users(ALL, |other, name| (other, name) == (scope, user));
     }
