@@ -14,6 +14,8 @@ mod options;
 mod plot;
 mod results;
 mod rooms;
+#[path = "../support/seats.rs"]
+mod seats;
 mod users;
 
 use anyhow::Context as _;

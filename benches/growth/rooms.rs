@@ -3,17 +3,15 @@
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use castway::cast::code::{CodeAlphabet, NewCodePolicy};
-use castway::cast::model::{Dialect, JoinRequest, OpenOutcome, OpenRequest, Output, RoomsConfig, Seated, Signal};
-use castway::cast::resume_token::TokenKey;
+use castway::cast::model::{Output, Seated, Signal};
 use castway::cast::room::Rooms;
-use castway::clock::WallClock;
 use castway::socketio::gateway::client_id::ClientId;
 
 use crate::measure::{Effort, Order};
 use crate::results::{Kind, Results};
+use crate::seats;
 
 /// TVs that arrive faster than this wait for their codes.
 const ARRIVAL_INTERVAL: Duration = Duration::from_millis(2);
@@ -40,17 +38,8 @@ fn address(number: u32) -> IpAddr {
 impl Casts {
     /// Opens the rooms. In each of them an offer has been delivered, so that candidates pass.
     pub(crate) fn make(count: u32) -> Self {
-        let config = RoomsConfig {
-            alphabet: CodeAlphabet::Letters,
-            grace: Duration::from_secs(60),
-            takeover: false,
-            max_rooms: count as usize + 1,
-            max_wrong_codes_per_minute: 10,
-            credentials_refresh_interval: Duration::from_secs(86_400),
-            new_code: NewCodePolicy::Never,
-        };
         let now = Instant::now();
-        let rooms = Rooms::new(config, TokenKey::new([1; 32]), [2; 32], WallClock::new(now, SystemTime::now()));
+        let rooms = seats::rooms(count as usize + 1, now);
         let mut casts = Self { rooms, now, count };
         let offer: Arc<str> = "v=0".into();
         for number in 0..count {
@@ -109,32 +98,14 @@ impl Casts {
 
     fn open(&mut self, number: u32) -> Seated {
         self.now += ARRIVAL_INTERVAL;
-        let open = OpenRequest {
-            client: tv(number),
-            dialect: Dialect::A,
-            from: address(number),
-            code: None,
-            token: None,
-            shows_picture: false,
-            casting: false,
-            understands_new_codes: false,
-            details: None,
-            asked_before: false,
-        };
-        match self.rooms.handle_open(open, self.now) {
-            Ok(OpenOutcome::Seated(seated)) => seated,
-            other => panic!("the TV has no code: {other:?}"),
-        }
+        seats::open(&mut self.rooms, tv(number), address(number), self.now)
     }
 
     fn join(&mut self, number: u32, code: &str) {
-        let from = address(number);
-        let join = JoinRequest { client: caster(number), dialect: Dialect::A, from, code, token: None, username: None };
-        self.rooms.handle_join(join, self.now).expect("the code is live");
+        seats::join(&mut self.rooms, caster(number), address(number), code, self.now);
     }
 
     fn drain(&mut self) {
-        while self.rooms.poll_output().is_some() {}
-        while self.rooms.poll_cast_event().is_some() {}
+        seats::drain(&mut self.rooms);
     }
 }

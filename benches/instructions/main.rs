@@ -9,6 +9,8 @@ mod allocated;
 mod engine;
 mod hot_path;
 mod relay;
+#[path = "../support/seats.rs"]
+mod seats;
 mod signaling;
 
 use anyhow::Context;

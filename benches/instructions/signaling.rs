@@ -3,18 +3,16 @@
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use castway::cast::code::{CodeAlphabet, NewCodePolicy};
-use castway::cast::model::{Dialect, JoinRequest, OpenOutcome, OpenRequest, Output, RoomsConfig, Signal};
-use castway::cast::resume_token::TokenKey;
+use castway::cast::model::{Output, Signal};
 use castway::cast::room::Rooms;
 use castway::cast::wire::{self, Content, Request};
-use castway::clock::WallClock;
 use castway::socketio::gateway::client_id::ClientId;
 use castway::websocket::frame_filter::FrameFilter;
 
 use crate::hot_path::HotPath;
+use crate::seats;
 
 pub(crate) const PATHS: [HotPath; 5] = [
     HotPath { name: "frame-received", prepare: frame_received },
@@ -80,38 +78,13 @@ fn candidate_read() -> Box<dyn FnMut()> {
 
 /// Rooms with one cast, whose caster has this id, after its offer.
 fn rooms<P: Send + 'static>(offer: P) -> (Rooms<P>, ClientId) {
-    let config = RoomsConfig {
-        alphabet: CodeAlphabet::Letters,
-        grace: Duration::from_secs(60),
-        takeover: false,
-        max_rooms: 1000,
-        max_wrong_codes_per_minute: 1000,
-        credentials_refresh_interval: Duration::from_secs(3600),
-        new_code: NewCodePolicy::Never,
-    };
     let now = Instant::now();
-    // Key and seed are fixed, so that counts repeat.
-    let mut rooms = Rooms::new(config, TokenKey::new([1; 32]), [2; 32], WallClock::new(now, SystemTime::now()));
+    let mut rooms = seats::rooms(1000, now);
     let (tv, caster, from) = (ClientId::new(1), ClientId::new(2), IpAddr::from([192, 0, 2, 1]));
-    let open = OpenRequest {
-        client: tv,
-        dialect: Dialect::A,
-        from,
-        code: None,
-        token: None,
-        shows_picture: false,
-        casting: false,
-        understands_new_codes: false,
-        details: None,
-        asked_before: false,
-    };
-    let Ok(OpenOutcome::Seated(seated)) = rooms.handle_open(open, now) else { panic!("a seat is free") };
-    let code = seated.code.as_str();
-    let join = JoinRequest { client: caster, dialect: Dialect::A, from, code, token: None, username: None };
-    rooms.handle_join(join, now).expect("the code is live");
+    let seated = seats::open(&mut rooms, tv, from, now);
+    seats::join(&mut rooms, caster, from, seated.code.as_str(), now);
     rooms.handle_signal(caster, Signal::Offer(offer), 8).expect("the TV is there");
-    while rooms.poll_output().is_some() {}
-    while rooms.poll_cast_event().is_some() {}
+    seats::drain(&mut rooms);
     (rooms, caster)
 }
 

@@ -14,6 +14,7 @@ use crate::client::{self, Client};
 use crate::pairs::{self, Shards};
 use crate::server::Server;
 use crate::stream_client::{StreamClient, StreamTransport};
+use crate::support::percentile::percentile;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CHANNEL: u16 = 0x4001;
@@ -117,11 +118,7 @@ impl Run {
 
     /// The latency in microseconds that a `share` of the packets does not exceed.
     pub(crate) fn percentile(&mut self, share: f64) -> f64 {
-        if self.latencies.is_empty() {
-            return f64::NAN;
-        }
-        let at = ((self.latencies.len() - 1) as f64 * share) as usize;
-        f64::from(*self.latencies.select_nth_unstable(at).1) / 1e3
+        percentile(&mut self.latencies, share).map_or(f64::NAN, |nanos| f64::from(nanos) / 1e3)
     }
 }
 

@@ -10,6 +10,7 @@ use castway::relay::io::poll::{Interest, Poller};
 use rustls::ClientConfig;
 
 use crate::servers::Server;
+use crate::support::percentile::percentile;
 use crate::support::signaling::client::Client;
 use crate::support::signaling::role::{Heard, Role};
 
@@ -40,11 +41,7 @@ pub(crate) struct Run {
 impl Run {
     /// Milliseconds.
     pub(crate) fn percentile(&mut self, part: f64) -> f64 {
-        if self.delays.is_empty() {
-            return f64::NAN;
-        }
-        let at = ((self.delays.len() - 1) as f64 * part) as usize;
-        *self.delays.select_nth_unstable(at).1 as f64 / 1e6
+        percentile(&mut self.delays, part).map_or(f64::NAN, |nanos| nanos as f64 / 1e6)
     }
 }
 

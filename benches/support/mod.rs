@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 pub(crate) mod certificate;
+pub(crate) mod percentile;
 pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod signaling;
