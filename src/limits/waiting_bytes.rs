@@ -279,17 +279,22 @@ impl Account {
 
     /// Closes the account: the bytes that wait for its client will never be read.
     pub fn close(&self, why: &str) {
-        if self.close_uncounted(why) {
-            self.0.ledger.0.closed.fetch_add(1, Ordering::Relaxed);
-        }
+        self.close_and_count(why, 1);
     }
 
-    /// Closes the account for another reason than its bytes; `false`: it was closed already.
-    fn close_uncounted(&self, why: &str) -> bool {
+    /// Closes the account for another reason than its bytes.
+    fn close_uncounted(&self, why: &str) {
+        self.close_and_count(why, 0);
+    }
+
+    /// Closes the account, and counts it before its owner can notice that.
+    fn close_and_count(&self, why: &str, count: u64) {
         let mut state = self.lock();
-        if self.0.closed.swap(true, Ordering::AcqRel) {
-            return false;
+        if self.is_closed() {
+            return;
         }
+        self.0.ledger.0.closed.fetch_add(count, Ordering::Relaxed);
+        self.0.closed.store(true, Ordering::Release);
         let bytes = std::mem::take(&mut state.bytes);
         self.0.ledger.0.total.fetch_sub(bytes, Ordering::Relaxed);
         self.0.ledger.0.orphaned.fetch_add(bytes - state.kept_bytes, Ordering::Relaxed);
@@ -303,7 +308,6 @@ impl Account {
             None => tracing::debug!(bytes, why, "dropping the messages for a client that is away"),
         }
         acts.into_iter().for_each(|act| act());
-        true
     }
 
     fn count(&self, bytes: usize, kept: bool) -> bool {
@@ -430,6 +434,20 @@ mod tests {
             accounts.iter().map(|account| account.bytes() / INDEX_STEP_BYTES).filter(|steps| *steps > 0).collect();
         expected.sort_unstable();
         assert_eq!(filed, expected);
+    }
+
+    #[test]
+    fn a_closed_account_is_counted_before_its_owner_is_told() {
+        let ledger = Ledger::new(2 * MAX_CLIENT_BYTES, 0);
+        let accounts = [(); 3].map(|()| ledger.open(None));
+        let (counting, told) = (ledger.clone(), Arc::<Mutex<Vec<u64>>>::default());
+        for account in &accounts {
+            let (counting, told) = (counting.clone(), Arc::clone(&told));
+            account.on_close(move || told.lock().unwrap().push(counting.closed()));
+        }
+        let _waiting = accounts.each_ref().map(|account| account.add(MAX_CLIENT_BYTES));
+        accounts[2].add(1).ok_or(()).expect_err("it has all that it may have");
+        assert_eq!(*told.lock().unwrap(), [1, 2], "one for the bytes of all, and one for its own");
     }
 
     #[test]
