@@ -11,5 +11,6 @@ mod read;
 pub mod report;
 pub mod verdict;
 pub mod watch;
+mod watch_index;
 mod whole;
 pub mod words;

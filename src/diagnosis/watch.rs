@@ -1,11 +1,11 @@
 //! The server's own witness: a table of fixed size by client, filled only while a check, a cast or a call watches the client.
 //!
 //! Owner: the relay, whose shards note what they see; whoever watches holds a [`WatchHandle`]. Noting takes no lock that another
-//! note of the kind waits for: clients are found in an index that is replaced as a whole, and counters are atomic. What is rare (a
-//! reason, an address or a port of a client that was not known yet) takes a lock of the client's own. A client is an IPv4 address or an
+//! note of the kind waits for: clients are found in an index whose parts are replaced, and counters are atomic. What is rare (a
+//! reason, an address or a port of a client that was not known yet) takes a lock of the client's own, and a new address that of the table. A client is an IPv4 address or an
 //! IPv6 /64, as for limits, and a site is an IPv4 address or an IPv6 /48; where several watched clients share it, packets belong to the one whose credentials the five-tuple has used.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,6 +15,8 @@ use arc_swap::ArcSwap;
 
 use super::observation::{MAX_OTHER_ADDRESSES, Path, PathWitness, Witness};
 use super::other_networks::OtherNetworks;
+use super::watch_index::WatchIndex;
+use crate::limits::fair_shares::FairShares;
 use crate::limits::ip_prefix;
 use crate::turn::RefusalReason;
 
@@ -33,7 +35,9 @@ pub struct Watch(Arc<Shared>);
 struct Shared {
     /// Read for each request, so that nothing else is done while nobody is watched.
     watched: AtomicUsize,
-    index: ArcSwap<Index>,
+    /// By addresses, as [`ip_prefix::of_client`] gives them. Both indexes are changed under the lock of the table.
+    by_client: WatchIndex<IpAddr, Watched>,
+    by_user: WatchIndex<Arc<str>, Watched>,
     table: Mutex<Table>,
     /// The first time that was noted; others are stored as the nanoseconds since then, and one more, since 0 means never.
     epoch: OnceLock<Instant>,
@@ -44,18 +48,22 @@ struct Shared {
 struct Table {
     next: u64,
     /// The oldest first.
-    watched: BTreeMap<u64, Arc<Watched>>,
+    watched: BTreeMap<u64, Row>,
+    /// The entries that may have to yield, all but those of checks.
+    may_yield: FairShares<u64>,
 }
 
-/// The table as the relay reads it.
-#[derive(Debug, Default)]
-struct Index {
-    by_client: HashMap<IpAddr, Vec<Arc<Watched>>>,
-    by_user: HashMap<Arc<str>, Vec<Arc<Watched>>>,
+#[derive(Debug)]
+struct Row {
+    entry: Arc<Watched>,
+    /// The addresses by which the index has it.
+    clients: Vec<IpAddr>,
 }
 
 #[derive(Debug)]
 struct Watched {
+    /// Its key in the table.
+    number: u64,
     /// As [`ip_prefix::of_client`] gives it.
     client: IpAddr,
     /// It never has to yield.
@@ -102,7 +110,7 @@ struct Rare {
 pub struct WatchHandle {
     watch: Watch,
     /// `None`: there was no room.
-    entry: Option<(u64, Arc<Watched>)>,
+    entry: Option<Arc<Watched>>,
 }
 
 /// What the relay notes about a client.
@@ -136,26 +144,73 @@ impl Watch {
     /// Watches the client with this address, and whoever uses credentials of this user. A client that is watched twice has two
     /// entries. Where the table is full, the site with the most entries loses its oldest one.
     pub fn open(&self, address: IpAddr, user: Option<String>) -> WatchHandle {
-        self.open_entry(Watched::new(ip_prefix::of_client(address), user.map(Arc::from), false))
+        self.open_entry(|number| Watched::new(number, address, user.map(Arc::from), false))
     }
 
     /// The same for a check, which the operator has asked for: strangers can't take its place. The caller bounds the number of checks.
     pub fn open_check(&self, address: IpAddr, user: Option<String>) -> WatchHandle {
-        self.open_entry(Watched::new(ip_prefix::of_client(address), user.map(Arc::from), true))
+        self.open_entry(|number| Watched::new(number, address, user.map(Arc::from), true))
     }
 
-    fn open_entry(&self, entry: Watched) -> WatchHandle {
+    fn open_entry(&self, entry: impl FnOnce(u64) -> Watched) -> WatchHandle {
         let mut table = self.table();
-        if !table.make_room(&entry) {
+        let number = table.next;
+        let entry = Arc::new(entry(number));
+        if !self.make_room(&mut table, &entry) {
             return WatchHandle { watch: self.clone(), entry: None };
         }
-        let number = table.next;
         table.next += 1;
-        let entry = Arc::new(entry);
-        table.watched.insert(number, Arc::clone(&entry));
-        self.publish(&table);
+        if !entry.of_check {
+            table.may_yield.insert(entry.client, number);
+        }
+        table.watched.insert(number, Row { entry: Arc::clone(&entry), clients: vec![entry.client] });
+        self.0.by_client.add(entry.client, Arc::clone(&entry));
+        if let Some(user) = &entry.user {
+            self.0.by_user.add(Arc::clone(user), Arc::clone(&entry));
+        }
+        self.0.watched.store(table.watched.len(), Ordering::Relaxed);
         drop(table);
-        WatchHandle { watch: self.clone(), entry: Some((number, entry)) }
+        WatchHandle { watch: self.clone(), entry: Some(entry) }
+    }
+
+    /// Whether there is room for one more entry.
+    fn make_room(&self, table: &mut Table, new: &Watched) -> bool {
+        if table.may_yield.of_client(new.client) >= MAX_WATCHED_OF_ADDRESS && !new.of_check {
+            return false;
+        }
+        if table.watched.len() < MAX_WATCHED {
+            return true;
+        }
+        let most = table.may_yield.first_of_all().map_or(0, |(most, _)| most);
+        if most <= table.may_yield.of_site(new.client) + 1 && !new.of_check {
+            return false;
+        }
+        let yields = |row: &Row| !row.entry.of_check && table.may_yield.of_site(row.entry.client) == most;
+        let oldest = table.watched.iter().find(|(_, row)| yields(row)).map(|(number, _)| *number);
+        let displaced = oldest.and_then(|number| self.remove(table, number));
+        displaced.is_some_and(|entry| {
+            entry.displaced.store(true, Ordering::Relaxed);
+            true
+        })
+    }
+
+    fn remove(&self, table: &mut Table, number: u64) -> Option<Arc<Watched>> {
+        let Row { entry, clients } = table.watched.remove(&number)?;
+        table.may_yield.remove(entry.client, number);
+        clients.iter().for_each(|client| self.0.by_client.remove(client, &entry));
+        entry.user.iter().for_each(|user| self.0.by_user.remove(user, &entry));
+        self.0.watched.store(table.watched.len(), Ordering::Relaxed);
+        Some(entry)
+    }
+
+    /// An entry is found by one more address.
+    fn add_client(&self, number: u64, client: IpAddr) {
+        let mut table = self.table();
+        let Some(row) = table.watched.get_mut(&number) else { return };
+        if !row.clients.contains(&client) {
+            row.clients.push(client);
+            self.0.by_client.add(client, Arc::clone(&row.entry));
+        }
     }
 
     /// Notes what was seen of a client. `user`: of its credentials, where it named one.
@@ -163,21 +218,24 @@ impl Watch {
         let at = self.nanos(now);
         let from = ip_prefix::canonical(from);
         let client = ip_prefix::of_client(from.ip());
-        let index = self.0.index.load();
-        if let Some(entries) = user.and_then(|user| index.by_user.get(user)) {
-            for entry in entries {
-                entry.count(path, seen, at);
-                let is_new = seen == Seen::Authenticated && entry.learn((from, path), client);
-                if is_new {
-                    self.publish(&self.table());
+        if let Some(user) = user {
+            let found = self.0.by_user.find(user);
+            let mut entries = found.of(user).peekable();
+            if entries.peek().is_some() {
+                for entry in entries {
+                    entry.count(path, seen, at);
+                    if seen == Seen::Authenticated && entry.learn((from, path), client) {
+                        self.add_client(entry.number, client);
+                    }
                 }
+                return;
             }
-            return;
         }
-        let Some(entries) = index.by_client.get(&client) else { return };
+        let found = self.0.by_client.find(&client);
+        let entries = found.of(&client);
         let is_known = |entry: &&Arc<Watched>| entry.ports.load().contains(&(from, path));
-        let known = entries.len() > 1 && entries.iter().any(|entry| is_known(&entry));
-        entries.iter().filter(|entry| !known || is_known(entry)).for_each(|entry| entry.count(path, seen, at));
+        let known = entries.clone().nth(1).is_some() && entries.clone().any(|entry| is_known(&entry));
+        entries.filter(|entry| !known || is_known(entry)).for_each(|entry| entry.count(path, seen, at));
     }
 
     /// A client had an answer that it went on to use: its credentials were right. Noted whether anybody is watched or not.
@@ -188,11 +246,6 @@ impl Watch {
     /// When a client of another network last reached the relay over this path.
     pub fn last_elsewhere(&self, path: Path, client: IpAddr) -> Option<Instant> {
         self.0.other_networks[path as usize].last(client)
-    }
-
-    fn publish(&self, table: &Table) {
-        self.0.index.store(Arc::new(Index::of(table)));
-        self.0.watched.store(table.watched.len(), Ordering::Relaxed);
     }
 
     /// Never 0.
@@ -211,54 +264,11 @@ impl Watch {
     }
 }
 
-impl Table {
-    /// Whether there is room for one more entry. Visits all entries.
-    fn make_room(&mut self, new: &Watched) -> bool {
-        let own = self.watched.values().filter(|entry| entry.client == new.client && !entry.of_check).count();
-        if own >= MAX_WATCHED_OF_ADDRESS && !new.of_check {
-            return false;
-        }
-        if self.watched.len() < MAX_WATCHED {
-            return true;
-        }
-        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-        let may_yield = || self.watched.iter().filter(|(_, entry)| !entry.of_check);
-        may_yield().for_each(|(_, entry)| *counts.entry(entry.site()).or_default() += 1);
-        let most = counts.values().copied().max().unwrap_or_default();
-        if most <= counts.get(&new.site()).copied().unwrap_or_default() + 1 && !new.of_check {
-            return false;
-        }
-        let oldest = may_yield().find(|(_, entry)| counts.get(&entry.site()) == Some(&most)).map(|(number, _)| *number);
-        let displaced = oldest.and_then(|number| self.watched.remove(&number));
-        displaced.is_some_and(|entry| {
-            entry.displaced.store(true, Ordering::Relaxed);
-            true
-        })
-    }
-}
-
-impl Index {
-    fn of(table: &Table) -> Self {
-        let mut index = Self::default();
-        for entry in table.watched.values() {
-            let mut clients = vec![entry.client];
-            clients.extend(entry.rare().other_addresses.iter().map(|ip| ip_prefix::of_client(*ip)));
-            clients.dedup();
-            for client in clients {
-                index.by_client.entry(client).or_default().push(Arc::clone(entry));
-            }
-            if let Some(user) = &entry.user {
-                index.by_user.entry(Arc::clone(user)).or_default().push(Arc::clone(entry));
-            }
-        }
-        index
-    }
-}
-
 impl Watched {
-    fn new(client: IpAddr, user: Option<Arc<str>>, of_check: bool) -> Self {
+    fn new(number: u64, address: IpAddr, user: Option<Arc<str>>, of_check: bool) -> Self {
         Self {
-            client,
+            number,
+            client: ip_prefix::of_client(address),
             of_check,
             user,
             displaced: AtomicBool::new(false),
@@ -268,10 +278,6 @@ impl Watched {
             ports: ArcSwap::default(),
             rare: Mutex::default(),
         }
-    }
-
-    const fn site(&self) -> IpAddr {
-        ip_prefix::of_site(self.client)
     }
 
     fn count(&self, path: Path, seen: Seen, at: u64) {
@@ -333,7 +339,7 @@ impl Counted {
 impl WatchHandle {
     /// What was seen so far.
     pub fn witness(&self) -> Witness {
-        let Some((_, entry)) = &self.entry else { return Witness { unwatched: true, ..Witness::default() } };
+        let Some(entry) = &self.entry else { return Witness { unwatched: true, ..Witness::default() } };
         let time = |nanos: &AtomicU64| self.watch.time(nanos.load(Ordering::Relaxed));
         let rare = entry.rare();
         let path = |path: Path| {
@@ -364,10 +370,8 @@ impl WatchHandle {
 
 impl Drop for WatchHandle {
     fn drop(&mut self) {
-        let Some((number, _)) = &self.entry else { return };
-        let mut table = self.watch.table();
-        if table.watched.remove(number).is_some() {
-            self.watch.publish(&table);
+        if let Some(entry) = &self.entry {
+            self.watch.remove(&mut self.watch.table(), entry.number);
         }
     }
 }

@@ -28,7 +28,8 @@ fn nothing_is_noted_of_others_and_nothing_is_watched_after_the_end() {
     assert_eq!((tcp.requests, tcp.refused, tcp.last), (1, Some(RefusalReason::UserQuota), Some(later)));
     assert_eq!(seen.path(Path::Udp), &PathWitness::default());
     drop(handle);
-    assert!(!watch.is_open() && watch.0.index.load().by_client.is_empty() && watch.0.index.load().by_user.is_empty());
+    assert!(!watch.is_open());
+    assert_eq!((watch.0.by_client.len(), watch.0.by_user.len()), (0, 0));
 }
 
 #[test]
@@ -79,10 +80,21 @@ fn one_address_can_t_take_the_table_from_others() {
     assert_eq!(unwatched(&new), 0, "the site with the most entries loses them");
     assert_eq!(unwatched(&few), 100 - MAX_WATCHED_OF_ADDRESS);
     assert_eq!(400 - unwatched(&site), MAX_WATCHED - 100 - MAX_WATCHED_OF_ADDRESS);
-    let index = watch.0.index.load();
-    assert_eq!(index.by_client.values().map(Vec::len).sum::<usize>(), MAX_WATCHED);
+    assert_eq!(watch.0.by_client.len(), MAX_WATCHED);
     drop((few, site, new));
-    assert!(!watch.is_open() && watch.table().watched.is_empty());
+    assert!(!watch.is_open() && watch.table().watched.is_empty() && watch.table().may_yield.holds_no_address());
+}
+
+#[test]
+fn of_sites_with_as_many_entries_the_oldest_yields() {
+    let watch = Watch::default();
+    let pair = |n: usize| [(); 2].map(|()| open(&watch, &format!("198.51.{n}.1"), "x"));
+    let sites: Vec<_> = (0..MAX_WATCHED / 2).map(pair).collect();
+    let new: Vec<_> = (0..10).map(|n| open(&watch, &format!("203.0.113.{n}"), "new")).collect();
+    let unwatched: Vec<_> = sites.iter().flatten().map(|handle| handle.witness().unwatched).collect();
+    let expected = |at: usize| at.is_multiple_of(2) && at < 2 * new.len();
+    assert!(unwatched.into_iter().enumerate().all(|(at, unwatched)| unwatched == expected(at)));
+    assert!(new.iter().all(|handle| !handle.witness().unwatched));
 }
 
 #[test]
@@ -108,7 +120,7 @@ fn what_is_known_of_a_client_is_bounded() {
     for port in 1..1000 {
         watch.note(SocketAddr::new([198, 51, 100, 1].into(), port), Some("alice"), Path::Udp, Seen::Authenticated, now);
     }
-    let (_, entry) = handle.entry.as_ref().unwrap();
+    let entry = handle.entry.as_ref().unwrap();
     let ports = entry.ports.load();
     assert_eq!((ports.len(), ports.last().unwrap().0.port()), (MAX_KNOWN_PORTS, 999));
     assert_eq!(handle.witness().path(Path::Udp).authenticated, 999);
@@ -119,7 +131,7 @@ fn what_is_known_of_a_client_is_bounded() {
 fn counting_waits_for_no_lock() {
     let (watch, now) = (Watch::default(), Instant::now());
     let handle = open(&watch, "198.51.100.1", "alice");
-    let (_, entry) = handle.entry.as_ref().unwrap();
+    let entry = handle.entry.as_ref().unwrap();
     let (table, rare) = (watch.table(), entry.rare());
     let (done, counted) = std::sync::mpsc::channel();
     let noting = watch.clone();
