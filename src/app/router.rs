@@ -20,6 +20,7 @@ use crate::config::HttpConfig;
 use crate::http::banned_clients;
 use crate::http::base_path;
 use crate::http::client_info;
+use crate::http::layered::Layered;
 use crate::http::pages::Pages;
 use crate::http::proxy_sightings::{self, ProxySightings};
 use crate::http::redirect::{self, Redirect};
@@ -68,44 +69,42 @@ pub(super) fn main_port(services: MainPort, config: &HttpConfig, guards: Request
     let collider = routes.clone();
     let permanent = https.as_ref().is_some_and(|https| https.permanent);
     let redirect = https.map(|https| middleware::from_fn_with_state(Arc::new(https.redirect), redirect::redirect));
-    let operators = admin
-        .router(pages.admin())
-        .layer(option_layer(redirect.clone()))
-        .layer(middleware::from_fn_with_state(guards.unfinished.clone(), request_bodies::limit))
-        .layer(middleware::from_fn_with_state(guards.banned.clone(), banned_clients::refuse));
+    let operators = Layered::new(admin.router(pages.admin()))
+        .behind(option_layer(redirect.clone()))
+        .behind(middleware::from_fn_with_state(guards.unfinished.clone(), request_bodies::limit))
+        .behind(middleware::from_fn_with_state(guards.banned.clone(), banned_clients::refuse))
+        .into_router();
     // Socket.IO serves all other paths that begin like those of its clients.
-    let routes = pages
-        .socket_io_clients()
-        .fallback_service(signaling.in_front_of(routes))
-        .layer(middleware::from_fn_with_state(Arc::clone(&allowed), cors::refuse_foreign_origins))
-        .layer(middleware::from_fn_with_state(collider, past_socket_io))
-        .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
-        .layer(option_layer(redirect))
-        .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
-        .layer(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
+    let routes = pages.socket_io_clients().fallback_service(signaling.in_front_of(routes));
+    let routes = Layered::new(routes)
+        .behind(middleware::from_fn_with_state(Arc::clone(&allowed), cors::refuse_foreign_origins))
+        .behind(middleware::from_fn_with_state(collider, past_socket_io))
+        .behind(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
+        .behind(option_layer(redirect))
+        .behind(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
+        .behind(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
         // This layer is outside of everything that responds: without CORS headers, pages of other origins could not read errors
         // and redirects.
-        .layer(cors::layer(&allowed))
+        .behind(cors::layer(&allowed))
         // No page of another origin may read anything of an operator, so that these routes are outside of that layer.
-        .layer(middleware::from_fn_with_state((admin, operators), admin::routes::first))
-        .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
-        .layer(middleware::from_fn_with_state((guards.proxies, trusted(config)), proxy_sightings::note))
-        .layer(option_layer(hsts(permanent)));
+        .behind(middleware::from_fn_with_state((admin, operators), admin::routes::first))
+        .behind(middleware::from_fn_with_state(trusted(config), client_info::identify))
+        .behind(middleware::from_fn_with_state((guards.proxies, trusted(config)), proxy_sightings::note))
+        .behind(option_layer(hsts(permanent)));
     if config.base_path.is_empty() {
-        return routes;
+        return routes.into_router();
     }
-    // A router looks at the path before its own layers change it.
-    let remove = middleware::from_fn_with_state(Arc::new(config.base_path.clone()), base_path::remove);
-    Router::new().fallback_service(routes).layer(remove)
+    routes.behind(middleware::from_fn_with_state(Arc::new(config.base_path.clone()), base_path::remove)).into_router()
 }
 
 /// Collider on a port of its own.
 pub(super) fn collider_port(apprtc: AppRtcGateway, config: &HttpConfig, guards: RequestGuards) -> Router {
-    collider::on_a_port_of_its_own(apprtc)
-        .layer(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
-        .layer(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
-        .layer(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
-        .layer(middleware::from_fn_with_state(trusted(config), client_info::identify))
+    Layered::new(collider::on_a_port_of_its_own(apprtc))
+        .behind(middleware::from_fn_with_state(guards.broken_handshakes, websocket_handshake::refuse_broken))
+        .behind(middleware::from_fn_with_state(guards.unfinished, request_bodies::limit))
+        .behind(middleware::from_fn_with_state(guards.banned, banned_clients::refuse))
+        .behind(middleware::from_fn_with_state(trusted(config), client_info::identify))
+        .into_router()
 }
 
 fn trusted(config: &HttpConfig) -> Arc<[IpNet]> {

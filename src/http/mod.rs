@@ -23,6 +23,8 @@
 //!
 //! [`problem`] is the form of errors where no contract fixes another one.
 //!
+//! [`layered`] puts these layers in front of the routes.
+//!
 //! [`own_address`] tells whether the address of a client is its own, for what only some networks may do.
 //!
 //! Invariants: handlers know the client only by its `ClientInfo`, and never read `X-Forwarded-*` themselves; no body is buffered
@@ -35,6 +37,7 @@ mod body_pieces;
 pub mod client_info;
 pub mod connection_info;
 mod http2_responses;
+pub mod layered;
 pub mod own_address;
 mod page_request;
 pub mod pages;

@@ -32,6 +32,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::http::client_info::Scheme;
 use crate::http::connection_info::{ConnectionInfo, LocalAddress};
 use crate::http::http2_responses::Http2Responses;
+use crate::http::layered::Layered;
 use crate::limits::message_size;
 use crate::limits::waiting_bytes::{Account, Ledger};
 
@@ -93,7 +94,8 @@ impl HttpServer {
             .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
             .max_local_error_reset_streams(MAX_ERROR_RESETS);
         let nosniff = HeaderValue::from_static("nosniff");
-        let router = router.layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, nosniff));
+        let nosniff = SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        let router = Layered::new(router).behind(nosniff).into_router();
         Self { http1, http2, router, ledger, connections: Mutex::default() }
     }
 

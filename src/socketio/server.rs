@@ -19,6 +19,7 @@ use super::poll_answers;
 use super::prepare;
 use super::request;
 use super::state::ServerState;
+use crate::http::layered::Layered;
 use crate::limits::kept_buffers::KeptBuffers;
 use crate::limits::message_size::MAX_WIRE_BYTES;
 use crate::limits::waiting_bytes::Ledger;
@@ -88,13 +89,13 @@ impl Server {
         };
         let prepare = middleware::from_fn_with_state(state, prepare::prepare);
         let refuse_unknown = middleware::from_fn_with_state(socketioxide.clone(), refuse_unknown_sessions);
-        Router::new()
-            .fallback_service(socketioxide)
-            .layer(prepare)
-            .layer(middleware::from_fn(jsonp::translate))
-            .layer(refuse_unknown)
-            .layer(map_response(poll_answers::count))
-            .layer(middleware::from_fn(answer_fixes::correct))
+        Layered::new(socketioxide)
+            .behind(prepare)
+            .behind(middleware::from_fn(jsonp::translate))
+            .behind(refuse_unknown)
+            .behind(map_response(poll_answers::count))
+            .behind(middleware::from_fn(answer_fixes::correct))
+            .into_router()
     }
 }
 
