@@ -15,7 +15,6 @@ use castway::cast::issuer::Issuer;
 use castway::cast::model::RoomsConfig;
 use castway::cast::resume_token::TokenKey;
 use castway::cast::room::Rooms;
-use castway::cast::wire::{self, Failure};
 use castway::clock::WallClock;
 use castway::diagnosis::observation::{Facts, FactsSource};
 use castway::diagnosis::watch::Watch;
@@ -27,12 +26,7 @@ use castway::limits::waiting_bytes::Ledger;
 use castway::outcomes::output::Kind;
 use castway::outcomes::reporter::{ReportSink, Reporter};
 use castway::outcomes::table::Sources;
-use castway::room_driver::DrivenState;
 use castway::socketio;
-use castway::socketio::gateway::client_id::ClientId;
-use castway::socketio::gateway::connections::Connections;
-use castway::socketio::gateway::event_sender::EventSender;
-use castway::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use castway::turn::Scope;
 use castway::users::credentials;
 use serde_json::{Value, json};
@@ -48,24 +42,25 @@ const MAX_ANSWER_BYTES: usize = 16 << 20;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A gateway of the cast flow, and one that does nothing under its lock, each behind a server of its own and on the same namespace.
+/// A gateway of the cast flow behind a server.
 #[derive(Clone)]
 pub(crate) struct Signaling {
+    pub(crate) gateway: CastGateway,
     pub(crate) router: Router,
-    pub(crate) empty: Connections<Empty>,
-    pub(crate) empty_router: Router,
 }
 
 impl Signaling {
     /// `rooms`: as many as have to fit.
     pub(crate) fn new(rooms: usize) -> Self {
         let (server, io) = socketio::server(Ledger::default(), KeptBuffers::default());
-        attach_cast(&io, cast_gateway(rooms));
-        let (empty_server, empty_io) = socketio::server(Ledger::default(), KeptBuffers::default());
-        let empty = Connections::new(Empty::default());
-        attach_empty(&empty_io, empty.clone());
-        let [router, empty_router] = [server, empty_server].map(|server| server.in_front_of(Router::new()));
-        Self { router, empty, empty_router }
+        let gateway = cast_gateway(rooms);
+        attach_cast(&io, gateway.clone());
+        Self { gateway, router: server.in_front_of(Router::new()) }
+    }
+
+    /// Gives codes to the TVs that wait for one, in a task of the current runtime.
+    pub(crate) fn run(&self) {
+        tokio::spawn(self.gateway.clone().run());
     }
 }
 
@@ -95,22 +90,6 @@ fn attach_cast(io: &SocketIo, cast: CastGateway) {
     };
     let connected = move |socket: SocketRef| {
         cast.connected(socket);
-        std::future::ready(())
-    };
-    io.ns("/", connected.with(register));
-}
-
-fn attach_empty(io: &SocketIo, empty: Connections<Empty>) {
-    let registering = empty.clone();
-    let register = move |socket: SocketRef| {
-        registering.register(&socket, |name, packet| {
-            let request = wire::read(&name, packet.json.as_str(), packet.attachments);
-            (name, request)
-        });
-        std::future::ready(Ok::<(), std::convert::Infallible>(()))
-    };
-    let connected = move |socket: SocketRef| {
-        empty.connected(socket, |_, _, _, _| {});
         std::future::ready(())
     };
     io.ns("/", connected.with(register));
@@ -158,49 +137,6 @@ struct NoReports;
 
 impl ReportSink for NoReports {
     fn keep(&self, _: Kind, _: IpAddr, _: String) {}
-}
-
-/// The state of a gateway that does nothing. It keeps the events, so that they are not freed under the lock.
-#[derive(Default)]
-pub(crate) struct Empty {
-    kept: Vec<ReceivedEvent<EmptyRequest>>,
-}
-
-/// What the gateway of the cast flow reads as well.
-type EmptyRequest = (String, Option<Result<wire::Request, Failure>>);
-
-impl Empty {
-    pub(crate) fn forget(&mut self) {
-        self.kept.clear();
-    }
-}
-
-impl DrivenState for Empty {
-    const NAME: &'static str = "empty";
-
-    fn next_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    fn reset(&mut self) {}
-}
-
-impl GatewayState for Empty {
-    type Request = EmptyRequest;
-
-    fn handle_event(&mut self, _: ClientId, event: ReceivedEvent<Self::Request>, _: &mut EventSender) {
-        self.kept.push(event);
-    }
-
-    fn send_outputs(&mut self, _: &mut EventSender) {}
-
-    fn clients_of(&self, _: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId> {
-        Vec::new()
-    }
-
-    fn remove_client(&mut self, _: ClientId, _: Disconnect) -> Option<SocketRef> {
-        None
-    }
 }
 
 /// The packet of an event with these arguments, JSON each.

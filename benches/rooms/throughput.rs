@@ -74,6 +74,7 @@ fn pass(gateway: &Signaling, numbers: std::ops::Range<usize>, ready: &Barrier, t
     let runtime = runtime();
     let prepared = runtime.as_ref().map_err(|error| anyhow!("{error}")).and_then(|runtime| {
         runtime.block_on(async {
+            gateway.run();
             let mut casts = Vec::new();
             for number in numbers {
                 casts.push(Cast::begin(&gateway.router, number).await?);

@@ -140,6 +140,11 @@ impl AppRtcGateway {
             .await;
     }
 
+    /// For how long events have held the lock of all rooms, see [`RoomDriver::locked_time`].
+    pub fn locked_time(&self) -> Duration {
+        self.0.rooms.locked_time()
+    }
+
     pub fn counts(&self) -> AppRtcCounts {
         let Inner { counters, start, .. } = &*self.0;
         let (now, evictions, calls) =

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::header;
 use serde_json::{Value, json};
-use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::extract::AckSender;
 
 use super::issuer::Issuer;
 use super::model::Dialect;
@@ -17,16 +17,15 @@ use crate::http::connection_info::LocalAddress;
 use crate::operator::rows::PartyRow;
 use crate::outcomes::party::Member;
 use crate::socketio::gateway::client_budget::ClientBudget;
+use crate::socketio::gateway::client_connection::{self, ClientConnection};
 use crate::socketio::gateway::client_id::ClientId;
-use crate::socketio::gateway::connections;
 use crate::socketio::gateway::event_sender::EventSender;
 
 /// An event without arguments: the parser takes an array for the list of them.
 pub(super) const NO_ARGUMENTS: [(); 0] = [];
 
 pub(super) struct Client {
-    pub(super) id: ClientId,
-    pub(super) socket: SocketRef,
+    pub(super) socket: ClientConnection,
     pub(super) budget: ClientBudget,
     pub(super) from: IpAddr,
     /// The host name by which the client reached us.
@@ -62,14 +61,14 @@ pub(super) struct WaitingRequest {
 }
 
 impl Client {
-    pub(super) fn new(id: ClientId, socket: SocketRef) -> Self {
+    pub(super) fn new(socket: ClientConnection) -> Self {
         let extensions = &socket.req_parts().extensions;
         let host = extensions.get::<ClientInfo>().and_then(|client| client.host.clone());
         let reached = extensions.get::<LocalAddress>().and_then(|local| local.0);
-        let (from, budget, waiting) = (connections::address(&socket), ClientBudget::default(), Vec::new());
+        let (from, budget, waiting) = (client_connection::address(&socket), ClientBudget::default(), Vec::new());
         let proof = socket.extensions.remove::<Proof>();
         let (verified, tv_event, user, pending) = (false, None, None, None);
-        Self { id, socket, budget, from, host, reached, verified, tv_event, waiting, proof, user, pending }
+        Self { socket, budget, from, host, reached, verified, tv_event, waiting, proof, user, pending }
     }
 
     /// The client, as somebody who wants a seat. `proof`: what its event shows; otherwise that of the handshake counts.
@@ -81,21 +80,21 @@ impl Client {
     /// The client as an operator sees it.
     pub(super) fn party(&self) -> PartyRow {
         let (address, user) = (Some(self.from), self.user.as_ref().map(|user| user.name.clone()));
-        PartyRow { address, name: None, user, agent: connections::user_agent(&self.socket) }
+        PartyRow { address, name: None, user, agent: self.socket.user_agent() }
     }
 
     pub(super) fn deliver(&self, sender: &mut EventSender, delivery: Delivery) {
         let Delivery { event, wrapper, payload } = delivery;
         match wrapper {
-            None => sender.emit(self.id, &self.socket, event, payload),
-            Some(key) => sender.emit(self.id, &self.socket, event, Wrapped { key, payload }),
+            None => sender.emit(&self.socket, event, payload),
+            Some(key) => sender.emit(&self.socket, event, Wrapped { key, payload }),
         }
     }
 
     pub(super) fn emit(&self, sender: &mut EventSender, event: WireEvent) {
         match event.argument {
-            Some(argument) => sender.emit(self.id, &self.socket, event.name, argument),
-            None => sender.emit(self.id, &self.socket, event.name, NO_ARGUMENTS),
+            Some(argument) => sender.emit(&self.socket, event.name, argument),
+            None => sender.emit(&self.socket, event.name, NO_ARGUMENTS),
         }
     }
 
@@ -103,7 +102,13 @@ impl Client {
     pub(super) fn member(&self, issuer: &dyn Issuer) -> Member {
         let Self { from, host, reached, .. } = self;
         let signed_in = self.user.as_ref().map(|user| user.name.clone());
-        Member { address: *from, user: Some(issuer.user(&username(self.id))), signed_in, host: host.clone(), reached: *reached }
+        Member {
+            address: *from,
+            user: Some(issuer.user(&username(self.socket.client()))),
+            signed_in,
+            host: host.clone(),
+            reached: *reached,
+        }
     }
 
     /// The argument of an `RTCPeerConnection`.
@@ -119,7 +124,7 @@ impl Client {
     }
 
     fn ice_servers(&self, issuer: &dyn Issuer) -> Value {
-        issuer.ice_servers(&username(self.id), self.host.as_deref())
+        issuer.ice_servers(&username(self.socket.client()), self.host.as_deref())
     }
 }
 

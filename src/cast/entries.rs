@@ -18,7 +18,7 @@ use super::wire::{self, CheckArguments, Failure, JoinArguments, OpenArguments, R
 use crate::admission::{AdmissionRefusal, ProvenUser};
 use crate::hooks::authorize::SeatKind;
 use crate::socketio::gateway::client_id::ClientId;
-use crate::socketio::gateway::event_sender::{EventSender, account_of};
+use crate::socketio::gateway::event_sender::EventSender;
 use crate::socketio::gateway::gateway_state::ReceivedEvent;
 
 impl State {
@@ -190,13 +190,13 @@ impl State {
             self.leave_pending(id, event, paid, sender);
             return None;
         }
-        let account = account_of(&client.socket)?;
+        let account = client.socket.account();
         if !pending.held.hold(event, paid, account) {
             // Its events have to be handled in order, so none of them can be left out.
             tracing::debug!(from = %client.from, "disconnecting: too much waits until the client is let in");
             let failure = Failure::too_much_waits();
-            sender.emit(id, &client.socket, "CAST_ERROR", json!({"event": pending.event, "error": failure}));
-            sender.to_disconnect.push(id);
+            sender.emit(&client.socket, "CAST_ERROR", json!({"event": pending.event, "error": failure}));
+            sender.disconnect(id);
         }
         None
     }

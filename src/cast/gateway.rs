@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
@@ -24,8 +24,9 @@ use crate::outcomes::party::PageReport;
 use crate::outcomes::reporter::Reporter;
 use crate::outcomes::table::Sources;
 use crate::room_driver::DrivenState;
+use crate::socketio::gateway::client_connection::ClientConnection;
 use crate::socketio::gateway::client_id::ClientId;
-use crate::socketio::gateway::connections::{self, Connections, WeakConnections};
+use crate::socketio::gateway::connections::{Connections, WeakConnections};
 use crate::socketio::gateway::event_sender::EventSender;
 use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 
@@ -129,11 +130,11 @@ impl CastGateway {
 
     /// The client is connected.
     pub fn connected(&self, socket: SocketRef) {
-        self.0.connected(socket, |state, id, socket, sender| {
+        self.0.connected(socket, |state, socket, sender| {
             if socket.ns() == RTC {
-                sender.emit(id, &socket, "VERIFY", NO_ARGUMENTS);
+                sender.emit(&socket, "VERIFY", NO_ARGUMENTS);
             }
-            state.clients.insert(id, Client::new(id, socket));
+            state.clients.insert(socket.client(), Client::new(socket));
         });
     }
 
@@ -152,7 +153,7 @@ impl CastGateway {
     pub fn announce_shutdown(&self) {
         self.0.with(|state, sender| {
             state.reports.stop(Instant::now());
-            state.clients.values().for_each(|client| sender.emit(client.id, &client.socket, "SERVER_SHUTDOWN", json!({})));
+            state.clients.values().for_each(|client| sender.emit(&client.socket, "SERVER_SHUTDOWN", json!({})));
         });
     }
 
@@ -183,6 +184,11 @@ impl CastGateway {
         self.0.end_clients(is_one);
     }
 
+    /// For how long events have held the lock of all rooms, see [`RoomDriver::locked_time`](crate::room_driver::RoomDriver::locked_time).
+    pub fn locked_time(&self) -> Duration {
+        self.0.locked_time()
+    }
+
     pub fn counts(&self) -> CastCounts {
         self.0.with(|state, _| CastCounts {
             tvs: state.rooms.len(),
@@ -208,7 +214,7 @@ impl DrivenState for State {
         self.casting_users = CastingUsers::default();
         for (id, client) in clients {
             self.issuer.end_lease(&username(id));
-            connections::disconnect(client.socket);
+            client.socket.disconnect();
         }
     }
 }
@@ -260,7 +266,7 @@ impl GatewayState for State {
         self.clients.iter().filter(|(_, client)| is_one(client.from)).map(|(id, _)| *id).collect()
     }
 
-    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {
+    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<ClientConnection> {
         match how {
             Disconnect::Deliberate => drop(self.rooms.handle_leave(id, Instant::now())),
             Disconnect::Dropped => self.rooms.handle_drop(id, Instant::now()),
@@ -326,18 +332,18 @@ impl State {
             Request::Config => {
                 self.issuer.check_rate(client.from).map_err(Failure::rate_limited)?;
                 let config = client.pooled_config(&*self.issuer);
-                sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
+                sender.emit(&client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
             }
             Request::Verify => {
                 client.verified = true;
-                sender.emit(client.id, &client.socket, "VERIFY_RESPONCE", json!({"code": 200}));
+                sender.emit(&client.socket, "VERIFY_RESPONCE", json!({"code": 200}));
             }
             Request::Open(arguments) => return self.open(id, arguments, sender),
             Request::Join(arguments) => return self.join(id, arguments, sender),
             Request::Signal(signal) => {
                 let (bytes, is_offer) = (signal.payload().bytes(), matches!(signal, Signal::Offer(_)));
                 self.rooms.handle_signal(id, signal, bytes)?;
-                if let Some(code) = self.rooms.code_of(id).filter(|_| is_offer) {
+                if is_offer && let Some(code) = self.rooms.code_of(id) {
                     self.reports.offered(code, Instant::now());
                 }
             }
@@ -364,13 +370,13 @@ impl State {
 
     /// Follows what has happened to the casts, and sends what that leads to.
     fn send_verdicts(&mut self, sender: &mut EventSender) {
-        let now = Instant::now();
         while let Some(event) = self.rooms.poll_cast_event() {
+            let now = Instant::now();
             self.casting_users.handle(event, |id| self.clients.get(&id)?.user.clone());
             let member = |id| self.clients.get(&id).map(|client| client.member(&*self.issuer));
             self.reports.handle(event, member, now);
         }
-        while let Some(told) = self.reports.poll(now) {
+        while let Some(told) = self.reports.poll() {
             self.tell(told, sender);
         }
     }
@@ -420,12 +426,12 @@ impl State {
     ) {
         if event.dialect() == Dialect::B && !had_token {
             // A front end of dialect B that has no device token keeps this one and shows it at its next VERIFY.
-            sender.emit(client.id, &client.socket, "TEST_TOKEN_TV", seated.resume_token.clone());
+            sender.emit(&client.socket, "TEST_TOKEN_TV", seated.resume_token.clone());
         }
         self.welcome(client, sender, event, "tv", seated);
         // A TV on /rtc was asked for its token when it connected.
         if event == EntryEvent::TvRegister && !client.verified && client.socket.ns() != RTC {
-            sender.emit(client.id, &client.socket, "VERIFY", NO_ARGUMENTS);
+            sender.emit(&client.socket, "VERIFY", NO_ARGUMENTS);
         }
     }
 
@@ -437,18 +443,20 @@ impl State {
             client.emit(sender, refusal);
         }
         if ack.is_none() && failure.code != Failure::UNKNOWN_EVENT {
-            sender.emit(client.id, &client.socket, "CAST_ERROR", json!({"event": event, "error": failure}));
+            sender.emit(&client.socket, "CAST_ERROR", json!({"event": event, "error": failure}));
         }
         if entry == Some(EntryEvent::TvGetInfo) && failure.is_final() {
             // Dialect B disconnects a refused TV after telling it.
-            sender.to_disconnect.push(id);
+            sender.disconnect(id);
         }
         self.acknowledge(id, ack, json!({"ok": false, "error": failure}), sender);
     }
 
     pub(super) fn acknowledge(&self, id: ClientId, ack: Option<AckSender>, answer: Value, sender: &mut EventSender) {
-        if let (Some(client), Some(ack)) = (self.clients.get(&id), ack) {
-            sender.acknowledge(id, &client.socket, ack, answer);
+        if let Some(ack) = ack
+            && let Some(client) = self.clients.get(&id)
+        {
+            sender.acknowledge(&client.socket, ack, answer);
         }
     }
 
@@ -460,7 +468,7 @@ impl State {
     }
 
     pub(super) fn welcome(&self, client: &Client, sender: &mut EventSender, event: EntryEvent, role: &str, seated: &Seated) {
-        self.issuer.join_room(&username(client.id), seated.code.as_str());
+        self.issuer.join_room(&username(client.socket.client()), seated.code.as_str());
         // Credentials that are not sent would only push out the lease of those that were.
         let config = match event.brings_ice_servers() {
             true => client.config(&*self.issuer, event.dialect()),
@@ -468,9 +476,9 @@ impl State {
         };
         client.emit(sender, wire::welcome(event, seated, &config));
         let token = json!({"role": role, "code": seated.code.as_str(), "resumeToken": seated.resume_token});
-        sender.emit(client.id, &client.socket, "RESUME_TOKEN", token);
+        sender.emit(&client.socket, "RESUME_TOKEN", token);
         if event.dialect().accepts_unasked_credentials() {
-            sender.emit(client.id, &client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
+            sender.emit(&client.socket, "CONFIG_FEEDBACK", json!({"config": config}));
         }
     }
 }

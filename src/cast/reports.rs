@@ -150,7 +150,7 @@ impl CastReports {
     }
 
     /// What the gateway has to send next. Everything else is done here.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<Told> {
+    pub(super) fn poll(&mut self) -> Option<Told> {
         while let Some(output) = self.outcomes.poll_output() {
             match output {
                 Output::Answer { to, verdict } => return Some(Told::Answer { to, verdict }),
@@ -159,7 +159,7 @@ impl CastReports {
                         return Some(Told::Verdict { to: *to, side, code });
                     }
                 }
-                Output::Report(reported) => self.reporter.perform(Kind::Cast, reported, now),
+                Output::Report(reported) => self.reporter.perform(Kind::Cast, reported, Instant::now()),
                 Output::Forgotten(record) => drop(self.tvs.remove(&record)),
             }
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderName, header};
 use serde_json::json;
@@ -20,8 +20,9 @@ use crate::config::secret::Secret;
 use crate::limits::guesses::Guesses;
 use crate::room_driver::DrivenState;
 use crate::socketio::gateway::client_budget::ClientBudget;
+use crate::socketio::gateway::client_connection::{self, ClientConnection};
 use crate::socketio::gateway::client_id::ClientId;
-use crate::socketio::gateway::connections::{self, Connections};
+use crate::socketio::gateway::connections::Connections;
 use crate::socketio::gateway::event_sender::EventSender;
 use crate::socketio::gateway::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use crate::users::{Busy, Directory, PasswordChecks};
@@ -47,7 +48,7 @@ pub(super) struct State {
 }
 
 pub(super) struct Client {
-    pub(super) socket: SocketRef,
+    pub(super) socket: ClientConnection,
     budget: ClientBudget,
 }
 
@@ -108,7 +109,7 @@ impl MultiConnectionGateway {
     /// # Errors
     /// The handshake can't be read.
     pub async fn register(&self, socket: SocketRef) -> Result<(), HandshakeRefused> {
-        let (request, from) = (socket.req_parts(), connections::address(&socket));
+        let (request, from) = (socket.req_parts(), client_connection::address(&socket));
         let header = |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let query = request.uri.query().unwrap_or_default();
         let handshake = wire::read_handshake(query, from, header(header::ORIGIN), header(header::USER_AGENT));
@@ -130,7 +131,8 @@ impl MultiConnectionGateway {
     /// The client is connected.
     pub fn connected(&self, socket: SocketRef) {
         let Some(connecting) = socket.extensions.remove::<ConnectingAs>() else { return };
-        self.0.connections.connected(socket, |state, id, socket, sender| {
+        self.0.connections.connected(socket, |state, socket, sender| {
+            let id = socket.client();
             let admitted = match connecting {
                 ConnectingAs::User(handshake) => state.rooms.handle_connect(id, handshake, Instant::now()).is_ok(),
                 ConnectingAs::Admin(access) => {
@@ -140,14 +142,14 @@ impl MultiConnectionGateway {
                         (false, AdminAccess::Busy(busy)) => json!({"error": busy.to_string()}),
                         (false, _) => json!({"error": "Invalid admin username or password."}),
                     };
-                    sender.emit(id, &socket, "admin", answer);
+                    sender.emit(&socket, "admin", answer);
                     admitted
                 }
             };
             if admitted {
                 state.clients.insert(id, Client { socket, budget: ClientBudget::default() });
             } else {
-                connections::disconnect(socket);
+                socket.disconnect();
             }
         });
     }
@@ -160,6 +162,11 @@ impl MultiConnectionGateway {
     /// Ends the connections and the seats of the clients at these addresses.
     pub fn end_clients(&self, is_one: impl Fn(IpAddr) -> bool) {
         self.0.connections.end_clients(is_one);
+    }
+
+    /// For how long events have held the lock of all rooms, see [`RoomDriver::locked_time`](crate::room_driver::RoomDriver::locked_time).
+    pub fn locked_time(&self) -> Duration {
+        self.0.connections.locked_time()
     }
 
     pub fn counts(&self) -> MultiConnectionCounts {
@@ -208,7 +215,7 @@ impl DrivenState for State {
         let clients = std::mem::take(&mut self.clients);
         self.rooms = (self.new_rooms)().instead_of(&self.rooms);
         for client in clients.into_values() {
-            connections::disconnect(client.socket);
+            client.socket.disconnect();
         }
     }
 }
@@ -229,7 +236,7 @@ impl GatewayState for State {
             Some(ack::too_many_requests())
         };
         if let (Some(ack), Some(answer)) = (ack, answer) {
-            sender.acknowledge(id, &client.socket, ack, answer);
+            sender.acknowledge(&client.socket, ack, answer);
         }
         self.send_outputs(sender);
         if let (Some(client), Ok(paid)) = (self.clients.get_mut(&id), paid) {
@@ -243,19 +250,19 @@ impl GatewayState for State {
                 Output::Send { to, event } => {
                     let Some(client) = self.clients.get(&to) else { continue };
                     let (name, arguments) = wire::write(event);
-                    sender.emit(to, &client.socket, &name, arguments);
+                    sender.emit(&client.socket, name, arguments);
                 }
-                Output::Disconnect(id) => sender.to_disconnect.push(id),
+                Output::Disconnect(id) => sender.disconnect(id),
             }
         }
     }
 
     fn clients_of(&self, is_one: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId> {
-        let clients = self.clients.iter().filter(|(_, client)| is_one(connections::address(&client.socket)));
+        let clients = self.clients.iter().filter(|(_, client)| is_one(client_connection::address(&client.socket)));
         clients.map(|(id, _)| *id).collect()
     }
 
-    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef> {
+    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<ClientConnection> {
         match how {
             Disconnect::Deliberate => self.rooms.handle_leave(id, Instant::now()),
             Disconnect::Dropped => self.rooms.handle_drop(id, Instant::now()),

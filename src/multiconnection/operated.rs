@@ -7,7 +7,6 @@ use super::model::{ListedRoom, ListedUser};
 use crate::clock::WallClock;
 use crate::operator::rows::{PartyRow, RoomRow, masked};
 use crate::room_driver::rows::in_parts;
-use crate::socketio::gateway::connections;
 
 /// Rows that are copied under one lock, while the events of all rooms wait. Each has up to 20 members.
 const MAX_ROWS_AT_ONCE: usize = 100;
@@ -51,7 +50,7 @@ impl State {
             address: client.map(|_| user.from),
             name: Some(user.id.to_string()),
             user: None,
-            agent: client.and_then(|client| connections::user_agent(&client.socket)),
+            agent: client.and_then(|client| client.socket.user_agent()),
         }
     }
 }

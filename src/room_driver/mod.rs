@@ -37,6 +37,8 @@ pub trait DrivenState {
 #[derive(Debug)]
 pub struct RoomDriver<S> {
     locked: Mutex<Locked<S>>,
+    /// For how long inputs have held the lock. Nanoseconds.
+    locked_nanos: AtomicU64,
     /// Notified when the next time-out has changed.
     rearm: Notify,
 }
@@ -56,7 +58,8 @@ pub fn resets() -> u64 {
 
 impl<S: DrivenState> RoomDriver<S> {
     pub fn new(state: S) -> Self {
-        Self { locked: Mutex::new(Locked { state, armed: None }), rearm: Notify::new() }
+        let locked = Mutex::new(Locked { state, armed: None });
+        Self { locked, locked_nanos: AtomicU64::new(0), rearm: Notify::new() }
     }
 
     /// Runs one input under the lock.
@@ -66,8 +69,9 @@ impl<S: DrivenState> RoomDriver<S> {
     pub fn with<T>(&self, input: impl FnOnce(&mut S) -> T) -> T {
         let (result, rearm) = {
             let mut locked = self.lock();
+            let since = Instant::now();
             let Locked { state, armed } = &mut *locked;
-            match catch_unwind(AssertUnwindSafe(|| (input(state), state.next_timeout() != *armed))) {
+            let outcome = match catch_unwind(AssertUnwindSafe(|| (input(state), state.next_timeout() != *armed))) {
                 Ok((result, rearm)) => (Ok(result), rearm),
                 Err(panic) => {
                     tracing::error!(
@@ -83,13 +87,21 @@ impl<S: DrivenState> RoomDriver<S> {
                     }
                     (Err(panic), true)
                 }
-            }
+            };
+            let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.locked_nanos.fetch_add(nanos, Ordering::Relaxed);
+            outcome
         };
         if rearm {
             self.rearm.notify_one();
         }
         // Unwinding under the lock would poison it.
         result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// For how long inputs have held the lock, since the start. Where this grows by nearly a second a second, the lock is the limit.
+    pub fn locked_time(&self) -> Duration {
+        Duration::from_nanos(self.locked_nanos.load(Ordering::Relaxed))
     }
 
     /// Runs `input` whenever the state's next time-out is due; never returns.
@@ -161,6 +173,22 @@ mod tests {
             let both = async { tokio::join!(driver.due(), async { driver.with(|machine| machine.due = Some(Instant::now())) }) };
             tokio::time::timeout(Duration::from_secs(60), both).await.expect("it is due");
         }
+    }
+
+    #[test]
+    fn the_time_under_the_lock_is_counted_also_if_an_input_panics() {
+        let driver = RoomDriver::new(Machine::default());
+        let work = || {
+            let (since, least) = (Instant::now(), Duration::from_millis(1));
+            while since.elapsed() < least {
+                std::hint::spin_loop();
+            }
+            least
+        };
+        let once = driver.with(|_| work());
+        assert!(driver.locked_time() >= once);
+        catch_unwind(AssertUnwindSafe(|| driver.with(|_| panic!("after {:?}", work())))).expect_err("it panics");
+        assert!(driver.locked_time() >= 2 * once);
     }
 
     #[test]

@@ -68,6 +68,10 @@ async fn the_numbers_move_and_their_text_can_be_read() {
     assert!(after[r#"castway_relay_errors_total{code="401"}"#] >= 1.0);
     assert_eq!(after["castway_relay_failed_authentications_total"], 0.0);
     assert!(after[r#"castway_relay_shard_busy_seconds_total{shard="0"}"#] > 0.0);
+    for protocol in ["cast", "multiconnection", "apprtc"] {
+        let locked = format!("castway_rooms_locked_seconds_total{{protocol=\"{protocol}\"}}");
+        assert!(after[&locked] > before[&locked], "a scrape takes the lock: {locked}");
+    }
     assert!(after.len() < 200, "{}", after.len());
     assert_eq!(before.len(), after.len());
     server.stop().await;

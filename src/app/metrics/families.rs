@@ -1,6 +1,6 @@
 //! The metric families of `/metrics`, each with its name and help text.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::api::metric_families::{MetricFamily, MetricKind, Sample};
 use crate::apprtc::gateway::AppRtcCounts;
@@ -259,6 +259,21 @@ pub fn signaling(cast: CastCounts, multiconnection: MultiConnectionCounts) -> Ve
             multiconnection.rate_limited as f64,
         ),
     ]
+}
+
+/// The locks of the rooms, with the time for which each was held.
+#[must_use]
+pub fn locks(times: [(&str, Duration); 3]) -> MetricFamily {
+    let sample = |(protocol, time): (&str, Duration)| Sample {
+        labels: vec![("protocol", protocol.to_owned())],
+        value: time.as_secs_f64(),
+    };
+    MetricFamily {
+        name: "castway_rooms_locked_seconds",
+        help: "Time for which the lock of all rooms of a protocol was held; near one second a second, the lock is the limit",
+        kind: MetricKind::Counter,
+        samples: times.map(sample).into(),
+    }
 }
 
 /// The process as a whole: panics and descriptors.

@@ -46,6 +46,11 @@ impl CountedParts {
 
     fn families(&self) -> Vec<MetricFamily> {
         let mut families = families::signaling(self.cast.counts(), self.multiconnection.counts());
+        families.push(families::locks([
+            ("cast", self.cast.locked_time()),
+            ("multiconnection", self.multiconnection.locked_time()),
+            ("apprtc", self.apprtc.locked_time()),
+        ]));
         families.extend(families::websockets(&self.traffic));
         families.extend(families::waiting(&self.ledger));
         families.extend(families::kept(&self.kept_buffers));

@@ -112,6 +112,12 @@ impl<P: Send + 'static> SignalBuffer<P> {
         self.open || signal.is_description()
     }
 
+    /// Whether a candidate of so many bytes would be the next one to be delivered, so that it need not be added before.
+    pub(super) fn may_skip(&self, signal: &Signal<P>, bytes: usize) -> bool {
+        let is_empty = self.description.is_none() && self.candidates.is_empty();
+        self.open && is_empty && !signal.is_description() && bytes <= MAX_CANDIDATE_BYTES
+    }
+
     /// The next signal that may be delivered now.
     pub(super) fn pop(&mut self) -> Option<Signal<P>> {
         self.forget_lost();

@@ -18,18 +18,22 @@ impl<P: Send + 'static> Rooms<P> {
         let &(code, role) = self.seats.get(&from).ok_or(Refusal::NotInRoom)?;
         let room = self.rooms.get_mut(&code).expect("a seat is in a live room");
         let (buffer, to) = match (role, &signal) {
-            (Role::Caster, Signal::Offer(_) | Signal::Candidate(_)) => (&mut room.to_tv, room.tv.client),
+            (Role::Caster, Signal::Offer(_) | Signal::Candidate(_)) => (&mut room.to_tv, &room.tv),
             (Role::Tv, Signal::Answer(_) | Signal::Candidate(_)) => {
                 let caster = room.caster.as_ref().ok_or(Refusal::NoCaster)?;
                 if room.answers_previous_caster {
                     return Ok(());
                 }
-                (&mut room.to_caster, caster.seat.client)
+                (&mut room.to_caster, &caster.seat)
             }
             (Role::Caster, Signal::Answer(_)) | (Role::Tv, Signal::Offer(_)) => return Err(Refusal::WrongRole),
         };
+        if let Some(client) = to.client.filter(|_| buffer.may_skip(&signal, bytes)) {
+            self.outputs.push_back(Output::Deliver { to: client, dialect: to.dialect, signal });
+            return Ok(());
+        }
         let is_offer = matches!(signal, Signal::Offer(_));
-        let waits = to.is_none() || !buffer.passes(&signal);
+        let waits = to.client.is_none() || !buffer.passes(&signal);
         let pushed = buffer.push(signal, bytes, waits.then_some(&self.ledger));
         if is_offer {
             room.answers_previous_caster = false;

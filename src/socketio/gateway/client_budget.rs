@@ -34,6 +34,8 @@ impl ClientBudget {
 
     /// After the event: charges what the server has sent for it beyond what was paid.
     pub fn charge_excess(&mut self, paid: usize, sent_bytes: usize) {
-        self.0.charge(sent_bytes.saturating_sub(paid), Instant::now());
+        if sent_bytes > paid {
+            self.0.charge(sent_bytes - paid, Instant::now());
+        }
     }
 }

@@ -1,31 +1,30 @@
 //! What every Socket.IO gateway does for each of its clients: receives its events from the first one on, disconnects it when it doesn't
 //! read, and removes it when it is gone.
 //!
-//! Owner of a gateway's state, behind one lock that is held for a whole event (lock, handle, emit, unlock). Events are handled in the task that
+//! Owner of a gateway's state, behind one lock: lock, handle, queue the outputs, unlock, send them. Events are handled in the task that
 //! has read them: socketioxide would spawn one for each, which costs more than most events, and those of one client would run in any order.
 //!
 //! The order of calls for one client: [`Connections::register`] before it is told that it is connected, [`Connections::connected`] after that;
 //! from then on events go to [`GatewayState::handle_event`], until [`GatewayState::remove_client`].
 
 use std::future::ready;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use axum::http::header;
 use socketioxide::adapter::Adapter;
 use socketioxide::extract::{AckSender, Event, SocketRef};
 use socketioxide::handler::{FromMessageParts as _, MessageHandler};
 use socketioxide::socket::{DisconnectReason, Socket};
 use socketioxide_core::Value as Packet;
 
+use super::client_connection::{ClientConnection, address, outgoing_of};
 use super::client_id::ClientId;
 use super::early_events::EarlyEvents;
-use super::event_sender::{EventSender, outgoing_of};
+use super::event_sender::EventSender;
 use super::gateway_state::{Disconnect, GatewayState, ReceivedEvent};
 use super::packet::EventPacket;
-use crate::http::client_info::ClientInfo;
-use crate::operator::rows::agent_row;
 use crate::room_driver::RoomDriver;
 
 /// A handle to a gateway's connections; clones share them.
@@ -88,8 +87,10 @@ impl<S: GatewayState> Connections<S> {
             }
             let (bytes, ack) = (packet.bytes(), packet.wants_ack.then_some(ack));
             let event = ReceivedEvent { request: read(event, packet), bytes, ack };
+            // This is nearly always so, and need not be found out under the lock. From then on `hold` gives every event back.
+            let is_over = held.is_over();
             connections.with(|state, sender| {
-                if let Some(event) = held.hold(event) {
+                if let Some(event) = if is_over { Some(event) } else { held.hold(event) } {
                     state.handle_event(id, event, sender);
                 }
             });
@@ -109,12 +110,13 @@ impl<S: GatewayState> Connections<S> {
     }
 
     /// A client is connected: `add` puts it into the table, then its early events are handled.
-    pub fn connected(&self, socket: SocketRef, add: impl FnOnce(&mut S, ClientId, SocketRef, &mut EventSender)) {
+    pub fn connected(&self, socket: SocketRef, add: impl FnOnce(&mut S, ClientConnection, &mut EventSender)) {
         let Some((id, early)) = socket.extensions.remove::<(ClientId, EarlyEvents<S::Request>)>() else { return };
-        outgoing_of(&socket).inspect(|outgoing| outgoing.join());
+        let socket = ClientConnection::new(id, socket);
+        socket.outgoing().join();
         self.with(|state, sender| {
             let Some(held) = early.take() else { return };
-            add(state, id, socket, sender);
+            add(state, socket, sender);
             state.send_outputs(sender);
             for event in held {
                 state.handle_event(id, event, sender);
@@ -123,22 +125,40 @@ impl<S: GatewayState> Connections<S> {
         });
     }
 
-    /// Runs one input under the lock, sends the outputs, and disconnects the clients that don't read.
+    /// Runs one input under the lock, and disconnects the clients that it wants disconnected. Sends the outputs after that, and disconnects the
+    /// clients that don't read them.
     pub fn with<T>(&self, input: impl FnOnce(&mut S, &mut EventSender) -> T) -> T {
-        self.0.driver.with(|state| {
-            let mut sender = EventSender::default();
+        let (result, mut sender) = self.handle(input);
+        loop {
+            let unread = sender.flush();
+            if unread.is_empty() {
+                return result;
+            }
+            // Telling the others that these clients are gone may fill the next one's buffer.
+            ((), sender) = self.handle(|_, sender| unread.into_iter().for_each(|id| sender.disconnect(id)));
+        }
+    }
+
+    fn handle<T>(&self, input: impl FnOnce(&mut S, &mut EventSender) -> T) -> (T, EventSender) {
+        let mut sender = EventSender::default();
+        let result = self.0.driver.with(|state| {
             let result = input(state, &mut sender);
             state.send_outputs(&mut sender);
-            // Telling the others that a client is gone may fill the next one's buffer.
             while let Some(id) = sender.to_disconnect.pop() {
                 if let Some(socket) = state.remove_client(id, Disconnect::Dropped) {
                     tracing::debug!(from = %address(&socket), "disconnecting");
-                    disconnect(socket);
+                    socket.disconnect();
                 }
                 state.send_outputs(&mut sender);
             }
             result
-        })
+        });
+        (result, sender)
+    }
+
+    /// See [`RoomDriver::locked_time`].
+    pub fn locked_time(&self) -> Duration {
+        self.0.driver.locked_time()
     }
 
     /// Ends the connections of the clients at these addresses, who leave their seats at once.
@@ -146,7 +166,7 @@ impl<S: GatewayState> Connections<S> {
         self.with(|state, sender| {
             for id in state.clients_of(&is_one) {
                 if let Some(socket) = state.remove_client(id, Disconnect::Deliberate) {
-                    disconnect(socket);
+                    socket.disconnect();
                 }
                 state.send_outputs(sender);
             }
@@ -175,28 +195,4 @@ impl<A: Adapter, F: Fn(String, EventPacket, AckSender<A>) + Send + Sync + 'stati
         let Ok(packet) = EventPacket::from_message_parts(&socket, &mut packet, &ack);
         (self.0)(event, packet, sender);
     }
-}
-
-/// The address of a client.
-pub fn address(socket: &SocketRef) -> IpAddr {
-    socket.req_parts().extensions.get::<ClientInfo>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.address)
-}
-
-/// The User-Agent of a client's handshake. The socket keeps it.
-pub fn user_agent(socket: &SocketRef) -> Option<String> {
-    let agent = socket.req_parts().headers.get(header::USER_AGENT)?;
-    agent_row(&String::from_utf8_lossy(agent.as_bytes()))
-}
-
-/// Ends a client's connection, in a task of its own: the disconnect handler takes the lock.
-pub fn disconnect(socket: SocketRef) {
-    tokio::spawn(async move {
-        outgoing_of(&socket).inspect(|outgoing| outgoing.send_all());
-        // A full send buffer has no room for the disconnect packet either.
-        if socket.clone().disconnect().is_err()
-            && let Some(outgoing) = outgoing_of(&socket)
-        {
-            outgoing.account().close("too many events wait for it");
-        }
-    });
 }

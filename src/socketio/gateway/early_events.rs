@@ -1,5 +1,6 @@
 //! The events that a client sends between being told that it is connected and being in its gateway's table.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::gateway_state::ReceivedEvent;
@@ -8,12 +9,17 @@ use super::gateway_state::ReceivedEvent;
 const MAX_EARLY_EVENTS: usize = 16;
 const MAX_EARLY_BYTES: usize = 1 << 20;
 
-/// `None`: the client is in the table, or gone.
-pub(in crate::socketio) struct EarlyEvents<R>(Arc<Mutex<Option<Vec<ReceivedEvent<R>>>>>);
+pub(in crate::socketio) struct EarlyEvents<R>(Arc<Inner<R>>);
+
+struct Inner<R> {
+    /// `None`: the client is in the table, or gone.
+    held: Mutex<Option<Vec<ReceivedEvent<R>>>>,
+    is_over: AtomicBool,
+}
 
 impl<R> Default for EarlyEvents<R> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some(Vec::new()))))
+        Self(Arc::new(Inner { held: Mutex::new(Some(Vec::new())), is_over: AtomicBool::new(false) }))
     }
 }
 
@@ -37,10 +43,17 @@ impl<R> EarlyEvents<R> {
 
     /// Ends the holding; `None`: it had ended already.
     pub(in crate::socketio) fn take(&self) -> Option<Vec<ReceivedEvent<R>>> {
-        self.lock().take()
+        let held = self.lock().take();
+        self.0.is_over.store(true, Ordering::Release);
+        held
+    }
+
+    /// Whether [`Self::hold`] gives every event back.
+    pub(in crate::socketio) fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<ReceivedEvent<R>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

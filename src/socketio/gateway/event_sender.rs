@@ -1,80 +1,78 @@
-//! Sends the events and acknowledgements that one input of a gateway leads to.
+//! Queues the events and acknowledgements that one input of a gateway leads to, and sends them after it.
+//!
+//! An input runs under the lock of all rooms, which decides the order of events. To serialize an event and to wake its receiver takes longer
+//! than most inputs, so that happens once the lock is free.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use socketioxide::SendError;
 use socketioxide::extract::{AckSender, SocketRef};
 
+use super::client_connection::ClientConnection;
 use super::client_id::ClientId;
 use super::packet::EventArguments;
-use crate::limits::waiting_bytes::Account;
-use crate::socketio::sessions::outgoing::{DeferredSend, Outgoing, Sendable};
+use crate::socketio::sessions::outgoing::Outgoing;
 
-/// Also notes which clients have to be disconnected after the input, since they don't read what they are sent.
+/// What one input sends, and which clients it disconnects.
 #[derive(Default)]
 pub struct EventSender {
-    pub to_disconnect: Vec<ClientId>,
+    pub(super) to_disconnect: Vec<ClientId>,
+    /// Where events are queued.
+    queued: Vec<(ClientId, Outgoing)>,
     sent_bytes: usize,
 }
 
 impl EventSender {
-    pub fn emit<T: EventArguments>(&mut self, to: ClientId, socket: &SocketRef, event: &str, arguments: T) {
-        self.send(to, socket, event.len() + arguments.wire_bytes(), SendableEvent { socket, event, arguments });
+    pub fn emit<T: EventArguments>(&mut self, to: &ClientConnection, event: impl AsRef<str> + Send + 'static, arguments: T) {
+        let (bytes, sending) = (event.as_ref().len() + arguments.wire_bytes(), SocketRef::clone(to));
+        self.queue(to, bytes, move || sending.emit(event, &arguments));
     }
 
-    pub fn acknowledge<T: EventArguments>(&mut self, to: ClientId, socket: &SocketRef, ack: AckSender, arguments: T) {
-        self.send(to, socket, arguments.wire_bytes(), SendableAck { ack, arguments });
+    pub fn acknowledge<T: EventArguments>(&mut self, to: &ClientConnection, ack: AckSender, arguments: T) {
+        self.queue(to, arguments.wire_bytes(), move || ack.send(&arguments));
     }
 
+    /// Bytes that were queued.
     pub const fn sent_bytes(&self) -> usize {
         self.sent_bytes
     }
 
-    fn send(&mut self, to: ClientId, socket: &SocketRef, bytes: usize, sendable: impl Sendable) {
+    fn queue<F>(&mut self, to: &ClientConnection, bytes: usize, send: F)
+    where
+        F: FnOnce() -> Result<(), SendError> + Send + 'static,
+    {
         self.sent_bytes += bytes;
-        let outgoing = outgoing_of(socket).expect("each session's first request has an `Outgoing` among its extensions");
-        if !outgoing.emit(bytes, sendable) {
-            self.to_disconnect.push(to);
+        to.outgoing().queue(bytes, send);
+        if self.queued.last().is_none_or(|(last, _)| *last != to.client()) {
+            self.queued.push((to.client(), to.outgoing().clone()));
         }
     }
-}
 
-/// What counts the bytes that wait for a client.
-pub fn account_of(socket: &SocketRef) -> Option<&Account> {
-    outgoing_of(socket).map(Outgoing::account)
-}
-
-/// What counts the events that wait for a client's session.
-pub(in crate::socketio) fn outgoing_of(socket: &SocketRef) -> Option<&Outgoing> {
-    socket.req_parts().extensions.get()
-}
-
-struct SendableEvent<'a, T> {
-    socket: &'a SocketRef,
-    event: &'a str,
-    arguments: T,
-}
-
-impl<T: EventArguments> Sendable for SendableEvent<'_, T> {
-    fn send(self) -> Result<(), SendError> {
-        self.socket.emit(self.event, &self.arguments)
+    /// The client has to be disconnected after the input.
+    pub fn disconnect(&mut self, id: ClientId) {
+        self.to_disconnect.push(id);
     }
 
-    fn defer(self) -> DeferredSend {
-        let (socket, event, arguments) = (self.socket.clone(), self.event.to_owned(), self.arguments);
-        Box::new(move || socket.emit(event, &arguments))
+    /// Sends what is queued, and returns the clients that don't read it. Not under the lock of a gateway.
+    pub(super) fn flush(&mut self) -> Vec<ClientId> {
+        let mut unread = Vec::new();
+        for (to, outgoing) in self.queued.drain(..) {
+            let sent = catch_unwind(AssertUnwindSafe(|| outgoing.flush()));
+            if sent.is_err() {
+                // It ends this session, and no other one.
+                outgoing.account().close("internal error: an event could not be sent");
+            }
+            if !sent.unwrap_or(false) {
+                unread.push(to);
+            }
+        }
+        unread
     }
 }
 
-struct SendableAck<T> {
-    ack: AckSender,
-    arguments: T,
-}
-
-impl<T: EventArguments> Sendable for SendableAck<T> {
-    fn send(self) -> Result<(), SendError> {
-        self.ack.send(&self.arguments)
-    }
-
-    fn defer(self) -> DeferredSend {
-        Box::new(move || self.send())
+/// An input that panics leaves queued events, each of which would keep its session in memory. So they are sent.
+impl Drop for EventSender {
+    fn drop(&mut self) {
+        self.flush();
     }
 }

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::extract::AckSender;
 
+use super::client_connection::ClientConnection;
 use super::client_id::ClientId;
 use super::event_sender::EventSender;
 use crate::room_driver::DrivenState;
@@ -16,14 +17,14 @@ pub trait GatewayState: DrivenState + Send + 'static {
     /// Does what a client asks for; nothing, if the client is not in the table.
     fn handle_event(&mut self, id: ClientId, event: ReceivedEvent<Self::Request>, sender: &mut EventSender);
 
-    /// Sends the rooms' outputs.
+    /// Queues the rooms' outputs.
     fn send_outputs(&mut self, sender: &mut EventSender);
 
     /// The clients at these addresses.
     fn clients_of(&self, is_one: &dyn Fn(IpAddr) -> bool) -> Vec<ClientId>;
 
     /// A client is gone. Returns its socket, if it was in the table.
-    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<SocketRef>;
+    fn remove_client(&mut self, id: ClientId, how: Disconnect) -> Option<ClientConnection>;
 }
 
 /// How a client's connection ended.

@@ -1,11 +1,11 @@
-//! What waits for one session of Socket.IO: events and acknowledgements, from the moment they are emitted until they have left.
+//! What waits for one session of Socket.IO: events and acknowledgements, from the moment they are queued until they have left.
 //!
 //! Owner: the session's first request, which the session keeps, has a handle among its extensions; the handle outlives the move from polling
-//! to a WebSocket. **Inputs**: gateways call [`Outgoing::emit`]; the task that carries the session's packets calls [`Outgoing::leave`] with the
-//! number of packets that have left. **Outputs**: socketioxide is given the events, in the order in which they were emitted, whatever their
-//! namespace.
+//! to a WebSocket. **Inputs**: gateways call [`Outgoing::queue`] under their locks and [`Outgoing::flush`] after that; the task that carries the
+//! session's packets calls [`Outgoing::leave`] with the number of packets that have left. **Outputs**: socketioxide is given the events, in the
+//! order in which they were queued, whatever their namespace.
 //!
-//! Invariants: everything that waits is counted in the session's account. Of what waits for a WebSocket, socketioxide gets
+//! Invariants: everything that waits is counted in the session's account, from [`Outgoing::flush`] on. Of what waits for a WebSocket, socketioxide gets
 //! `WINDOW_BYTES` at a time, and the rest is held here, because socketioxide would write all of it into one buffer, which keeps that size as
 //! long as the WebSocket lives.
 
@@ -30,20 +30,29 @@ pub struct Outgoing(Arc<Inner>);
 
 struct Inner {
     account: Account,
-    queue: Mutex<Queue>,
-    /// Answers that socketioxide sends without [`Outgoing::emit`].
+    /// The events that wait for [`Outgoing::flush`]. Nothing else is done under this lock, so whoever queues an event never waits for one to be
+    /// serialized.
+    queued: Mutex<Vec<QueuedEvent>>,
+    state: Mutex<State>,
+    /// Answers that socketioxide sends without [`Outgoing::queue`].
     answers: Mutex<VecDeque<WaitingBytes>>,
     namespace_join: Arc<NamespaceJoin>,
     wakers: Arc<TaskWakers>,
 }
 
 #[derive(Default)]
-struct Queue {
+struct State {
     /// The events that socketioxide has.
     sent: VecDeque<WaitingBytes>,
     sent_bytes: usize,
     held: VecDeque<HeldEvent>,
     window: SendWindow,
+}
+
+/// An event or an acknowledgement of so many bytes.
+struct QueuedEvent {
+    bytes: usize,
+    send: DeferredSend,
 }
 
 /// An event or an acknowledgement that socketioxide does not have yet. Invariant: it keeps its socket, which keeps the queue; so none is held
@@ -54,17 +63,7 @@ struct HeldEvent {
 }
 
 /// Gives socketioxide an event or an acknowledgement.
-pub type DeferredSend = Box<dyn FnOnce() -> Result<(), SendError> + Send>;
-
-/// An event or an acknowledgement that can be sent now, or kept and sent later.
-pub trait Sendable {
-    /// # Errors
-    /// socketioxide refuses it.
-    fn send(self) -> Result<(), SendError>;
-
-    /// The same for later.
-    fn defer(self) -> DeferredSend;
-}
+type DeferredSend = Box<dyn FnOnce() -> Result<(), SendError> + Send>;
 
 /// How much socketioxide may have at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,7 +77,7 @@ enum SendWindow {
     Closed,
 }
 
-impl Queue {
+impl State {
     /// Whether the next event, of so many bytes, may go to socketioxide now.
     fn has_room(&self, bytes: usize) -> bool {
         self.sent.is_empty() || self.window == SendWindow::Unlimited || self.sent_bytes + bytes <= WINDOW_BYTES
@@ -137,7 +136,8 @@ impl Outgoing {
         account.on_close(move || woken.wake());
         Self(Arc::new(Inner {
             account,
-            queue: Mutex::default(),
+            queued: Mutex::default(),
+            state: Mutex::default(),
             answers: Mutex::default(),
             namespace_join: Arc::default(),
             wakers,
@@ -149,25 +149,41 @@ impl Outgoing {
         &self.0.account
     }
 
-    /// Emits an event or an acknowledgement of so many bytes; `false`: the client's account is closed, so nothing reaches it any more.
-    pub fn emit(&self, bytes: usize, sendable: impl Sendable) -> bool {
-        // The lock is held from counting to sending, so that events leave in the order in which they are counted.
-        let mut queue = self.queue();
-        let Some(waiting) = self.0.account.add(bytes + EVENT_OVERHEAD_BYTES) else { return false };
-        if queue.window == SendWindow::Closed {
-            // The disconnect handler is about to run.
-        } else if queue.held.is_empty() && queue.has_room(waiting.bytes()) {
-            self.send(&mut queue, waiting, || sendable.send());
-        } else {
-            queue.held.push_back(HeldEvent { waiting, send: sendable.defer() });
-        }
-        drop(queue);
+    /// Queues an event or an acknowledgement of so many bytes, which `send` gives to socketioxide. Whoever queues an event calls
+    /// [`Self::flush`] next; it is not counted before.
+    pub fn queue(&self, bytes: usize, send: impl FnOnce() -> Result<(), SendError> + Send + 'static) {
+        lock(&self.0.queued).push(QueuedEvent { bytes, send: Box::new(send) });
+    }
+
+    /// Counts the queued events, and gives socketioxide as many of them as it may have; `false`: the client's account is closed, so nothing
+    /// reaches it any more.
+    pub fn flush(&self) -> bool {
+        let mut state = self.state();
+        let dropped = self.hold_queued(&mut state);
+        self.send_held(&mut state);
+        drop(state);
+        drop(dropped);
         !self.0.account.is_closed()
     }
 
-    fn send(&self, queue: &mut Queue, waiting: WaitingBytes, send: impl FnOnce() -> Result<(), SendError>) {
+    /// Puts the queued events behind the held ones, and returns those that nobody will get.
+    fn hold_queued(&self, state: &mut State) -> Vec<QueuedEvent> {
+        let queued = std::mem::take(&mut *lock(&self.0.queued));
+        if state.window == SendWindow::Closed {
+            // The disconnect handler is about to run.
+            return queued;
+        }
+        let mut queued = queued.into_iter();
+        for QueuedEvent { bytes, send } in queued.by_ref() {
+            let Some(waiting) = self.0.account.add(bytes + EVENT_OVERHEAD_BYTES) else { break };
+            state.held.push_back(HeldEvent { waiting, send });
+        }
+        queued.collect()
+    }
+
+    fn send(&self, state: &mut State, waiting: WaitingBytes, send: impl FnOnce() -> Result<(), SendError>) {
         match send() {
-            Ok(()) => queue.push(waiting),
+            Ok(()) => state.push(waiting),
             // The disconnect handler is about to run.
             Err(SendError::Socket(SocketError::Closed)) => {}
             // A lost event can't be repaired, but the client can reconnect.
@@ -178,49 +194,54 @@ impl Outgoing {
 
     /// So many events and acknowledgements have left.
     pub fn leave(&self, count: usize) {
-        let mut queue = self.queue();
-        let left = take_first(&mut queue.sent, count);
-        queue.sent_bytes -= left.iter().map(WaitingBytes::bytes).sum::<usize>();
-        self.send_held(&mut queue);
+        let mut state = self.state();
+        let left = take_first(&mut state.sent, count);
+        state.sent_bytes -= left.iter().map(WaitingBytes::bytes).sum::<usize>();
+        self.send_held(&mut state);
         // The events that have left are dropped without the lock.
-        drop(queue);
+        drop(state);
     }
 
     /// Gives socketioxide as many of the held events as it may have.
-    fn send_held(&self, queue: &mut Queue) {
-        while let Some(next) = queue.held.front() {
-            if !queue.has_room(next.waiting.bytes()) {
+    fn send_held(&self, state: &mut State) {
+        self.send_while(state, State::has_room);
+    }
+
+    fn send_while(&self, state: &mut State, may_send: impl Fn(&State, usize) -> bool) {
+        while let Some(next) = state.held.front() {
+            if !may_send(state, next.waiting.bytes()) {
                 return;
             }
-            let Some(HeldEvent { waiting, send }) = queue.held.pop_front() else { return };
-            self.send(queue, waiting, send);
+            let Some(HeldEvent { waiting, send }) = state.held.pop_front() else { return };
+            self.send(state, waiting, send);
         }
         // Nearly every session is idle nearly always, so the queue's memory is given back.
-        queue.held = VecDeque::new();
+        state.held = VecDeque::new();
     }
 
     /// The session uses a WebSocket from now on.
     pub fn move_to_websocket(&self) {
-        self.queue().window = SendWindow::Limited;
+        self.state().window = SendWindow::Limited;
     }
 
     /// Gives socketioxide everything that is held, so that a packet of its own comes after that.
     pub fn send_all(&self) {
-        let mut queue = self.queue();
-        let window = std::mem::replace(&mut queue.window, SendWindow::Unlimited);
-        self.send_held(&mut queue);
-        queue.window = window;
+        let mut state = self.state();
+        let dropped = self.hold_queued(&mut state);
+        self.send_while(&mut state, |_, _| true);
+        drop(state);
+        drop(dropped);
     }
 
     /// The WebSocket has ended, and so has the session if it used it.
     pub fn end_websocket(&self) {
-        let mut queue = self.queue();
-        if queue.window != SendWindow::Limited {
+        let mut state = self.state();
+        if state.window != SendWindow::Limited {
             return;
         }
-        queue.window = SendWindow::Closed;
-        let held = std::mem::take(&mut queue.held);
-        drop(queue);
+        state.window = SendWindow::Closed;
+        let held = std::mem::take(&mut state.held);
+        drop(state);
         drop(held);
     }
 
@@ -271,8 +292,8 @@ impl Outgoing {
         Arc::clone(&self.0.wakers)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.0.queue)
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
     }
 }
 
@@ -300,20 +321,14 @@ pub enum WebSocketTask {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
     use crate::limits::waiting_bytes::{Ledger, MAX_CLIENT_BYTES};
 
-    /// An event with which socketioxide does this.
-    struct Sent(Result<(), SendError>);
-
-    impl Sendable for Sent {
-        fn send(self) -> Result<(), SendError> {
-            self.0
-        }
-
-        fn defer(self) -> DeferredSend {
-            Box::new(move || self.0)
-        }
+    fn emit(outgoing: &Outgoing, bytes: usize, send: impl FnOnce() -> Result<(), SendError> + Send + 'static) -> bool {
+        outgoing.queue(bytes, send);
+        outgoing.flush()
     }
 
     fn outgoing() -> (Outgoing, Ledger) {
@@ -324,13 +339,13 @@ mod tests {
     #[test]
     fn events_count_until_they_have_left() {
         let (outgoing, ledger) = outgoing();
-        assert!(outgoing.emit(1000, Sent(Ok(()))) && outgoing.emit(2000, Sent(Ok(()))));
+        assert!(emit(&outgoing, 1000, || Ok(())) && emit(&outgoing, 2000, || Ok(())));
         assert_eq!(ledger.bytes(), 3000 + 2 * EVENT_OVERHEAD_BYTES);
         outgoing.leave(1);
         assert_eq!(ledger.bytes(), 2000 + EVENT_OVERHEAD_BYTES);
         outgoing.leave(5);
         assert_eq!(ledger.bytes(), 0);
-        assert!(outgoing.emit(1000, Sent(Err(SendError::Socket(SocketError::Closed)))));
+        assert!(emit(&outgoing, 1000, || Err(SendError::Socket(SocketError::Closed))));
         assert_eq!(ledger.bytes(), 0, "what was not sent does not wait");
     }
 
@@ -338,16 +353,13 @@ mod tests {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<usize>>>);
 
-    struct Noted(Log, usize);
-
-    impl Sendable for Noted {
-        fn send(self) -> Result<(), SendError> {
-            lock(&self.0.0).push(self.1);
-            Ok(())
-        }
-
-        fn defer(self) -> DeferredSend {
-            Box::new(move || self.send())
+    impl Log {
+        fn entry(&self, number: usize) -> impl FnOnce() -> Result<(), SendError> + Send + 'static {
+            let log = self.clone();
+            move || {
+                lock(&log.0).push(number);
+                Ok(())
+            }
         }
     }
 
@@ -355,7 +367,7 @@ mod tests {
     fn a_websocket_has_a_window_and_gets_the_rest_in_order_as_events_leave() {
         const EVENT: usize = WINDOW_BYTES / 2 - EVENT_OVERHEAD_BYTES;
         let ((outgoing, ledger), log) = (outgoing(), Log::default());
-        let emit = |bytes, number| outgoing.emit(bytes, Noted(log.clone(), number));
+        let emit = |bytes, number| emit(&outgoing, bytes, log.entry(number));
         assert!(emit(WINDOW_BYTES, 0) && emit(EVENT, 1), "all of it while the client polls");
         outgoing.move_to_websocket();
         assert!((2..5).all(|number| emit(EVENT, number)) && emit(2 * WINDOW_BYTES, 5) && emit(1, 6));
@@ -377,16 +389,59 @@ mod tests {
     }
 
     #[test]
+    fn queued_events_wait_for_whoever_flushes_first() {
+        let ((outgoing, ledger), log) = (outgoing(), Log::default());
+        let sent = || lock(&log.0).clone();
+        (0..3).for_each(|number| outgoing.queue(1, log.entry(number)));
+        assert_eq!((sent().len(), ledger.bytes()), (0, 0));
+        assert!(outgoing.flush() && outgoing.flush());
+        assert_eq!((sent(), ledger.bytes()), (vec![0, 1, 2], 3 * (1 + EVENT_OVERHEAD_BYTES)));
+        outgoing.queue(1, log.entry(3));
+        outgoing.send_all();
+        assert_eq!(sent(), [0, 1, 2, 3], "a packet of socketioxide comes after them");
+    }
+
+    #[test]
+    fn events_leave_in_the_order_of_the_lock_under_which_they_are_queued() {
+        const EVENTS: usize = 2000;
+        let ((outgoing, _), log, next) = (outgoing(), Log::default(), Mutex::new(0));
+        let work = || {
+            loop {
+                let mut next = lock(&next);
+                if *next == EVENTS {
+                    return;
+                }
+                outgoing.queue(1, log.entry(*next));
+                *next += 1;
+                drop(next);
+                outgoing.flush();
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+        assert!(lock(&log.0).iter().copied().eq(0..EVENTS));
+    }
+
+    #[test]
+    fn an_event_whose_sending_panics_keeps_none_of_the_others() {
+        let ((outgoing, _), log) = (outgoing(), Log::default());
+        outgoing.queue(1, || panic!("while it is sent"));
+        outgoing.queue(1, log.entry(1));
+        catch_unwind(AssertUnwindSafe(|| outgoing.flush())).expect_err("it panics");
+        assert!(outgoing.flush());
+        assert_eq!(*lock(&log.0), [1]);
+    }
+
+    #[test]
     fn nothing_is_held_for_a_websocket_that_has_ended() {
         let ((outgoing, ledger), log) = (outgoing(), Log::default());
         outgoing.end_websocket();
         outgoing.move_to_websocket();
         for number in 0..4 {
-            assert!(outgoing.emit(WINDOW_BYTES, Noted(log.clone(), number)));
+            assert!(emit(&outgoing, WINDOW_BYTES, log.entry(number)));
         }
         assert_eq!((lock(&log.0).len(), Arc::strong_count(&log.0)), (1, 4), "three are held");
         outgoing.end_websocket();
-        assert!(outgoing.emit(1, Noted(log.clone(), 9)));
+        assert!(emit(&outgoing, 1, log.entry(9)));
         assert_eq!((lock(&log.0).len(), Arc::strong_count(&log.0)), (1, 1));
         outgoing.leave(1);
         assert_eq!((lock(&log.0).len(), ledger.bytes()), (1, 0));
@@ -408,13 +463,13 @@ mod tests {
     #[test]
     fn a_client_with_too_many_bytes_or_too_many_events_is_closed() {
         let (outgoing, ledger) = outgoing();
-        let sent = (0..100).take_while(|_| outgoing.emit(100_000, Sent(Ok(())))).count();
+        let sent = (0..100).take_while(|_| emit(&outgoing, 100_000, || Ok(()))).count();
         assert_eq!(sent, MAX_CLIENT_BYTES / (100_000 + EVENT_OVERHEAD_BYTES));
-        assert!(outgoing.is_over(WebSocketTask::Reader, Waker::noop()) && !outgoing.emit(1, Sent(Ok(()))));
+        assert!(outgoing.is_over(WebSocketTask::Reader, Waker::noop()) && !emit(&outgoing, 1, || Ok(())));
         assert_eq!((ledger.bytes(), ledger.closed()), (0, 1));
 
         let (outgoing, _) = self::outgoing();
-        assert!(!outgoing.emit(1, Sent(Err(SendError::Socket(SocketError::InternalChannelFull)))));
+        assert!(!emit(&outgoing, 1, || Err(SendError::Socket(SocketError::InternalChannelFull))));
         assert!(outgoing.account().is_closed());
     }
 
@@ -422,7 +477,7 @@ mod tests {
     fn the_memory_of_a_session_is_not_pinned_by_its_own_account() {
         let (outgoing, ledger) = outgoing();
         let inner = Arc::downgrade(&outgoing.0);
-        assert!(outgoing.emit(1000, Sent(Ok(()))));
+        assert!(emit(&outgoing, 1000, || Ok(())));
         drop(outgoing);
         assert_eq!((ledger.bytes(), inner.strong_count()), (0, 0));
     }
