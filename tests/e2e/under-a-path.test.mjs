@@ -107,8 +107,8 @@ browserTest(
   async (fixture, server) => {
     const [tvBrowser, castBrowser] = [await fixture.browser(DEVICES), await fixture.browser(DEVICES)];
     await openSource(castBrowser);
-    const inFrame = async (browser, path) => {
-      const page = await openPage(browser, `http://portal.localhost:${fixture.port}${path}`);
+    const inFrame = async (browser, path, options) => {
+      const page = await openPage(browser, `http://portal.localhost:${fixture.port}${path}`, options);
       const frame = await until(`the frame of ${path}`, () => page.frames().find((each) => each.url().startsWith(`${server.url}${path}`)));
       frame.messages = page.messages;
       return { page, frame };
@@ -120,10 +120,10 @@ browserTest(
     await caster.locator('#start').click();
     await inState(caster, 'sharing');
     await assertPicture(tv, 3);
-    const call = await inFrame(castBrowser, '/r/framed');
-    await call.page.context().grantPermissions(['camera', 'microphone']);
-    await joinCall(call.frame);
-    await until('the camera is on', () => call.frame.evaluate(() => [...document.querySelectorAll('video')].some(({ videoWidth }) => videoWidth > 0)));
+    // The page asks for the camera as soon as it opens.
+    const { frame: call } = await inFrame(castBrowser, '/r/framed', { permissions: ['camera', 'microphone'] });
+    await joinCall(call);
+    await until('the camera is on', () => call.evaluate(() => [...document.querySelectorAll('video')].some(({ videoWidth }) => videoWidth > 0)));
 
     const stranger = await openPage(tvBrowser, `http://stranger.localhost:${fixture.port}/tv`);
     await until('the browser says so', () => stranger.messages.some((message) => /frame-ancestors/.test(message)));
