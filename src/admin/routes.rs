@@ -16,6 +16,7 @@ use super::handle::Admin;
 use super::{acts, api, cookie, csrf, events, gate, session};
 use crate::config::secret::Secret;
 use crate::http::client_info::ClientInfo;
+use crate::http::layered::Layered;
 use crate::http::problem::CodedProblem;
 use crate::http::{path_slashes, response_bytes};
 use crate::users::credentials::unix_seconds;
@@ -77,8 +78,9 @@ impl Admin {
             .route_layer(middleware::from_fn_with_state(self.clone(), session::require))
             .with_state(self.clone());
         let routes = Router::new().merge(api).merge(events).fallback_service(page);
-        let routes = HEADERS.into_iter().fold(routes, |routes, (name, value)| routes.layer(overriding(name, value)));
-        Router::new().fallback_service(routes).layer(middleware::from_fn(path_slashes::remove))
+        let with_headers = |routes: Layered, (name, value)| routes.behind(overriding(name, value));
+        let routes = HEADERS.into_iter().fold(Layered::new(routes), with_headers);
+        routes.behind(middleware::from_fn(path_slashes::remove)).into_router()
     }
 }
 

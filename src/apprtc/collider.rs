@@ -28,6 +28,7 @@ use super::gateway::AppRtcGateway;
 use super::websocket::WebSocket;
 use super::wire::{self, NOT_JOINED};
 use crate::http::client_info::ClientInfo;
+use crate::http::layered::Layered;
 use crate::http::path_slashes;
 use crate::http::problem::{self, Problem};
 use crate::http::websocket_handshake;
@@ -44,7 +45,7 @@ pub fn on_the_main_port(gateway: &AppRtcGateway, routes: Router, pages: Router) 
         .route("/status", any(status))
         .with_state(gateway.clone())
         .fallback_service(room_and_client_routes(gateway, pages));
-    let collider = Router::new().fallback_service(collider).layer(map_request(|request| async { path_slashes::close(request) }));
+    let collider = Layered::new(collider).behind(map_request(|request| async { path_slashes::close(request) }));
     // For a method that the route does not have: the 405 keeps the `Allow` of that route.
     let other_method = room_and_client_routes(gateway, Router::new().fallback(method_not_allowed));
     let other_method = move |request: Request| {
@@ -58,11 +59,11 @@ pub fn on_the_main_port(gateway: &AppRtcGateway, routes: Router, pages: Router) 
         }
     };
     let routes = routes.method_not_allowed_fallback(other_method).fallback_service(collider);
-    Router::new()
-        .fallback_service(routes)
-        .layer(middleware::from_fn(path_slashes::remove))
-        .layer(map_response(without_foreign_allow))
-        .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
+    Layered::new(routes)
+        .behind(middleware::from_fn(path_slashes::remove))
+        .behind(map_response(without_foreign_allow))
+        .behind(DefaultBodyLimit::max(MAX_WIRE_BYTES))
+        .into_router()
 }
 
 /// Whether a route is two names of the API, as `/api/info` is, which are no room and client of Collider.
@@ -103,7 +104,7 @@ pub fn on_a_port_of_its_own(gateway: AppRtcGateway) -> Router {
         .fallback_service(any(handle_client).layer(map_response(with_cors)).with_state(gateway.clone()))
         .layer(DefaultBodyLimit::max(MAX_WIRE_BYTES))
         .with_state(gateway);
-    Router::new().fallback_service(routes).layer(middleware::from_fn(path_slashes::remove_doubled))
+    Layered::new(routes).behind(middleware::from_fn(path_slashes::remove_doubled)).into_router()
 }
 
 async fn status(State(gateway): State<AppRtcGateway>) -> Response {
