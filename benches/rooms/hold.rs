@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use castway::cast::gateway::CastGateway;
 
 use crate::gateway::{Cast, Client, Signaling, candidates, packet, runtime};
+use crate::percentile::percentile;
 
 /// Candidates in one payload.
 const TOGETHER: usize = 64;
@@ -172,7 +173,5 @@ async fn tv_init<'a>(mut times: Times<'a>, tv: &mut Client, events: usize) -> an
 
 /// Nanoseconds.
 fn median(samples: &[Duration]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).map_or(f64::NAN, |median| median.as_nanos() as f64)
+    percentile(&mut samples.to_vec(), 0.5).map_or(f64::NAN, |median| median.as_nanos() as f64)
 }

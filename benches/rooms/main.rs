@@ -7,6 +7,8 @@
 
 mod gateway;
 mod hold;
+#[path = "../support/percentile.rs"]
+mod percentile;
 mod simulation;
 mod throughput;
 
