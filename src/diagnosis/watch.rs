@@ -2,8 +2,11 @@
 //!
 //! Owner: the relay, whose shards note what they see; whoever watches holds a [`WatchHandle`]. Noting takes no lock that another
 //! note of the kind waits for: clients are found in an index whose parts are replaced, and counters are atomic. What is rare (a
-//! reason, an address or a port of a client that was not known yet) takes a lock of the client's own, and a new address that of the table. A client is an IPv4 address or an
-//! IPv6 /64, as for limits, and a site is an IPv4 address or an IPv6 /48; where several watched clients share it, packets belong to the one whose credentials the five-tuple has used.
+//! reason, an address or a port of a client that was not known yet) takes a lock of the client's own, and a new address that of the
+//! table.
+//!
+//! A client is an IPv4 address or an IPv6 /64, as for limits, and a site is an IPv4 address or an IPv6 /48. Where several watched
+//! clients share an address, packets belong to the one whose credentials the five-tuple has used.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

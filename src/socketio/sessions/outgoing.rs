@@ -5,9 +5,9 @@
 //! session's packets calls [`Outgoing::leave`] with the number of packets that have left. **Outputs**: socketioxide is given the events, in the
 //! order in which they were queued, whatever their namespace.
 //!
-//! Invariants: everything that waits is counted in the session's account, from [`Outgoing::flush`] on. Of what waits for a WebSocket, socketioxide gets
-//! `WINDOW_BYTES` at a time, and the rest is held here, because socketioxide would write all of it into one buffer, which keeps that size as
-//! long as the WebSocket lives.
+//! Invariants: everything that waits is counted in the session's account, from [`Outgoing::flush`] on. Of what waits for a WebSocket,
+//! socketioxide gets `WINDOW_BYTES` at a time, and the rest is held here, because socketioxide would write all of it into one buffer, which
+//! keeps that size as long as the WebSocket lives.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
